@@ -1,11 +1,12 @@
 """Every error a user can cause or meet, in one tree.
 
-    PrefscopeError            a sentence for the user: what, where, what was found, what was expected
-    ├── ConfigError           a field of a run's configuration or preset
-    ├── DataError             a file, record or field of a dataset or of imported results
-    ├── ModelError            a model folder, tokenizer or chat template
-    ├── RunError              a run that cannot start, continue or be changed
-    └── StoreError            the database: busy past the deadline, or unreadable
+PrefscopeError            a sentence for the user: what, where, what was found, what was expected
+├── ConfigError           a field of a run's configuration or preset
+├── DataError             a file, record or field of a dataset or of imported results
+│   └── RecordError       one record is refused, under a named reason
+├── ModelError            a model folder, tokenizer or chat template
+├── RunError              a run that cannot start, continue or be changed
+└── StoreError            the database: busy past the deadline, or unreadable
 """
 
 
@@ -19,6 +20,14 @@ class ConfigError(PrefscopeError):
 
 class DataError(PrefscopeError):
     """A record, file or folder of data cannot be used."""
+
+
+class RecordError(DataError):
+    """One record is refused; `reason` is the name it is counted under (engine.formats.REASONS)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ModelError(PrefscopeError):

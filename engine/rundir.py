@@ -26,6 +26,15 @@ from engine.errors import RunError
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS_OF_FOLDER = ("datasets", "results", "runs")
+KEYS = {
+    "models": ["model_id"],
+    "scorers": ["scorer_id"],
+    "generators": ["generator_id"],
+    "generations": ["generation_id"],
+    "texts": ["text_id"],
+    "rewards": ["scorer_id", "prompt_id", "text_id", "record"],
+    "map_points": ["map_id", "text_id"],
+}  # what a run's rows are told apart by, as in schema.sql
 ENDED = ("done", "failed", "cancelled", "lost")
 
 
@@ -65,6 +74,15 @@ def write_table(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, An
     frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
     with replacing(folder / f"{table}.parquet") as file:
         frame.write_parquet(file)
+
+
+def add_rows(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]) -> None:
+    """Add rows to a folder's table; a row with the key of an earlier one takes its place."""
+    new = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
+    old = read_table(folder, table)
+    if new.height:
+        both = new if old is None else pl.concat([old, new], how="diagonal_relaxed")
+        write_table(folder, table, both.unique(KEYS[table], keep="last", maintain_order=True))
 
 
 def read_table(folder: Path, table: str) -> pl.DataFrame | None:

@@ -121,7 +121,12 @@ create table metrics (
     run_id   varchar not null,
     step     integer not null,          -- optimiser steps done
     split    varchar not null,          -- train, or the evaluated split
-    name     varchar not null,          -- TRL's names; see engine.train
+    name     varchar not null,          -- reward runs: loss, accuracy, margin, learning_rate, grad_norm, epoch, pairs_per_second (train);
+                                        --   accuracy, reward_mean, reward_std, chosen_mean, chosen_std, rejected_mean, rejected_std,
+                                        --   margin_mean, margin_std, n (validation splits, step 0 being the untrained head)
+                                        -- policy runs: loss, rewards/chosen, rewards/rejected, rewards/margins, rewards/accuracies, rewards/sum,
+                                        --   logps/chosen, logps/rejected, learning_rate, grad_norm, epoch, pairs_per_second (train);
+                                        --   the rewards/ names, loss and n (validation splits)
     value    double not null,
     tokens   bigint,                    -- packed tokens trained on so far
     seconds  double,                    -- of training so far

@@ -20,6 +20,7 @@ import polars as pl
 from engine.errors import StoreError
 from engine.rundir import KINDS_OF_FOLDER, RunDir, run_dirs
 
+Connection = duckdb.DuckDBPyConnection
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 METRIC_LINES = """
@@ -58,7 +59,9 @@ def reading(cache: Path, deadline_seconds: float = 10) -> Iterator[duckdb.DuckDB
         con = connected(path, True, deadline_seconds)
         if schema_of(con) != SCHEMA_SHA256:
             con.close()
-            raise StoreError(f"{path} was made by another version of Prefscope: run `./run.sh engine rebuild`, which makes it anew from the files")
+            raise StoreError(
+                f"{path} was made by another version of Prefscope: run `./run.sh engine rebuild`, which makes it anew from the files"
+            )
     else:
         con = duckdb.connect()
         con.execute(SCHEMA)
@@ -92,11 +95,12 @@ def outdated(path: Path, deadline_seconds: float) -> bool:
 
 
 def schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
+    """All rows are fetched, since an unfinished result blocks the connection."""
     try:
-        row = con.execute("select value from about where name = 'schema_sha256'").fetchone()
+        rows = con.execute("select value from about where name = 'schema_sha256'").fetchall()
     except duckdb.Error:
         return None
-    return str(row[0]) if row else None
+    return str(rows[0][0]) if rows else None
 
 
 def ingest(cache: Path, folder: Path) -> None:
@@ -136,7 +140,8 @@ def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
 
 def frame(con: duckdb.DuckDBPyConnection, query: str, values: dict[str, object] | None = None) -> pl.DataFrame:
     """The result of a query as a Polars frame; $name in the query stands for values[name]."""
-    return con.sql(query, params=values or {}).pl()
+    found: pl.DataFrame = con.sql(query, params=values or {}).pl()
+    return found
 
 
 def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -175,4 +180,6 @@ def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
     con.execute("create or replace temp table live_metrics as select * from metrics limit 0")
     for run in live:
         con.execute(f"insert into live_metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
-    con.execute("create or replace temp view curves as from live_metrics union all from metrics where run_id not in (select run_id from live_metrics)")
+    con.execute(
+        "create or replace temp view curves as from live_metrics union all from metrics where run_id not in (select run_id from live_metrics)"
+    )

@@ -1,0 +1,42 @@
+"""The dashboard's frame: page list, the one selection in the sidebar, and the place where an error becomes a sentence."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import data, sidebar
+from dashboard.messages import _
+from engine.errors import PrefscopeError
+
+HERE = Path(__file__).parent
+
+
+def pages() -> dict[str, list[st.Page]]:
+    """Every page: its file in views/ and its title."""
+    look = {
+        "overview": _("Overview"),
+        "data": _("Data"),
+        "training": _("Training"),
+        "reward_model": _("Reward model"),
+        "length_bias": _("Length bias"),
+        "dpo_vs_base": _("DPO vs base"),
+        "prompts": _("Prompts"),
+    }
+    act = {"runs": _("Runs"), "report": _("Report")}
+    sections = {_("Look"): look, _("Do"): act}
+    return {
+        section: [
+            st.Page(HERE / "views" / f"{name}.py", title=title, url_path=name, default=name == "overview") for name, title in names.items()
+        ]
+        for section, names in sections.items()
+    }
+
+
+st.set_page_config(page_title="Prefscope", page_icon=str(HERE / "icon.svg"), layout="wide")
+page = st.navigation(pages())
+try:
+    st.session_state["selection"] = sidebar.selection()
+    sidebar.say_unknown()
+    page.run()
+except PrefscopeError as error:
+    data.refuse(error)

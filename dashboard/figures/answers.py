@@ -1,0 +1,130 @@
+"""Figures 8, 9 and 10: the base and the tuned generator."""
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from dashboard import queries
+from dashboard.figures.registry import figure
+from dashboard.figures.responses import length_said, longest_said
+from dashboard.figures.shapes import box, finite, histogram, share
+from dashboard.theme import COLOURS, caption, excerpt
+
+GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
+JUDGE = "Generate answers with base and tuned policy, then score them on the Runs page, to see who is preferred."
+
+
+@figure(
+    number="8a",
+    name="answer_lengths",
+    title="Does tuning change the length of answers?",
+    page="dpo_vs_base",
+    query=queries.answer_lengths,
+    empty=GENERATE,
+)
+def answer_lengths(frame: pl.DataFrame) -> go.Figure:
+    unit = frame["facet"][0]
+    names = {series: f"{series}: {name}" if name else series for series, name in frame.select("series", "generator").iter_rows()}
+    plot = histogram(frame, {"tokens": "new tokens per answer"}.get(unit, "words per answer"), names)
+    return caption(plot, length_said(frame, unit), longest_said(frame))
+
+
+@figure(
+    number="8b",
+    name="reward_differences",
+    title="On how many prompts is the tuned one better?",
+    page="dpo_vs_base",
+    query=queries.reward_differences,
+    empty=JUDGE,
+)
+def reward_differences(frame: pl.DataFrame) -> go.Figure:
+    first = frame.row(0, named=True)
+    plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"})
+    plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
+    mean = f"mean {finite(first['difference'])} [{finite(first['difference_low'])}, {finite(first['difference_high'])}]"
+    won = f"above 0 (ties half): {share(first['win_rate'], first['win_rate_low'], first['win_rate_high'])}"
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", won, mean, "solid line: median")
+
+
+def paired_boxes(frame: pl.DataFrame) -> go.Figure:
+    """A panel per facet with its own axis, because rewards of different scorers have different units."""
+    frame = frame.with_columns(
+        role=pl.col("facet").str.split("|").list.first(), named=pl.col("facet").str.split("|").list.slice(1).list.join("|")
+    )
+    roles = sorted(frame["role"].unique().to_list(), key=["untrained", "trained", "base", "tuned"].index)
+    names = dict(frame.select("role", "named").iter_rows())
+    plot = make_subplots(rows=1, cols=len(roles), horizontal_spacing=0.14, subplot_titles=[excerpt(names[r], 24) for r in roles])
+    for place, role in enumerate(roles, start=1):
+        for row in frame.filter(pl.col("role") == role).iter_rows(named=True):
+            plot.add_trace(box(row, row["series"], row["series"], row["series"]), row=1, col=place)
+    plot.update_annotations(font_size=12)
+    plot.update_xaxes(categoryorder="array", categoryarray=["base", "tuned", "untrained", "trained"])
+    plot.update_yaxes(title_text="reward", col=1)
+    return plot
+
+
+@figure(
+    number="9a",
+    name="generators_under_scorers",
+    title="Whose answers does each scorer prefer?",
+    page="dpo_vs_base",
+    query=queries.generators_under_scorers,
+    empty=JUDGE,
+)
+def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
+    return caption(
+        paired_boxes(frame),
+        f"n = {frame['n'].to_numpy().max():,} answers each",
+        "one unit per panel",
+        "notch: the median's 95 % interval",
+        "dashed: mean",
+    )
+
+
+@figure(
+    number="9b",
+    name="scorers_on_generators",
+    title="Do the scorers agree on an answer?",
+    page="dpo_vs_base",
+    query=queries.scorers_on_generators,
+    empty=JUDGE,
+)
+def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
+    plot = paired_boxes(frame).update_yaxes(matches="y")
+    return caption(plot, f"n = {frame['n'].to_numpy().max():,} answers each", "units differ between scorers: compare panels, not boxes")
+
+
+def judged(frame: pl.DataFrame) -> go.Figure:
+    first = frame.row(0, named=True)
+    won = f"tuned preferred on {share(first['win_rate'], first['win_rate_low'], first['win_rate_high'])}"
+    return caption(
+        histogram(frame, "reward [the scorer's own unit]"),
+        excerpt(first["facet"], 40),
+        f"n = {first['prompts']:,} prompts",
+        won,
+        "lines: medians",
+    )
+
+
+@figure(
+    number="10a",
+    name="answers_base_scorer",
+    title="What does the untrained model prefer?",
+    page="dpo_vs_base",
+    query=queries.answers_under_base,
+    empty=JUDGE,
+)
+def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
+    return judged(frame)
+
+
+@figure(
+    number="10b",
+    name="answers_trained_scorer",
+    title="What does the trained model prefer?",
+    page="dpo_vs_base",
+    query=queries.answers_under_trained,
+    empty=JUDGE,
+)
+def answers_trained_scorer(frame: pl.DataFrame) -> go.Figure:
+    return judged(frame)

@@ -1,0 +1,111 @@
+"""Figures 3c and 3d as clouds laid out by wordcloud and drawn as text, and the words that tell the two sides apart."""
+
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+from wordcloud import WordCloud
+
+from dashboard import queries
+from dashboard.figures.registry import figure
+from dashboard.figures.responses import IMPORT
+from dashboard.theme import COLOURS, FONT, caption, escaped, fill
+
+WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
+
+
+@cache
+def measuring_font() -> str | None:
+    """A font with Chinese glyphs to measure words with; None is wordcloud's own, which has Latin ones only."""
+    places = [
+        Path(p) for p in ("/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "/Library/Fonts", "C:/Windows/Fonts")
+    ]
+    names = ("NotoSansCJK-Regular.ttc", "NotoSansSC*.?tf", "PingFang.ttc", "msyh.ttc")
+    return next((str(found) for name in names for place in places if place.is_dir() for found in sorted(place.rglob(name))), None)
+
+
+def layout(counts: dict[str, int]) -> list[tuple[str, int, float, float]]:
+    """Word, font size and the middle of its box, in pixels from the lower left corner; always the same for the same counts."""
+    cloud = WordCloud(
+        width=WIDTH,
+        height=HEIGHT,
+        font_path=measuring_font(),
+        prefer_horizontal=1,
+        margin=5,
+        max_font_size=44,
+        min_font_size=10,
+        relative_scaling=0.5,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        cloud.generate_from_frequencies(counts)
+    return [placed(*entry) for entry in cloud.layout_]
+
+
+def placed(word: tuple[str, float], size: int, corner: tuple[int, int], *_: Any) -> tuple[str, int, float, float]:
+    from PIL import ImageFont
+
+    font = ImageFont.truetype(measuring_font() or WordCloud().font_path, size)
+    left, top, right, bottom = font.getbbox(word[0])
+    return word[0], size, corner[1] + (right - left) / 2, HEIGHT - corner[0] - (bottom - top) / 2
+
+
+def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
+    counts = dict(frame.select("word", "count").iter_rows())
+    words = layout(counts)
+    plot = go.Figure()
+    plot.add_scatter(
+        x=[x for _, _, x, _ in words], y=[y for *_, y in words], mode="text", text=[escaped(w) for w, *_ in words],
+        name=side, showlegend=False, customdata=[counts[w] for w, *_ in words],
+        textfont={"family": FONT, "size": [size for _, size, *_ in words], "color": COLOURS[side]},
+        hovertemplate="%{text}: %{customdata:,} times",
+    )  # fmt: skip
+    plot.update_xaxes(range=[-8, WIDTH + 8], visible=False)
+    plot.update_yaxes(range=[-8, HEIGHT + 8], visible=False)
+    return caption(
+        plot, f"{len(words)} most frequent words without stop words", f"{counts[words[0][0]]:,} × {escaped(words[0][0])}" if words else ""
+    )
+
+
+@figure(
+    number="3c", name="words_chosen", title="Which words do chosen responses use?", page="data", query=queries.chosen_words, empty=IMPORT
+)
+def words_chosen(frame: pl.DataFrame) -> go.Figure:
+    return cloud(frame, "chosen")
+
+
+@figure(
+    number="3d",
+    name="words_rejected",
+    title="Which words do rejected responses use?",
+    page="data",
+    query=queries.rejected_words,
+    empty=IMPORT,
+)
+def words_rejected(frame: pl.DataFrame) -> go.Figure:
+    return cloud(frame, "rejected")
+
+
+@figure(
+    name="distinguishing_words",
+    title="Which words tell the two apart?",
+    page="data",
+    query=queries.distinguishing_words,
+    empty="No word is used more by one side than chance allows (|z| above 1.96), or no pairs are imported yet.",
+)
+def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
+    plot = go.Figure()
+    for side, rows in (("chosen", frame.filter(pl.col("z") > 0)), ("rejected", frame.filter(pl.col("z") < 0))):
+        plot.add_bar(
+            x=rows["z"].to_list(), y=[escaped(w) for w in rows["word"]], orientation="h", name=f"rather {side}",
+            marker=fill(side), showlegend=len(rows) > 0, customdata=rows.select("chosen", "rejected").rows(),
+            hovertemplate="z = %{x:.1f}; chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times",
+        )  # fmt: skip
+    plot.update_layout(bargap=0.25)
+    plot.update_xaxes(title_text="z of the log-odds [standard errors]", zeroline=True)
+    plot.update_yaxes(showgrid=False, dtick=1, categoryorder="array", categoryarray=[escaped(w) for w in frame["word"]], tickfont_size=10)
+    return caption(plot, "log-odds with an informative prior (Monroe et al. 2008)", "only |z| above 1.96")

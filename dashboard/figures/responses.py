@@ -1,0 +1,56 @@
+"""Figures 3a and 3b: the responses of the dataset."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard import queries
+from dashboard.figures.registry import figure
+from dashboard.figures.shapes import histogram
+from dashboard.theme import COLOURS, caption, paragraph
+
+IMPORT = "Import preference pairs on the Data page to see them here."
+
+
+def length_said(bins: pl.DataFrame, unit: str) -> str:
+    """n, medians and means per series."""
+    rows = bins.unique("series", maintain_order=True)
+    said = ", ".join(f"{r['series']} {r['median']:.0f} ({r['mean']:.0f})" for r in rows.iter_rows(named=True))
+    return f"n = {rows['n'].to_numpy().max():,} each\u00a0· median (mean) {unit}: {said}"
+
+
+def longest_said(bins: pl.DataFrame) -> str:
+    return "last bin: all longer ones" if bins["last"].any() else ""
+
+
+@figure(number="3a", name="lengths", title="Are chosen responses longer?", page="data", query=queries.response_lengths, empty=IMPORT)
+def lengths(frame: pl.DataFrame) -> go.Figure:
+    return caption(histogram(frame, "words per response"), length_said(frame, "words"), longest_said(frame))
+
+
+@figure(
+    number="3b",
+    name="response_map",
+    title="Do chosen and rejected lie apart?",
+    page="data",
+    query=queries.response_map,
+    empty="Start an embed run on the Runs page to lay the responses out on a map.",
+)
+def response_map(frame: pl.DataFrame) -> go.Figure:
+    plot = go.Figure()
+    for side, symbol in (("chosen", "circle"), ("rejected", "x-thin")):
+        rows = frame.filter(pl.col("series") == side)
+        marker = {
+            "color": COLOURS[side],
+            "symbol": symbol,
+            "size": 6 if len(frame) < 1500 else 4,
+            "opacity": 0.65,
+            "line": {"width": 1, "color": COLOURS[side]},
+        }
+        plot.add_scatter(
+            x=rows["x"].to_list(), y=rows["y"].to_list(), mode="markers", marker=marker, name=side, showlegend=True,
+            text=[paragraph(t) for t in rows["text"]], hovertemplate="%{text}",
+        )  # fmt: skip
+    plot.update_xaxes(title_text="first map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
+    plot.update_yaxes(title_text="second map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
+    method = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}.get(frame["method"][0], "map")
+    return caption(plot, f"n = {len(frame):,} responses", f"{method} of all-MiniLM-L6-v2 embeddings", "near = alike")

@@ -1,0 +1,84 @@
+"""Figures 4 and 5, and the margin: rewards of chosen and rejected under a scorer."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard import queries
+from dashboard.figures.registry import figure
+from dashboard.figures.shapes import box, finite, histogram, share
+from dashboard.theme import COLOURS, caption, excerpt
+
+SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
+
+
+def scores(frame: pl.DataFrame) -> go.Figure:
+    first = frame.row(0, named=True)
+    accuracy = f"accuracy {share(first['accuracy'], first['accuracy_low'], first['accuracy_high'])}"
+    plot = histogram(frame, "reward [the scorer's own unit]")
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", accuracy, "lines: medians")
+
+
+def score_boxes(frame: pl.DataFrame) -> go.Figure:
+    plot = go.Figure([box(row, str(row["series"]), str(row["series"]), str(row["series"])) for row in frame.iter_rows(named=True)])
+    plot.update_yaxes(title_text="reward [the scorer's own unit]")
+    said = ", ".join(f"{r['series']} {finite(r['median'])}\u00a0±\u00a0{finite(r['notch'])}" for r in frame.iter_rows(named=True))
+    return caption(
+        plot, excerpt(frame["facet"][0], 40), f"n = {frame['n'].to_numpy().max():,} pairs", f"median ± 95 %: {said}", "dashed: mean"
+    )
+
+
+@figure(
+    number="4a",
+    name="scores_base",
+    title="Does the untrained model tell them apart?",
+    page="reward_model",
+    query=queries.base_scores,
+    empty=SCORE,
+)
+def scores_base(frame: pl.DataFrame) -> go.Figure:
+    return scores(frame)
+
+
+@figure(
+    number="4b",
+    name="scores_trained",
+    title="Does the trained model tell them apart?",
+    page="reward_model",
+    query=queries.trained_scores,
+    empty=SCORE,
+)
+def scores_trained(frame: pl.DataFrame) -> go.Figure:
+    return scores(frame)
+
+
+@figure(
+    number="5a",
+    name="boxes_base",
+    title="How spread are the untrained rewards?",
+    page="reward_model",
+    query=queries.base_boxes,
+    empty=SCORE,
+)
+def boxes_base(frame: pl.DataFrame) -> go.Figure:
+    return score_boxes(frame)
+
+
+@figure(
+    number="5b",
+    name="boxes_trained",
+    title="How spread are the trained rewards?",
+    page="reward_model",
+    query=queries.trained_boxes,
+    empty=SCORE,
+)
+def boxes_trained(frame: pl.DataFrame) -> go.Figure:
+    return score_boxes(frame)
+
+
+@figure(name="margins", title="How clearly is the order right or wrong?", page="reward_model", query=queries.margin_histogram, empty=SCORE)
+def margins(frame: pl.DataFrame) -> go.Figure:
+    first = frame.row(0, named=True)
+    plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"})
+    plot.add_vline(x=0, line={"color": COLOURS["rejected"], "width": 2, "dash": "dot"})
+    right = f"right of 0 (ties half): {share(first['accuracy'], first['accuracy_low'], first['accuracy_high'])}"
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", right, "solid line: median")

@@ -1,0 +1,96 @@
+"""Drawings that several figures share: histograms, boxes and curves from counted or thinned data."""
+
+import math
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard.theme import COLOURS, PATTERNS, excerpt, fill
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}\u00a0%"
+
+
+def share(value: float, low: float, high: float) -> str:
+    """A share and its 95 % interval."""
+    return f"{percent(value)} [{100 * low:.1f},\u00a0{100 * high:.1f}]"
+
+
+def histogram(bins: pl.DataFrame, x_title: str, names: dict[str, str] | None = None, medians: bool = True) -> go.Figure:
+    """Overlaid bars of the share of each series, with its median as a dashed line. bins: queries.histogram of one facet."""
+    plot = go.Figure()
+    for (series,), rows in bins.group_by("series", maintain_order=True):
+        who = str(series)
+        plot.add_bar(
+            x=((rows["low"] + rows["high"]) / 2).to_list(),
+            y=rows["share"].to_list(),
+            width=(rows["high"] - rows["low"]).to_list(),
+            customdata=rows.select("low", "high", "count").rows(),
+            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,} (%{y:.1%})",
+            name=excerpt((names or {}).get(who, who)),
+            marker=fill(who),
+            showlegend=bins["series"].n_unique() > 1,
+        )
+        if medians:
+            plot.add_vline(x=rows["median"][0], line={"color": COLOURS[who], "width": 2, "dash": "dash" if who in PATTERNS else "solid"})
+    plot.update_layout(barmode="overlay", bargap=0)
+    plot.update_xaxes(title_text=x_title, showgrid=False)
+    plot.update_yaxes(title_text="share", tickformat=".0%", rangemode="tozero")
+    return plot
+
+
+def box(row: dict[str, object], x: str, who: str, name: str, showlegend: bool = False) -> go.Box:
+    """One box from its quartiles; the notch is the median's 95 % interval and left out where it would be wider than the box."""
+    q1, median, q3, notch = (float(str(row[k])) for k in ("q1", "median", "q3", "notch"))
+    fits = median - notch > q1 and median + notch < q3
+    return go.Box(
+        x=[x],
+        q1=[q1],
+        median=[median],
+        q3=[q3],
+        lowerfence=[row["low"]],
+        upperfence=[row["high"]],
+        mean=[row["mean"]],
+        notchspan=[notch] if fits else None,
+        notched=fits,
+        y=[row["outliers"]] if row["outliers"] else None,
+        boxpoints="outliers" if row["outliers"] else False,
+        marker={"color": COLOURS[who], "size": 4, "opacity": 0.6},
+        line={"color": COLOURS[who], "width": 2},
+        fillcolor=translucent(COLOURS[who], 0.12 if who in PATTERNS else 0.45),
+        width=0.5,
+        name=name,
+        showlegend=showlegend,
+    )
+
+
+def translucent(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], name: str, row: int = 1, showlegend: bool = False) -> None:
+    """A thin raw line, and a thicker smoothed one over it when there are more than 50 points."""
+    many = int(rows["points"][0]) > 50 and rows["metric"][0] != "learning_rate"  # a schedule has no noise to smooth
+    if many:
+        plot.add_scatter(
+            x=rows[x].to_list(), y=rows["value"].to_list(), mode="lines", line={"color": line["color"], "width": 1}, opacity=0.3,
+            hoverinfo="skip", showlegend=False, legendgroup=name, row=row, col=1,
+        )  # fmt: skip
+    plot.add_scatter(
+        x=rows[x].to_list(),
+        y=rows["smooth" if many else "value"].to_list(),
+        mode="lines" if len(rows) > 1 else "markers",
+        line={**line, "width": 2.5 if many else 1.5},
+        name=name,
+        legendgroup=name,
+        showlegend=showlegend,
+        hovertemplate="%{x:,}: %{y:.4~g}",
+        row=row,
+        col=1,
+    )
+
+
+def finite(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")

@@ -1,0 +1,11 @@
+"""Every sentence on the pages goes through `_`: English in the source, other languages in dashboard/locale."""
+
+import gettext
+from pathlib import Path
+
+LOCALE = Path(__file__).parent / "locale"
+
+
+def _(text: str) -> str:
+    """The sentence in the language of LANGUAGE, LC_ALL, LC_MESSAGES or LANG; as written when there is no translation."""
+    return gettext.translation("prefscope", LOCALE, fallback=True).gettext(text)

@@ -1,0 +1,45 @@
+"""Every SELECT of the pages and figures: a connection and a selection in, a Polars frame out."""
+
+from dashboard.queries.answers import (
+    answer_length_summary,
+    answer_lengths,
+    answers_under_base,
+    answers_under_trained,
+    generators_under_scorers,
+    reward_differences,
+    scorers_on_generators,
+    win_rates,
+)
+from dashboard.queries.curves import (
+    curves,
+    policy_curves,
+    policy_rewards,
+    reward_curves,
+    reward_curves_compared,
+    validation_accuracy,
+)
+from dashboard.queries.distributions import boxes, histogram
+from dashboard.queries.responses import chosen_words, distinguishing_words, rejected_words, response_lengths, response_map, word_counts
+from dashboard.queries.scores import (
+    accuracy_by_length,
+    base_boxes,
+    base_scores,
+    length_rule,
+    margin_by_length,
+    margin_histogram,
+    reward_summaries,
+    reward_summary,
+    trained_boxes,
+    trained_scores,
+)
+from dashboard.queries.selection import Choices, Selection, choices, default_selection
+from dashboard.queries.tables import answered_prompts, dataset, pairs, preference_pair, prompt, prompt_types, prompts, responses_to, runs
+
+__all__ = [
+    "Choices", "Selection", "accuracy_by_length", "answer_length_summary", "answer_lengths", "answered_prompts", "answers_under_base",
+    "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices", "chosen_words", "curves", "dataset", "default_selection",
+    "distinguishing_words", "generators_under_scorers", "histogram", "length_rule", "margin_by_length", "margin_histogram", "pairs",
+    "policy_curves", "policy_rewards", "preference_pair", "prompt", "prompt_types", "prompts", "rejected_words", "response_lengths",
+    "response_map", "responses_to", "reward_curves", "reward_curves_compared", "reward_differences", "reward_summaries", "reward_summary",
+    "runs", "scorers_on_generators", "trained_boxes", "trained_scores", "validation_accuracy", "win_rates", "word_counts",
+]  # fmt: skip

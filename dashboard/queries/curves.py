@@ -1,0 +1,70 @@
+"""Training curves, read from the view `curves` (engine.store.show_live), so that a run is seen while it goes on."""
+
+import polars as pl
+
+from dashboard.queries.selection import Selection
+from engine.store import Connection, frame
+
+MOST_POINTS = 1500  # drawn per curve; the smoothed line is averaged over all steps before they are thinned
+
+CURVES = """
+    with numbered as (
+        select run_id, row_number() over (partition by kind order by run_id) - 1 as run_index, name as run, kind, state,
+               cast(config ->> 'batch_size' as integer) * cast(config ->> 'accumulation' as integer) as pairs_per_step
+        from runs
+    ), c as (
+        select *, count(*) over w as points, row_number() over (w order by step) as place
+        from curves where run_id in (select unnest($runs)) and name in (select unnest($names)) and (split = 'train') = $train
+        window w as (partition by run_id, split, name)
+    ), s as (
+        select *, avg(value) over (partition by run_id, split, name order by place
+                                   rows between {half} preceding and {half} following) as smooth
+        from c
+    )
+    select n.run_id, n.run, n.run_index, n.state, s.split, s.name as metric, s.step, s.step * n.pairs_per_step as pairs_seen,
+           n.pairs_per_step, s.value, s.smooth, s.points
+    from s join numbered n using (run_id)
+    where (place - 1) % greatest(1, points // {most}) = 0 or place = points
+    order by list_position($runs, n.run_id), s.name, s.split, s.step
+"""
+LONGEST = """
+    select coalesce(max(n), 0) as longest
+    from (select count(*) as n from curves where run_id in (select unnest($runs)) group by run_id, split, name)
+"""
+
+
+def curves(con: Connection, runs: tuple[str, ...], names: tuple[str, ...], train: bool = True) -> pl.DataFrame:
+    """Long form: run_id, run, run_index, state, split, metric, step, pairs_seen, pairs_per_step, value, smooth, points.
+
+    smooth: centred mean over 5 % of the longest run's steps. points: how many the curve has before it is thinned.
+    """
+    longest = frame(con, LONGEST, {"runs": list(runs)}).item()
+    query = CURVES.format(half=max(1, longest // 40), most=MOST_POINTS)
+    return frame(con, query, {"runs": list(runs), "names": list(names), "train": train})
+
+
+def reward_curves(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 1: loss and learning rate of the first selected reward run."""
+    return curves(con, selection.reward_runs[:1], ("loss", "learning_rate"))
+
+
+def reward_curves_compared(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 2: loss and learning rate of every selected reward run."""
+    return curves(con, selection.reward_runs, ("loss", "learning_rate"))
+
+
+def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Accuracy on the validation splits while training; `n` is the number of pairs behind each point (null when the run did not say)."""
+    rows = curves(con, selection.reward_runs, ("accuracy", "n"), train=False)
+    sizes = rows.filter(pl.col("metric") == "n").select("run_id", "split", "step", pl.col("value").alias("n"))
+    return rows.filter(pl.col("metric") == "accuracy").join(sizes, on=["run_id", "split", "step"], how="left", maintain_order="left")
+
+
+def policy_curves(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 6: loss and the sum of chosen and rejected rewards of every selected policy run."""
+    return curves(con, selection.policy_runs, ("loss", "rewards/sum"))
+
+
+def policy_rewards(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 7: rewards of chosen and rejected responses under every selected policy run."""
+    return curves(con, selection.policy_runs, ("rewards/chosen", "rewards/rejected"))

@@ -1,0 +1,67 @@
+"""Histograms and box statistics, counted inside the database.
+
+`values` is a SELECT with the columns series (what is compared), facet (the panel it stands in) and value.
+"""
+
+from math import ceil, floor, log10, sqrt
+from typing import Any
+
+import polars as pl
+
+from engine.store import Connection, frame
+
+EXTREMES = 60  # outliers drawn for each box; the fences say where the rest is
+
+
+def bin_width(low: float, high: float, bins: int) -> float:
+    """A round number (1, 2, 2.5 or 5 times a power of ten) that cuts low to high into at most `bins` intervals."""
+    raw = (high - low) / bins
+    if raw <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(raw))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * 0.999999)
+
+
+def histogram(con: Connection, values: str, params: dict[str, Any], whole: bool = False, open_end: bool = False) -> pl.DataFrame:
+    """Counts and shares per bin: facet, series, low, high, count, share, n, median, mean, last (the bin holds all that is above it).
+
+    whole: bins are at least 1 wide. open_end: what lies above the 99th percentile goes into the last bin.
+    """
+    upper = "quantile_cont(value, 0.99)" if open_end else "max(value)"
+    low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from ({values})", params).row(0)
+    width = 1.0 if low is None else bin_width(low, high, min(40, max(10, round(sqrt(n)))))
+    width = max(1.0, ceil(width)) if whole else width
+    last = floor((high or 0) / width)
+    return frame(con, BINNED.format(values=values), {**params, "width": width, "last": last})
+
+
+BINNED = """
+    with v as (select series, facet, value, least(floor(value / $width), $last) as bin from ({values}) where value is not null),
+         s as (select series, facet, count(*) as n, median(value) as median, avg(value) as mean from v group by all)
+    select facet, series, bin * $width as low, (bin + 1) * $width as high, count(*) as count, count(*) / any_value(n) as share,
+           any_value(n) as n, any_value(median) as median, any_value(mean) as mean,
+           bin = $last and max(value) >= ($last + 1) * $width as last
+    from v join s using (series, facet) group by facet, series, bin order by facet, series, bin
+"""
+
+BOXES = """
+    with v as (select series, facet, value from ({values}) where value is not null),
+         q as (select facet, series, count(*) as n, avg(value) as mean, stddev_samp(value) as std,
+                      quantile_cont(value, 0.25) as q1, median(value) as median, quantile_cont(value, 0.75) as q3 from v group by all)
+    select facet, series, any_value(n) as n, any_value(mean) as mean, any_value(std) as std,
+           any_value(q1) as q1, any_value(median) as median, any_value(q3) as q3,
+           min(value) filter (value >= q1 - 1.5 * (q3 - q1)) as low, max(value) filter (value <= q3 + 1.5 * (q3 - q1)) as high,
+           coalesce(min(value, {most}) filter (value < q1 - 1.5 * (q3 - q1)), [])
+               || coalesce(max(value, {most}) filter (value > q3 + 1.5 * (q3 - q1)), []) as outliers,
+           1.57 * any_value(q3 - q1) / sqrt(any_value(n)) as notch
+    from v join q using (series, facet) group by facet, series order by facet, series
+"""
+
+
+def boxes(con: Connection, values: str, params: dict[str, Any]) -> pl.DataFrame:
+    """Box statistics: facet, series, n, mean, std, q1, median, q3, low, high, outliers, notch.
+
+    low, high: the whiskers, the outermost values within 1.5 interquartile ranges of the box.
+    notch: half the 95 % interval of the median, 1.57 IQR/√n (McGill, Tukey and Larsen 1978).
+    """
+    return frame(con, BOXES.format(values=values, most=EXTREMES), params)

@@ -1,0 +1,130 @@
+"""What can be chosen, and what is chosen when nobody has chosen yet."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from engine.store import Connection, frame
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Everything a figure or table can be asked about; an empty part gives an empty frame."""
+
+    dataset_id: str | None = None
+    split: str | None = None
+    reward_runs: tuple[str, ...] = ()  # overlaid in figures 1 and 2; figure 1 shows the first
+    policy_runs: tuple[str, ...] = ()  # overlaid in figures 6 and 7
+    base_scorer: str | None = None
+    trained_scorer: str | None = None
+    base_generator: str | None = None
+    tuned_generator: str | None = None
+    map_method: str = "umap"
+    pair_id: str | None = None  # Table 1
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the database holds, newest first; every frame has an id and a name."""
+
+    datasets: pl.DataFrame  # dataset_id, name, kept
+    splits: pl.DataFrame  # dataset_id, split, pairs
+    runs: pl.DataFrame  # run_id, kind, name, state, dataset_id
+    scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (whose chosen response it has scored)
+    generators: pl.DataFrame  # generator_id, name, kind, run_id, dataset_id, split, prompts (it has answered)
+
+
+DATASETS = """
+    select dataset_id, any_value(d.name) as name, any_value(kept) as kept,
+           greatest(max(d.created_at), coalesce(max(r.finished_at), max(d.created_at))) as changed_at
+    from datasets d left join runs r using (dataset_id)
+    group by dataset_id order by count(*) filter (r.state = 'done') > 0 desc, changed_at desc
+"""
+SPLITS = """
+    select dataset_id, split, count(*) as pairs from pairs group by dataset_id, split
+    order by dataset_id, (case when split = 'train' then 2 when split = 'validation' then 0 else 1 end), split
+"""
+RUNS = "select run_id, kind, name, state, dataset_id from runs order by run_id desc"
+SCORERS = """
+    select s.scorer_id, s.name, s.kind, m.run_id, p.dataset_id, p.split, count(*) as pairs
+    from scorers s left join models m using (model_id)
+    join (select distinct scorer_id, prompt_id, text_id from rewards) r using (scorer_id)
+    join pairs p on p.prompt_id = r.prompt_id and p.chosen_id = r.text_id
+    group by all order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
+"""
+GENERATORS = """
+    with asked as (select distinct dataset_id, split, prompt_id from pairs)
+    select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(distinct asked.prompt_id) as prompts
+    from generators g left join models m using (model_id) join generations using (generator_id) join asked using (prompt_id)
+    group by all order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
+"""
+TWIN = """
+    select u.scorer_id
+    from scorers t left join models m on m.model_id = t.model_id left join runs r using (run_id), scorers u
+    where t.scorer_id = $trained and u.kind = 'untrained_head' and u.scorer_id in (select unnest($scorers))
+      and u.model_id in (m.base_model, t.model_id)
+    order by coalesce(u.seed = cast(r.config ->> 'seed' as integer), false) desc, u.template_hash is distinct from t.template_hash,
+             u.max_tokens is distinct from t.max_tokens, u.precision is distinct from t.precision, u.scorer_id
+    limit 1
+"""
+
+
+def choices(con: Connection) -> Choices:
+    """What can be chosen: datasets with splits, runs by kind, scorers and generators with where they were used."""
+    return Choices(*(frame(con, query) for query in (DATASETS, SPLITS, RUNS, SCORERS, GENERATORS)))
+
+
+def default_selection(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Selection:
+    """The newest dataset with finished runs (or the one named), its trained scorer and untrained twin, base and tuned generators."""
+    known = choices(con)
+    dataset = dataset_id or first(known.datasets, "dataset_id")
+    all_rows = (known.scorers, known.generators, known.runs, known.splits)
+    scorers, generators, runs, splits = (where(rows, "dataset_id", dataset) for rows in all_rows)
+    split = split or first(scorers.filter(pl.col("split") != "train"), "split") or first(splits, "split")
+    scorers, generators = where(scorers, "split", split), where(generators, "split", split)
+    trained = of_kind(scorers, "scorer_id", "head", "ensemble") or imported(scorers, "scorer_id", base=False)
+    tuned = of_kind(generators, "generator_id", "tuned") or imported(generators, "generator_id", base=False)
+    return Selection(
+        dataset_id=dataset,
+        split=split,
+        reward_runs=runs_to_show(runs, "reward", run_of(scorers, "scorer_id", trained)),
+        policy_runs=runs_to_show(runs, "policy", run_of(generators, "generator_id", tuned)),
+        base_scorer=untrained_twin(con, trained, scorers["scorer_id"].to_list()) or imported(scorers, "scorer_id", base=True),
+        trained_scorer=trained,
+        base_generator=of_kind(generators, "generator_id", "base") or imported(generators, "generator_id", base=True),
+        tuned_generator=tuned,
+    )
+
+
+def where(rows: pl.DataFrame, column: str, value: str | None) -> pl.DataFrame:
+    return rows.filter(pl.col(column).eq_missing(pl.lit(value, pl.String)))
+
+
+def first(rows: pl.DataFrame, column: str) -> str | None:
+    return None if rows.is_empty() else rows[column][0]
+
+
+def of_kind(rows: pl.DataFrame, column: str, *kinds: str) -> str | None:
+    return first(rows.filter(pl.col("kind").is_in(kinds)), column)
+
+
+def imported(rows: pl.DataFrame, column: str, base: bool) -> str | None:
+    """The imported scorer or generator whose name says that it is a base model; or, the other way round, one whose name does not."""
+    says_base = pl.col("name").str.to_lowercase().str.contains("base|raw|untrained|reference")
+    return first(rows.filter((pl.col("kind") == "imported") & (says_base == base)).sort("name", column), column)
+
+
+def run_of(rows: pl.DataFrame, column: str, value: str | None) -> str | None:
+    return first(where(rows, column, value), "run_id")
+
+
+def runs_to_show(runs: pl.DataFrame, kind: str, leading: str | None, most: int = 4) -> tuple[str, ...]:
+    """The run behind the selected scorer or generator first, then the newest others that have begun."""
+    begun = runs.filter((pl.col("kind") == kind) & (pl.col("state") != "queued"))["run_id"].to_list()
+    ordered = [leading, *(run for run in begun if run != leading)] if leading in begun else begun
+    return tuple(run for run in ordered[:most] if run)
+
+
+def untrained_twin(con: Connection, trained: str | None, scorers: list[str]) -> str | None:
+    """Of `scorers`, the untrained head on the same base model, if possible with the seed and settings the trained one began with."""
+    return first(frame(con, TWIN, {"trained": trained, "scorers": scorers}), "scorer_id")

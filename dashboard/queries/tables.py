@@ -1,0 +1,160 @@
+"""Tables of the report and of the Data and Prompts pages."""
+
+import polars as pl
+
+from dashboard.queries.answers import judged
+from dashboard.queries.selection import Selection
+from engine.store import Connection, frame
+
+SCORED_TEXTS = """
+    with scored as (
+        select prompt_id, text_id, avg(reward) filter (scorer_id = $untrained) as untrained,
+               avg(reward) filter (scorer_id = $trained) as trained
+        from rewards where scorer_id in ($untrained, $trained) group by all
+    )
+"""
+PAIR = f"""
+    {SCORED_TEXTS}, picked as (
+        select pair_id, p.prompt_id, chosen_id, rejected_id, c.trained - r.trained as margin
+        from pairs p left join scored c on c.prompt_id = p.prompt_id and c.text_id = chosen_id
+        left join scored r on r.prompt_id = p.prompt_id and r.text_id = rejected_id
+        where dataset_id = $dataset and split = $split and ($pair is null or pair_id = $pair)
+        order by margin is null, abs(margin - (select median(m.trained - n.trained) from pairs q join scored m on m.prompt_id = q.prompt_id
+                 and m.text_id = q.chosen_id join scored n on n.prompt_id = q.prompt_id and n.text_id = q.rejected_id
+                 where q.dataset_id = $dataset and q.split = $split)), pair_id limit 1
+    ), sides as (select *, 'chosen' as response, chosen_id as text_id from picked union all select *, 'rejected', rejected_id from picked)
+    select pair_id, pr.text as prompt, response, t.text, t.words, s.untrained, s.trained
+    from sides join prompts pr using (prompt_id) join texts t using (text_id)
+    left join scored s using (prompt_id, text_id) order by response
+"""
+ANSWERED = f"""
+    {SCORED_TEXTS}, answer as (
+        select prompt_id, generator_id, text, words, text_id, tokens, finish_reason
+        from generations join texts using (text_id) where generator_id in ($base, $tuned)
+        qualify row_number() over (partition by prompt_id, generator_id order by generation_id) = 1
+    ), asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split
+                 qualify row_number() over (partition by prompt_id order by prompt_type) = 1),
+    both_answers as (
+        select asked.prompt_id, p.text as prompt, asked.prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
+               b.words as base_words, t.words as tuned_words, b.tokens as base_tokens, t.tokens as tuned_tokens,
+               bs.untrained as base_untrained, ts.untrained as tuned_untrained, bs.trained as base_trained, ts.trained as tuned_trained,
+               ts.trained - bs.trained as difference
+        from asked join prompts p using (prompt_id)
+        left join answer b on b.prompt_id = asked.prompt_id and b.generator_id = $base
+        left join answer t on t.prompt_id = asked.prompt_id and t.generator_id = $tuned
+        left join scored bs on bs.prompt_id = b.prompt_id and bs.text_id = b.text_id
+        left join scored ts on ts.prompt_id = t.prompt_id and ts.text_id = t.text_id
+    )
+"""
+SPREAD = f"""
+    {ANSWERED}, ranked as (
+        select *, row_number() over (order by difference, prompt_id) - 1 as place, count(*) over () as n
+        from both_answers where difference is not null
+    )
+    select prompt, base_answer, tuned_answer, base_untrained, tuned_untrained, base_trained, tuned_trained, difference, prompt_id
+    from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i))
+    order by difference desc, prompt_id
+"""
+ORDERS = {
+    "difference": "difference desc nulls last",
+    "difference_up": "difference asc nulls last",
+    "reward": "tuned_trained desc nulls last",
+    "length": "tuned_words desc nulls last",
+    "prompt": "prompt",
+}
+MATCHING = """
+    where ($search = '' or contains(lower(prompt), lower($search)) or contains(lower(coalesce(base_answer, '')), lower($search))
+           or contains(lower(coalesce(tuned_answer, '')), lower($search)))
+      and ($prompt_type is null or prompt_type = $prompt_type)
+      and (case $winner when 'tuned' then difference > 0 when 'base' then difference < 0 when 'tie' then difference = 0 else true end)
+"""
+RESPONSES = """
+    with here as (
+        select prompt_id, chosen_id as text_id, 'chosen' as role, pair_id as made_by
+        from pairs where dataset_id = $dataset and prompt_id = $prompt
+        union select prompt_id, rejected_id, 'rejected', pair_id
+        from pairs where dataset_id = $dataset and prompt_id = $prompt
+        union select prompt_id, text_id, g.kind, g.name from generations join generators g using (generator_id) where prompt_id = $prompt
+    ), scored as (
+        select prompt_id, text_id, list({'scorer': s.name, 'reward': reward} order by s.name, s.scorer_id) as rewards
+        from (select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards where prompt_id = $prompt group by all)
+        join scorers s using (scorer_id)
+        group by all
+    )
+    select role, made_by, text, words, rewards from here join texts using (text_id) left join scored using (prompt_id, text_id)
+    order by list_position(['chosen', 'rejected', 'base', 'tuned', 'imported'], role), made_by
+"""
+
+
+def preference_pair(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Table 1: one pair, the selected one or else that with the median margin: response, text, words, both scorers' rewards."""
+    return frame(con, PAIR, {**without_generators(selection), "pair": selection.pair_id})
+
+
+def without_generators(selection: Selection) -> dict[str, object]:
+    return {k: v for k, v in judged(selection).items() if k not in ("base", "tuned")}
+
+
+def answered_prompts(con: Connection, selection: Selection, rows: int = 10) -> pl.DataFrame:
+    """Table 2: prompts with both answers and rewards, evenly spaced by rank of the difference, so that nothing is picked by hand."""
+    return frame(con, SPREAD, {**judged(selection), "rows": rows})
+
+
+def prompts(
+    con: Connection,
+    selection: Selection,
+    *,
+    search: str = "",
+    prompt_type: str | None = None,
+    winner: str | None = None,
+    order: str = "difference",
+    page: int = 0,
+    rows: int = 20,
+) -> pl.DataFrame:
+    """One page of the prompts with both answers and rewards; `matches` counts all that match.
+
+    winner: tuned, base, tie or None for all; order: a key of ORDERS; page: from 0.
+    """
+    wanted = f"{MATCHING} order by {ORDERS[order]}, prompt_id limit $rows offset $skip"
+    query = f"{ANSWERED} select *, count(*) over () as matches from both_answers {wanted}"
+    values = {"search": search, "prompt_type": prompt_type, "winner": winner, "rows": rows, "skip": page * rows}
+    return frame(con, query, {**judged(selection), **values})
+
+
+def prompt_types(con: Connection, selection: Selection) -> list[str]:
+    query = "select distinct prompt_type from pairs where dataset_id = $dataset and split = $split and prompt_type is not null order by all"
+    return frame(con, query, {"dataset": selection.dataset_id, "split": selection.split})["prompt_type"].to_list()
+
+
+def prompt(con: Connection, prompt_id: str) -> pl.DataFrame:
+    """prompt_id, turns (JSON), text, language of one prompt; empty when there is none."""
+    return frame(con, "select * from prompts where prompt_id = $prompt", {"prompt": prompt_id})
+
+
+def responses_to(con: Connection, selection: Selection, prompt_id: str) -> pl.DataFrame:
+    """Every response to one prompt: role (chosen, rejected, base, tuned, imported), made_by, text, words, rewards [{scorer, reward}]."""
+    return frame(con, RESPONSES, {"dataset": selection.dataset_id, "prompt": prompt_id})
+
+
+def pairs(con: Connection, selection: Selection, *, search: str = "", page: int = 0, rows: int = 20) -> pl.DataFrame:
+    """One page of the pairs: pair_id, prompt, chosen, rejected, their words, prompt_type, source, line, matches (how many in all)."""
+    query = """
+        select pair_id, p.text as prompt, c.text as chosen, r.text as rejected, c.words as chosen_words, r.words as rejected_words,
+               prompt_type, source, line, count(*) over () as matches
+        from pairs join prompts p using (prompt_id) join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
+        where dataset_id = $dataset and split = $split
+          and ($search = '' or contains(lower(p.text || ' ' || c.text || ' ' || r.text), lower($search)))
+        order by source, line, pair_id limit $rows offset $skip
+    """
+    values = {"search": search, "rows": rows, "skip": page * rows}
+    return frame(con, query, {"dataset": selection.dataset_id, "split": selection.split, **values})
+
+
+def dataset(con: Connection, selection: Selection) -> pl.DataFrame:
+    """The selected dataset's row of `datasets`: counts kept and dropped by reason, source, licence."""
+    return frame(con, "select * from datasets where dataset_id = $dataset", {"dataset": selection.dataset_id})
+
+
+def runs(con: Connection) -> pl.DataFrame:
+    """Every run the database knows, newest first."""
+    return frame(con, "select * exclude (config, versions) from runs order by run_id desc")

@@ -1,0 +1,77 @@
+"""Frames as CSV, HTML and LaTeX that hold whatever stands in the cells."""
+
+import html
+import re
+from typing import Any
+
+import polars as pl
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "[": "{[}",
+    "]": "{]}",
+}
+
+
+def latex(text: str) -> str:
+    """The text as LaTeX prints it: special characters escaped, line breaks and control characters as blanks."""
+    plain = re.sub(r"[\x00-\x1f\x7f\s]+", " ", text).strip()
+    return "".join(SPECIAL.get(c, c) for c in plain)
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return "--"
+    return f"{value:.3f}" if isinstance(value, float) else latex(str(value))
+
+
+def latex_table(frame: pl.DataFrame, caption: str, label: str) -> str:
+    """A longtable; text columns share the width of the line. Chinese needs XeLaTeX or LuaLaTeX with a Chinese font."""
+    texts = sum(kind == pl.String for kind in frame.dtypes)
+    width = 0.75 / max(1, texts)
+    columns = "".join(rf"p{{{width:.2f}\linewidth}}" if kind == pl.String else "r" for kind in frame.dtypes)
+    head = " & ".join(latex(name.replace("_", " ")) for name in frame.columns)
+    rows = [" & ".join(cell(value) for value in row) + r" \\" for row in frame.iter_rows()]
+    return "\n".join(
+        [
+            "% needs \\usepackage{longtable,booktabs} and \\usepackage[T1]{fontenc}, or XeLaTeX with a font that has the characters",
+            rf"\begin{{longtable}}{{{columns}}}",
+            rf"\caption{{{latex(caption)}}}\label{{{label}}}\\",
+            r"\toprule",
+            head + r" \\",
+            r"\midrule",
+            r"\endhead",
+            *rows,
+            r"\bottomrule",
+            r"\end{longtable}",
+            "",
+        ]
+    )
+
+
+def flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with lists joined by blanks, as CSV has no lists."""
+    return frame.with_columns(pl.col(pl.List).list.eval(pl.element().cast(pl.String)).list.join(" "))
+
+
+def html_table(frame: pl.DataFrame) -> str:
+    """A table whose cells are text and nothing else."""
+
+    def row(values: tuple[Any, ...], tag: str) -> str:
+        cells = [f"{v:.4g}" if isinstance(v, float) else "" if v is None else str(v) for v in values]
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return "<table>" + row(tuple(frame.columns), "th") + "".join(row(r, "td") for r in frame.iter_rows()) + "</table>"

@@ -1,0 +1,157 @@
+"""How every figure looks: three templates built from nothing, and the one colour, fill and dash of each thing that is compared.
+
+Colours are Okabe and Ito's and kin, at least 3:1 against the white and the dark page; fill patterns and dashes do the same in grey.
+"""
+
+import re
+import textwrap
+
+import plotly.graph_objects as go
+
+FONT = "Liberation Sans, Noto Sans CJK SC, Arial, Helvetica, sans-serif"
+COLOURS = {
+    "chosen": "#0072B2",
+    "rejected": "#D55E00",
+    "base": "#C2669A",
+    "tuned": "#009E73",
+    "untrained": "#868686",
+    "trained": "#7B5EA7",
+    "margin": "#0072B2",
+    "difference": "#009E73",
+}
+PATTERNS = {"rejected": "/", "base": "\\", "untrained": "."}  # a hatched fill for the second of two
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+RUN_COLOURS = ("#7B5EA7", "#A6611A", "#1B8A8F", "#C2478B", "#6B7B1A", "#6E7781")
+PAGES = {  # ink, soft ink, grid, paper
+    "light": ("#1F2328", "#59636E", "#E3E6EA", "#FFFFFF"),
+    "dark": ("#E8EAED", "#A6ADB5", "#33383F", "#0E1117"),
+    "print": ("#000000", "#333333", "#DDDDDD", "#FFFFFF"),
+}
+TITLE_CHARS, SUBTITLE_CHARS = 44, 60  # what fits on a screen 390 pixels wide
+
+
+def escaped(text: object) -> str:
+    """Text as Plotly must be given it: its small HTML subset, entities and $…$ formulas are shown and not interpreted."""
+    plain = re.sub(r"[\x00-\x08\x0b-\x1f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", "", str(text))
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;").replace("%{", "&#37;{")
+
+
+def excerpt(text: object, chars: int = 30) -> str:
+    """One short escaped line: a legend entry, a tick label."""
+    line = " ".join(str(text).split())
+    return escaped(line if len(line) <= chars else line[: chars - 1].rstrip() + "…")
+
+
+def paragraph(text: object, width: int = 60, lines: int = 4) -> str:
+    """A few escaped lines for a hover box."""
+    wrapped = textwrap.wrap(" ".join(str(text).split()), width) or [""]
+    return "<br>".join(escaped(line) for line in wrapped[:lines]) + ("…" if len(wrapped) > lines else "")
+
+
+def run_style(index: int) -> dict[str, str]:
+    """The line of the n-th run, the same on every page."""
+    return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": DASHES[index % len(DASHES)]}
+
+
+def fill(who: str) -> dict[str, object]:
+    """The bar or box marker of chosen, rejected, base, tuned, untrained, trained."""
+    colour = COLOURS[who]
+    line = {"color": colour, "width": 1}
+    if who not in PATTERNS:
+        return {"color": colour, "opacity": 0.7, "line": line}
+    return {
+        "color": colour,
+        "line": line,
+        "pattern": {"shape": PATTERNS[who], "fillmode": "replace", "fgcolor": colour, "size": 6, "solidity": 0.35},
+    }
+
+
+def template(name: str) -> go.layout.Template:
+    """light, dark or print. Raises KeyError for another name."""
+    ink, soft, grid, paper = PAGES[name]
+    axis = {
+        "gridcolor": grid, "linecolor": soft, "zerolinecolor": soft, "tickcolor": soft, "showline": True, "zeroline": False,
+        "ticks": "outside", "ticklen": 4, "automargin": True, "exponentformat": "none", "separatethousands": True,
+        "title": {"font": {"size": 12, "color": soft}, "standoff": 8}, "tickfont": {"size": 11},
+    }  # fmt: skip
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 12, "color": ink},
+            "paper_bgcolor": paper,
+            "plot_bgcolor": paper,
+            "colorway": list(RUN_COLOURS),
+            "hoverlabel": {
+                "font": {"family": FONT, "size": 12, "color": ink},
+                "bgcolor": paper,
+                "bordercolor": soft,
+                "align": "left",
+                "namelength": -1,
+            },
+            "xaxis": axis,
+            "yaxis": axis,
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1.0,
+                "yanchor": "bottom",
+                "font": {"size": 12},
+                "bgcolor": "rgba(0,0,0,0)",
+            },
+            "title": {
+                "x": 0,
+                "xref": "container",
+                "xanchor": "left",
+                "y": 1,
+                "yref": "container",
+                "yanchor": "top",
+                "font": {"size": 16, "color": ink},
+            }
+            | {"pad": {"t": 12, "l": 12}, "subtitle": {"font": {"size": 12, "color": soft}}},
+            "annotationdefaults": {"font": {"size": 12, "color": soft}, "showarrow": False},
+            "colorscale": {"sequential": [[0, paper], [1, COLOURS["trained"]]]},
+            "bargap": 0,
+        }
+    )
+
+
+def caption(plot: go.Figure, *sentences: str) -> go.Figure:
+    """State n, intervals and who measured, under the title."""
+    plot.update_layout(title_subtitle_text="\u00a0· ".join(s for s in sentences if s))
+    return plot
+
+
+def broken(text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters, broken between words only."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def legend_rows(plot: go.Figure) -> int:
+    """How many lines the legend takes on a narrow screen; its entries stand in columns as wide as the widest."""
+    names = [trace.name or "" for trace in plot.data if trace.showlegend is True]
+    columns = max(1, SUBTITLE_CHARS // (max(map(len, names), default=0) + 9))
+    return -(-len(names) // columns)
+
+
+def dressed(plot: go.Figure, title: str, theme_name: str) -> go.Figure:
+    """Give a drawn figure its title, its margins and its template."""
+    heading = broken(title, TITLE_CHARS)
+    below = broken(plot.layout.title.subtitle.text or "", SUBTITLE_CHARS)
+    rows = legend_rows(plot)
+    panel_titles = any(note.yref == "paper" for note in plot.layout.annotations)
+    top = 32 + 20 * len(heading) + 16 * len(below) + 20 * rows + 18 * panel_titles
+    return plot.update_layout(
+        template=template(theme_name),
+        title={"text": "<br>".join(heading), "subtitle": {"text": "<br>".join(below)}},
+        margin={"t": top, "l": 12, "r": 16, "b": 12, "autoexpand": True},
+        showlegend=rows > 0,
+    )
+
+
+def say(sentence: str) -> go.Figure:
+    """Empty axes with what to do next."""
+    plot = go.Figure()
+    plot.update_xaxes(range=[0, 1], showticklabels=False, ticks="", showgrid=False)
+    plot.update_yaxes(range=[0, 1], showticklabels=False, ticks="", showgrid=False)
+    text = "<br>".join(broken(sentence, 40))
+    return plot.add_annotation(text=text, x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, font_size=13)

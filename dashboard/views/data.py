@@ -1,0 +1,55 @@
+"""The datasets: what was kept and dropped, how the pairs look, and how to bring in more."""
+
+import json
+
+import streamlit as st
+
+from dashboard import data, queries, uploads, widgets
+from dashboard.messages import _
+
+
+def counts() -> None:
+    """The dataset's pairs by split and its dropped records by reason."""
+    row = data.read(queries.dataset, selection).row(0, named=True)
+    splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
+    with st.grid(min_column_width=200):
+        widgets.number(_("Kept"), f"{row['kept']:,}", _("pairs in format {format}").format(format=data.literal(row["format"])))
+        widgets.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
+        for split, pairs in splits.items():
+            widgets.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
+    st.text(_("Source: {source}. Licence: {licence}.").format(source=row["source"], licence=row["licence"] or _("not stated")))
+    if dropped:
+        st.dataframe({_("Reason"): list(dropped), _("Records"): list(dropped.values())}, hide_index=True, width="content")
+
+
+def preview() -> None:
+    """The pairs as they are, twenty on a page."""
+    search = st.text_input(_("Search the pairs"), key="pair_search", type="search")
+    key = widgets.page_key(selection, search)
+    page = st.session_state.get(key, 1) - 1
+    rows = data.read(queries.pairs, selection, search=search, page=page)
+    if rows.is_empty():
+        st.info(_("No pair holds this text on this page."))
+    for pair in rows.iter_rows(named=True):
+        with st.expander(data.literal(pair["prompt"][:160])):
+            st.text(pair["prompt"])
+            for side, column in zip(("chosen", "rejected"), st.columns(2), strict=True):
+                column.caption(_("{side}, {words} words").format(side=_(side), words=pair[f"{side}_words"]))
+                column.code(pair[side], language=None, wrap_lines=True)
+    widgets.pages(0 if rows.is_empty() else rows["matches"][0], 20, key)
+
+
+selection = widgets.heading(_("Data"), needs_data=False)
+tabs = st.tabs(
+    [_("Figures"), _("Pairs"), _("Import data"), _("Import results")] if selection.dataset_id else [_("Import data"), _("Import results")]
+)
+if selection.dataset_id:
+    with tabs[0]:
+        counts()
+        widgets.show_page("data", selection)
+    with tabs[1]:
+        preview()
+with tabs[-2]:
+    uploads.import_data()
+with tabs[-1]:
+    uploads.import_results()

@@ -1,0 +1,29 @@
+"""The tuned policy against its base, judged by a trained and an untrained scorer."""
+
+import streamlit as st
+
+from dashboard import data, figures, queries, widgets
+from dashboard.messages import _
+
+WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the higher reward, ties half. One half: no preference.")
+DIFFERENCE = _(
+    "Mean over prompts of the tuned answer's reward minus the base answer's, in this scorer's own unit; not comparable between scorers."
+)
+
+
+def numbers() -> None:
+    """Win rate and mean reward difference under each scorer, with intervals."""
+    with st.grid(min_column_width=215):
+        for row in data.read(queries.win_rates, selection).iter_rows(named=True):
+            widgets.estimate(_("Win rate by {scorer}").format(scorer=row["scorer"]), row, "win_rate", row["n"], WIN_RATE)
+            label = _("Reward difference by {scorer}").format(scorer=row["scorer"])
+            widgets.estimate(label, row, "difference", row["n"], DIFFERENCE, percent=False)
+
+
+selection = widgets.heading(_("DPO vs base"))
+if not (selection.base_generator and selection.tuned_generator):
+    st.info(_("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data."))
+numbers()
+widgets.show_page("dpo_vs_base", selection)
+for table in [t for t in figures.TABLES if t.page == "dpo_vs_base"]:
+    widgets.show_table(table, selection)

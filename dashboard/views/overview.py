@@ -1,0 +1,68 @@
+"""What has been run, what came out, and what to do next."""
+
+import streamlit as st
+
+from dashboard import data, queries, widgets
+from dashboard.messages import _
+
+BRADLEY_TERRY = _(
+    "Share of pairs whose chosen response gets the higher reward, ties half. "
+    "A Bradley-Terry reward has no zero: only differences mean something."
+)
+UNTRAINED = _("The same network with a last layer that was never trained: one draw from a wide band around one half.")
+WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the higher reward, ties half.")
+
+
+def experiment() -> None:
+    """Every run that is going on, waiting, or stopped by a fault, with its progress."""
+    runs = data.runs()
+    shown = [run for run in reversed(runs) if run.status.state not in ("done", "cancelled")]
+    if shown:
+        st.subheader(_("Under way") if data.alive() else _("Stopped"))
+        done = sum(run.status.state == "done" for run in runs)
+        st.caption(_("{done} of {n} runs are done.").format(done=done, n=len(runs)))
+    for run in shown:
+        widgets.run_card(run)
+
+
+def reward_models() -> None:
+    for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
+        trained = row["kind"] != "untrained_head"
+        label = _("Accuracy of {scorer}").format(scorer=row["scorer"])
+        widgets.estimate(label, row, "accuracy", row["n"], BRADLEY_TERRY if trained else UNTRAINED)
+        said = _("standard deviation {std:.2f}, chosen and rejected of {n:,} pairs together").format(std=row["reward_std"] or 0, n=row["n"])
+        widgets.number(_("Mean reward of {scorer}").format(scorer=row["scorer"]), f"{row['reward_mean']:.2f}", said)
+
+
+def policies() -> None:
+    for row in data.read(queries.win_rates, selection).iter_rows(named=True):
+        widgets.estimate(_("Win rate by {scorer}").format(scorer=row["scorer"]), row, "win_rate", row["n"], WIN_RATE)
+    for row in data.read(queries.answer_length_summary, selection).iter_rows(named=True):
+        tokens, said = row["tokens_mean"], _("words on average, {n:,} answers").format(n=row["n"])
+        if tokens is not None:
+            said = _("tokens on average, {words:.0f} words, {n:,} answers").format(words=row["words_mean"], n=row["n"])
+        widgets.number(
+            _("Length of {generator}").format(generator=row["generator"]), f"{row['words_mean'] if tokens is None else tokens:.1f}", said
+        )
+
+
+selection = widgets.heading(_("Overview"), needs_data=False)
+widgets.live(experiment)
+if selection.dataset_id:
+    st.subheader(_("Headline numbers"))
+    if not (selection.trained_scorer or selection.tuned_generator):
+        st.write(_("They appear here as soon as the first runs have scored the pairs of this split."))
+    for group in (reward_models, policies):
+        with st.grid(min_column_width=215):
+            group()
+    st.subheader(_("What to do next"))
+    with st.container(gap="xsmall"):
+        if not selection.trained_scorer:
+            st.page_link("views/runs.py", label=_("Train a reward model and score with it"))
+        if not selection.tuned_generator:
+            st.page_link("views/runs.py", label=_("Train a policy and let it answer"))
+        st.page_link("views/reward_model.py", label=_("See how chosen and rejected separate"))
+        st.page_link("views/length_bias.py", label=_("Check whether it is only length"))
+        st.page_link("views/dpo_vs_base.py", label=_("Compare the policy with its base"))
+        st.page_link("views/runs.py", label=_("Train again with other settings"))
+        st.page_link("views/report.py", label=_("Take figures and tables with you"))

@@ -1,0 +1,49 @@
+"""What the reward model learned: trained and untrained head on the same pairs."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import data, figures, queries, sidebar, widgets
+from dashboard.messages import _
+
+MARGIN = _("Margin: the chosen response's reward minus the rejected one's. Positive is right.")
+
+
+def numbers() -> None:
+    """Accuracy and margin of both scorers, each with its interval."""
+    with st.grid(min_column_width=215):
+        for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
+            help = _("Share of pairs ranked as the annotators did, ties half; with Wilson's 95 % interval.")
+            widgets.estimate(_("Accuracy of {scorer}").format(scorer=row["scorer"]), row, "accuracy", row["n"], help)
+            widgets.estimate(
+                _("Mean margin of {scorer}").format(scorer=row["scorer"]),
+                {**row, "margin": row["margin_mean"]},
+                "margin",
+                row["n"],
+                MARGIN,
+                percent=False,
+            )
+
+
+def pair_picker() -> str | None:
+    """One pair by search, or the one in the URL; none picked takes a typical one."""
+    search = st.text_input(_("Search pairs"), key="table1_search", type="search")
+    found = data.read(queries.pairs, selection, search=search, rows=50)
+    options = dict(found.select("pair_id", "prompt").iter_rows())
+    for asked in st.query_params.get_all("pair"):
+        row = data.read(queries.preference_pair, replace(selection, pair_id=asked))
+        options |= dict(row.select("pair_id", "prompt").iter_rows())
+    short = {pair: prompt[:100] for pair, prompt in options.items()}
+    return sidebar.pick("pair", _("Pair"), short, None, _("Without a choice: the pair whose margin is nearest the median."))
+
+
+selection = widgets.heading(_("Reward model"))
+if selection.trained_scorer is None:
+    st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the sidebar."))
+numbers()
+widgets.show_page("reward_model", selection)
+for table in [t for t in figures.TABLES if t.page == "reward_model"]:
+    pair = pair_picker()
+    sidebar.say_unknown()
+    widgets.show_table(table, replace(selection, pair_id=pair))

@@ -1,0 +1,74 @@
+"""Start runs and follow them: presets, the retrain form, the queue, logs."""
+
+import streamlit as st
+
+from dashboard import data, forms, queries, widgets
+from dashboard.messages import _
+from engine.config import KINDS, PRESETS
+from engine.rundir import RunDir
+
+KIND_NAMES = {
+    "reward": _("Train a reward model"),
+    "policy": _("Train a policy (DPO)"),
+    "generate": _("Answer prompts"),
+    "score": _("Score pairs and answers"),
+    "embed": _("Map the responses"),
+}
+TAIL_LINES = 40
+
+
+def new_run() -> None:
+    """The form of one kind of run, made from its configuration."""
+    kind = st.selectbox(_("What to do"), list(KIND_NAMES), format_func=KIND_NAMES.__getitem__, key="new_kind")
+    given = {"kind": kind, "dataset": selection.dataset_id, "name": kind}
+    config = forms.form_for(KINDS[kind], given, known_values(kind), _("Start"))
+    if config:
+        run_id = data.submit(config)
+        st.success(_("Queued as {id}.").format(id=data.literal(run_id)))
+
+
+def known_values(kind: str) -> dict[str, dict[str, str]]:
+    """Which values the fields that name splits and other runs can take."""
+    splits = data.read(queries.choices).splits.filter(dataset_id=selection.dataset_id)["split"].to_list()
+    named = {s: s for s in splits}
+    runs = {wanted: {r.id: f"{r.name} ({r.status.state})" for r in data.runs() if r.kind == wanted} for wanted in KINDS}
+    both = {"train_split": named, "validation_splits": named, "split": named, "splits": named}
+    return {
+        **both,
+        "reward_models": runs["reward"],
+        "generations": runs["generate"],
+        **({"policy": runs["policy"]} if kind == "generate" else {}),
+    }
+
+
+def queue() -> None:
+    """Every run with its progress, newest first."""
+    found = data.runs()
+    for run in found[:30]:
+        widgets.run_card(run)
+    if len(found) > 30:
+        st.caption(_("{n} older runs are not shown here.").format(n=len(found) - 30))
+    if not found:
+        st.write(_("No run yet."))
+
+
+def log(run: RunDir) -> None:
+    """The last lines of a run's log."""
+    path = run.path / "log.txt"
+    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:] if path.is_file() else []
+    st.code("\n".join(lines) or _("The log is empty."), language=None, wrap_lines=True, height="content")
+
+
+selection = widgets.heading(_("Runs"), needs_data=False)
+with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
+    for preset in sorted(path.stem for path in PRESETS.glob("*.json")):
+        widgets.preset_button(preset)
+if selection.dataset_id:
+    with st.expander(_("Start one run"), expanded=True):
+        new_run()
+st.subheader(_("All runs"))
+widgets.live(queue)
+if known := {run.id: run for run in data.runs()}:
+    st.subheader(_("Log"))
+    shown = st.selectbox(_("Run"), list(known), format_func=lambda i: f"{known[i].name} ({i})", key="log_of")
+    widgets.live(lambda: log(known[shown].dir))

@@ -1,0 +1,29 @@
+"""Curves of reward-model and policy training, while they go on and afterwards."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import data, widgets
+from dashboard.data import Run
+from dashboard.messages import _
+
+
+def going_on() -> None:
+    """The runs that train now, their curves before those picked in the sidebar."""
+    training = [run for run in data.runs() if run.kind in ("reward", "policy") and not run.ended]
+    for run in training:
+        widgets.run_card(run)
+    here = [run for run in training if run.config["dataset"] == selection.dataset_id and run.status.state != "queued"]
+    reward_runs, policy_runs = first(here, "reward", selection.reward_runs), first(here, "policy", selection.policy_runs)
+    widgets.show_page("training", replace(selection, reward_runs=reward_runs, policy_runs=policy_runs))
+
+
+def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*(run.id for run in live if run.kind == kind), *picked]))
+
+
+selection = widgets.heading(_("Training"))
+if not (selection.reward_runs or selection.policy_runs or data.alive()):
+    st.info(_("No training run has begun on this dataset. Start one on the page Runs; its curves appear here while it trains."))
+widgets.live(going_on)

@@ -1,0 +1,237 @@
+"""What several pages draw alike: a heading, a figure, a table, an estimate, a run."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import polars as pl
+import streamlit as st
+
+from dashboard import data, figures, queries
+from dashboard.data import Run
+from dashboard.messages import _
+from dashboard.queries import Selection
+from dashboard.tabular import flat
+from engine import jobs
+from engine.config import load_preset
+from engine.errors import PrefscopeError
+from engine.rundir import cache_path
+
+STATE_COLOURS: dict[str, Literal["green", "blue", "red", "orange"]] = {
+    "done": "green",
+    "running": "blue",
+    "finalising": "blue",
+    "failed": "red",
+    "lost": "orange",
+}
+
+
+def theme() -> str:
+    """The viewer's theme: light or dark."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def heading(title: str, needs_data: bool = True) -> Selection:
+    """The page's title and what it is about. Without a dataset it says how to begin, and stops there when the page needs one."""
+    st.title(title)
+    selection = data.selection()
+    if selection.dataset_id is None:
+        welcome()
+        if needs_data:
+            st.stop()
+        return selection
+    row = data.read(queries.dataset, selection).row(0, named=True)
+    st.caption(_("Dataset {name}, split {split}").format(name=data.literal(row["name"]), split=data.literal(selection.split or "–")))
+    if row["source"] == "starter":
+        st.info(_("The starter set is a small set written by a language model for demonstration, not human annotations."))
+    return selection
+
+
+def welcome() -> None:
+    """What to do when the cache is empty."""
+    with st.container(border=True):
+        st.subheader(_("Nothing here yet"))
+        st.write(_("Start the starter experiment: it trains a reward model and a DPO policy on this computer and fills these pages."))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            preset_button("starter", kind="primary")
+            st.page_link("views/data.py", label=_("Import your own preference data"))
+
+
+def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary") -> None:
+    """A button that submits every run of a preset."""
+    preset = load_preset(name)
+    help = _("Runs: {runs}").format(runs=", ".join(preset.runs))
+    if st.button(_("Start: {title}").format(title=preset.title), key=f"preset_{name}_{kind}", type=kind, help=help):
+        with st.spinner(_("Importing the data and queueing {n} runs").format(n=len(preset.runs))):
+            jobs.submit_preset(cache_path(), preset)
+        st.rerun()
+
+
+def show(figure: figures.Figure, selection: Selection) -> None:
+    """A figure as the report prints it, its caption, and its numbers as CSV."""
+    rows = data.read(figure.query, selection, key=figure.name)
+    st.plotly_chart(
+        figures.drawn(figure, rows, theme()), theme=None, key=f"figure_{figure.name}", alt=figure.title, config={"displaylogo": False}
+    )
+    below(f"{figure.label}: {figure.title}", rows, figure.name)
+
+
+def show_page(page: str, selection: Selection, *names: str) -> None:
+    """The figures of a page, side by side where there is room; only those named when some are."""
+    wanted = [f for f in figures.on_page(page) if not names or f.name in names or f.number in names]
+    with st.grid(min_column_width=430, gap="medium"):
+        for figure in wanted:
+            with st.container():
+                show(figure, selection)
+
+
+def show_table(table: figures.Table, selection: Selection) -> None:
+    """A table of the report; every cell is plain text."""
+    rows = data.read(table.query, selection, key=table.name)
+    st.subheader(table.title)
+    if rows.is_empty():
+        st.info(table.empty)
+        return
+    st.dataframe(readable(rows), hide_index=True, row_height=130, column_config=columns(rows), key=f"table_{table.name}")
+    below(_("Table {number}").format(number=table.number), rows, table.name)
+
+
+def readable(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns a person reads: without ids."""
+    return rows.drop([name for name in rows.columns if name.endswith("_id")])
+
+
+def columns(rows: pl.DataFrame) -> dict[str, Any]:
+    """Column headings in words, texts wide enough to read, numbers with two decimals."""
+    texts = [name for name in rows.columns if rows.schema[name] == pl.String and long(rows[name])]
+    return {
+        name: st.column_config.NumberColumn(heading, format="%.2f")
+        if rows.schema[name].is_float()
+        else st.column_config.Column(heading, width=280 if name in texts else None)
+        for name, heading in ((name, name.replace("_", " ")) for name in rows.columns)
+    }
+
+
+def long(texts: pl.Series) -> bool:
+    return bool((texts.str.len_chars() > 40).any())
+
+
+def below(caption: str, rows: pl.DataFrame, name: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(caption)
+        if not rows.is_empty():
+            st.download_button(
+                _("CSV"), flat(rows).write_csv, f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
+            )
+
+
+def page_key(*asked: object) -> str:
+    """A key for a list's page number that is another one when something else is asked for, so that a new search begins on page 1."""
+    return f"page_{hash(asked)}"
+
+
+def pages(total: int, rows: int, key: str) -> None:
+    """The page numbers under a list that shows `rows` of `total`."""
+    if total > rows:
+        st.pagination(-(-total // rows), key=key)
+
+
+def estimate(label: str, row: dict[str, float], name: str, n: int, help: str, percent: bool = True) -> None:
+    """A number with its 95 % interval and the n it rests on."""
+    form = "{:.1%}" if percent else "{:.2f}"
+    value, low, high = (form.format(row[f"{name}{end}"]).replace("-", "−") for end in ("", "_low", "_high"))
+    said = _("95 % interval {low} to {high}, n\u00a0=\u00a0{n:,}").format(low=low, high=high, n=n)
+    number(label, value, said, help)
+
+
+def number(label: str, value: str, said: str, help: str | None = None) -> None:
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        st.caption(data.literal(label), help=help)
+        st.metric(label, value, label_visibility="collapsed")
+        st.caption(said)
+
+
+def live(part: Callable[[], None]) -> None:
+    """Draw a part of the page again every two seconds while a run is going on, and the whole page when a run ends or begins."""
+    before = states()
+
+    def looked_at_again() -> None:
+        if states() != before:
+            st.rerun()
+        try:
+            part()
+        except PrefscopeError as error:
+            data.refuse(error)
+
+    st.fragment(looked_at_again, run_every=2 if data.alive() else None)()
+
+
+def states() -> list[tuple[str, str]]:
+    return [(run.id, run.status.state) for run in data.runs()]
+
+
+def run_card(run: Run) -> None:
+    """A run's state, progress, error, notes, and what can be done with it."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                st.text(run.name)
+                st.badge(_(run.status.state), color=STATE_COLOURS.get(run.status.state, "gray"))
+                st.caption(data.literal(f"{run.kind}, {run.id}"), width="content")
+            actions(run)
+        progress(run)
+        if run.status.error:
+            st.error(data.literal(run.status.error))
+        for note in run.status.notes:
+            st.caption(data.literal(note))
+
+
+def progress(run: Run) -> None:
+    """A bar with step of steps, rate and time left, for a run that is going on or stopped on its way."""
+    status = run.status
+    if status.steps and status.state != "done":
+        st.progress(min(1.0, status.step / status.steps), progress_text(run))
+    elif not run.ended:
+        st.caption(data.literal(status.stage or _("waiting for its turn")))
+
+
+def progress_text(run: Run) -> str:
+    status = run.status
+    parts = [status.stage, _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=status.unit)]
+    if not run.ended and status.rate:
+        parts.append(_("{rate:.2g} {unit} a second").format(rate=status.rate, unit=status.unit))
+    if not run.ended and status.eta_seconds is not None:
+        parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
+    return data.literal(", ".join(p for p in parts if p))
+
+
+def duration(seconds: float) -> str:
+    """About how long, in the largest fitting unit."""
+    if seconds < 90:
+        return _("{n:.0f} s").format(n=seconds)
+    return _("{n:.0f} min").format(n=seconds / 60) if seconds < 5400 else _("{n:.1f} h").format(n=seconds / 3600)
+
+
+def actions(run: Run) -> None:
+    """Buttons for what is possible now; deleting and freeing ask first."""
+    cache = cache_path()
+    labels = {
+        "cancel": _("Cancel"),
+        "resume": _("Resume"),
+        "retry": _("Run again"),
+        "delete": _("Delete"),
+        "free_weights": _("Free the weights"),
+    }
+    warnings = {
+        "delete": _("The run's folder with all its results is removed for good."),
+        "free_weights": _("The model's weights are removed; curves, rewards and answers stay. It can then no longer score or answer."),
+    }
+    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": jobs.delete, "free_weights": jobs.free_weights}
+    with st.container(horizontal=True, width="content"):
+        for action in jobs.actions(run.dir):
+            place = st.popover(labels[action], key=f"ask_{action}_{run.id}") if action in warnings else st.container(width="content")
+            with place:
+                if action in warnings:
+                    st.write(warnings[action])
+                if st.button(_("Yes") if action in warnings else labels[action], key=f"{action}_{run.id}"):
+                    calls[action](cache, run.id)
+                    st.rerun()

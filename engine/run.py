@@ -1,0 +1,93 @@
+"""From a run's config.json to its result files: what one engine process does. The only place that catches every error."""
+
+import errno
+import logging
+import os
+import platform
+import resource
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from engine.errors import PrefscopeError
+from engine.progress import Cancelled, Progress
+from engine.rundir import ROOT, RunDir, now
+
+log = logging.getLogger("engine")
+MODULES = {"reward": "reward", "policy": "policy", "generate": "generate", "score": "score", "embed": "embed"}
+
+
+def execute(cache: Path, run: RunDir) -> str:
+    """Do the run's work and write how it ended; the state: done, failed or cancelled."""
+    progress = Progress(cache, run)
+    progress.listen()
+    run.update(state="running", stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, versions=versions())
+    progress.milestone()
+    state, error = "failed", None
+    try:
+        config = run.config
+        run.update(device=described_device(config.device))
+        import_module(f"engine.{MODULES[config.kind]}").run(progress, config)
+        state = "done"
+    except Cancelled:
+        state = "cancelled"
+    except PrefscopeError as problem:
+        log.error("%s", problem)
+        error = str(problem)
+    except Exception as problem:  # whatever else goes wrong becomes the run's sentence; the traceback is in its log
+        log.exception("failed")
+        error = sentence(problem, run)
+    finish(progress, state, error)
+    return state
+
+
+def finish(progress: Progress, state: str, error: str | None) -> None:
+    run = progress.run
+    run.update(state="finalising", stage="writing the tables", error=error, peak_bytes=peak_bytes())
+    if state == "done":
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    run.write_status(replace(run.written_status, state=state, stage="", finished_at=now(), eta_seconds=None))
+    progress.milestone()
+
+
+def sentence(problem: Exception, run: RunDir) -> str:
+    """What an unforeseen error means to the user."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(problem):
+        return "out of memory: lower the batch size (and raise the accumulation to match) or the maximum of tokens"
+    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return f"the disk is full ({problem.strerror}): {shutil.disk_usage(run.path).free / 1e9:.1f} GB are free in {run.path}"
+    if isinstance(problem, PermissionError):
+        return f"no right to write {problem.filename}: {problem.strerror}"
+    first = str(problem).strip().splitlines()[0] if str(problem).strip() else "no message"
+    return f"{type(problem).__name__}: {first} (the traceback is in log.txt)"
+
+
+def peak_bytes() -> int:
+    """Peak device memory on CUDA, else peak resident memory of this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def described_device(wanted: str) -> str:
+    if wanted != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Python, the libraries that change numbers, and the code's own commit."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "transformers", "tokenizers", "accelerate", "datasets", "polars", "duckdb"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    answer = subprocess.run(git, capture_output=True, text=True, check=False) if shutil.which("git") else None
+    return {**found, "prefscope": answer.stdout.strip() if answer and answer.returncode == 0 else "unknown"}

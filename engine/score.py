@@ -1,0 +1,180 @@
+"""Rewards of responses under a reward model, the scorers they belong to, and the run that scores what was generated."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+import torch
+
+from engine import models
+from engine.batches import Chat, Encoded, Packed, pack, scoring_batches
+from engine.config import RewardConfig, ScoreConfig
+from engine.datasets_io import load_pairs
+from engine.errors import RunError
+from engine.generate import generated
+from engine.pairs import splits_of
+from engine.progress import Progress
+from engine.records import PreferencePair, Turn, digest, prompt_id, text_id
+from engine.rundir import find_run
+
+SCORING_TOKENS = 2048  # packed tokens in one forward pass
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A row of the table `scorers`; its id is a hash of all that changes a score."""
+
+    name: str
+    kind: str
+    model_id: str
+    precision: str
+    max_tokens: int
+    system_prompt: str
+    template_hash: str
+    seed: int | None = None
+    reference_model_id: str | None = None
+    beta: float | None = None
+    reduction: str | None = None
+    read_at: str = "template_end"
+
+    @property
+    def id(self) -> str:
+        return digest(*(f"{k}={v}" for k, v in sorted(asdict(self).items()) if k != "name"))
+
+    @property
+    def row(self) -> dict[str, Any]:
+        return {"scorer_id": self.id, **{k: v for k, v in asdict(self).items() if k != "read_at"}, "members": None}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response after a prompt: what a scorer scores."""
+
+    turns: tuple[Turn, ...]
+    response: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return prompt_id(self.turns), text_id(self.response)
+
+
+def answers_of(pairs: Sequence[PreferencePair]) -> list[Answer]:
+    """Chosen and rejected of every pair, one after the other."""
+    return [Answer(p.turns, response) for p in pairs for response in (p.chosen, p.rejected)]
+
+
+@torch.no_grad()
+def values_of(
+    model: Callable[[Packed], torch.Tensor],
+    sequences: Sequence[Encoded],
+    device: str,
+    precision: str,
+    read_at: str = "template_end",
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> list[float]:
+    """The model's number for each sequence, (N,), in their order: rewards of a reward model, log-probabilities of a policy."""
+    values = [0.0] * len(sequences)
+    done = 0
+    for batch in scoring_batches(sequences, SCORING_TOKENS):
+        packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
+        with models.autocast(precision, device):
+            found = model(packed).float().tolist()
+        for i, value in zip(batch, found, strict=True):
+            values[i] = value
+        done += len(batch)
+        progress(done, len(sequences))
+    return values
+
+
+def reward_rows(scorer: Scorer, answers: Sequence[Answer], encoded: Sequence[Encoded], rewards: Sequence[float]) -> pl.DataFrame:
+    """Rows of the table `rewards`; an answer that stands in several pairs is one row."""
+    rows = {
+        a.key: {
+            "scorer_id": scorer.id,
+            "prompt_id": a.key[0],
+            "text_id": a.key[1],
+            "reward": reward,
+            "tokens": e.ends,
+            "truncated": e.truncated,
+            "record": 0,
+        }
+        for a, e, reward in zip(answers, encoded, rewards, strict=True)
+    }
+    return pl.DataFrame(list(rows.values()))
+
+
+def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained: bool) -> Scorer:
+    """The scorer that a reward run's model is, or its base reward model: the same network with the untrained head of its seed."""
+    return Scorer(
+        name=config.name if trained else f"Base RM (seed {config.seed})",
+        kind="head" if trained else "untrained_head",
+        model_id=run_id if trained else config.model,
+        precision=config.score_precision,
+        max_tokens=config.max_tokens,
+        system_prompt=config.system_prompt,
+        template_hash=template_hash,
+        seed=None if trained else config.seed,
+        read_at=config.read_at,
+    )
+
+
+def run(progress: Progress, config: ScoreConfig) -> None:
+    """Score every answer under each reward model and its untrained twin; what a parent has scored already is not scored again."""
+    answers = answers_to_score(progress, config)
+    for run_id in config.reward_models:
+        reward_run = find_run(progress.cache, run_id)
+        settings = reward_run.config
+        if not isinstance(settings, RewardConfig):
+            raise RunError(f"{run_id} is a {reward_run.config_values['kind']} run, expected a reward run")
+        for trained in (False, True):
+            score_under(progress, settings, run_id, trained, answers)
+            progress.milestone()
+
+
+def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
+    """Each (prompt, response) once: of the stated splits, then of the stated generation runs."""
+    cache = progress.cache
+    everything = {split: load_pairs(cache, config.dataset, split) for split in splits_of(cache, config.dataset)}
+    turns = {p.prompt_id: p.turns for pairs in everything.values() for p in pairs}
+    for split in config.splits:
+        if split not in everything:
+            raise RunError(f"{config.dataset} has no split {split!r}: expected one of {', '.join(everything)}")
+    found = [a for split in config.splits for a in answers_of(everything[split])]
+    found += [Answer(prompt, text) for run_id in config.generations for prompt, text in generated(cache, run_id, turns)]
+    return list({a.key: a for a in found}.values())
+
+
+def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained: bool, answers: list[Answer]) -> None:
+    """Rewards under one reward run's model, or under the same network with its head untrained."""
+    name = settings.name if trained else f"untrained head of {settings.name}"
+    progress.stage(f"loading {name}")
+    device = models.best_device(settings.device)
+    source = run_id if trained else settings.model
+    tokenizer = models.load_tokenizer(progress.cache, source)
+    network = models.load_reward_model(progress.cache, source, tokenizer)
+    if not trained:
+        models.untrain_head(network, settings.seed)
+    chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
+    scorer = reward_scorer(settings, run_id, chat.template_hash, trained)
+    known = scored_already(progress, run_id, scorer.id)
+    missing = [a for a in answers if a.key not in known]
+    encoded = [chat.encode(a.turns, a.response) for a in missing]
+    progress.stage(f"scoring with {name}", len(missing), "responses")
+    net = models.RewardModel(network).to(device).eval()
+    rewards = values_of(net, encoded, device, settings.score_precision, settings.read_at, progress.advance)
+    progress.add("models", [models.base_row(settings.model)])
+    progress.add("scorers", [scorer.row])
+    progress.add("rewards", reward_rows(scorer, missing, encoded, rewards))
+    cut = sum(e.truncated for e in encoded)
+    if cut:
+        progress.note(f"{cut} of {len(encoded)} responses were cut to {settings.max_tokens} tokens for {name}")
+
+
+def scored_already(progress: Progress, run_id: str, scorer_id: str) -> set[tuple[str, str]]:
+    """(prompt_id, text_id) that the reward run or an earlier try of this run scored with this scorer."""
+    tables = [t for t in (find_run(progress.cache, run_id).table("rewards"), progress.run.table("rewards")) if t is not None]
+    if not tables:
+        return set()
+    known = pl.concat(tables, how="diagonal_relaxed").filter(pl.col("scorer_id") == scorer_id)
+    return set(zip(known["prompt_id"], known["text_id"], strict=True))

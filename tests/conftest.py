@@ -1,0 +1,22 @@
+"""Fixtures shared by several test files."""
+
+from pathlib import Path
+
+import pytest
+from filled import fill
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # time limits fail on a busy machine
+settings.load_profile("busy")
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path) -> Path:
+    """A cache nothing has been done in."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache after the whole experiment (tests/filled.py). Shared by all tests: read it, never write to it."""
+    return fill(tmp_path_factory.mktemp("filled") / "cache")

@@ -1,0 +1,161 @@
+"""Figures tell what was queried, whatever it is: nothing, one row, many, hostile text."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import plotly.graph_objects as go
+import plotly.io as pio
+import polars as pl
+import pytest
+from filled import TINY
+
+from dashboard import queries
+from dashboard.figures import FIGURES, NUMBERS, TABLES, Figure, drawn, find, on_page, render
+from dashboard.figures.clouds import HEIGHT, WIDTH, layout
+from dashboard.queries import Selection
+from dashboard.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
+from engine import store
+from engine.store import Connection
+
+IDS = [f.name for f in FIGURES]
+
+
+@pytest.fixture
+def con(filled_cache: Path) -> Iterator[Connection]:
+    with store.reading(filled_cache) as con:
+        store.show_live(con, filled_cache)
+        yield con
+
+
+@pytest.fixture
+def chosen(con: Connection) -> Selection:
+    return queries.default_selection(con)
+
+
+def sentences(plot: go.Figure) -> str:
+    return " ".join(note.text.replace("<br>", " ") for note in plot.layout.annotations)
+
+
+def test_figures_stand_in_report_order() -> None:
+    assert tuple(f.number for f in FIGURES if f.number) == NUMBERS
+    assert [t.label for t in TABLES] == ["Table 1", "Table 2"]
+    assert len({f.name for f in FIGURES}) == len(FIGURES)
+
+
+def test_every_page_has_figures() -> None:
+    assert all(on_page(page) for page in ("data", "training", "reward_model", "length_bias", "dpo_vs_base"))
+
+
+@pytest.mark.parametrize("made", FIGURES, ids=IDS)
+def test_title_asks_a_question_that_fits_a_narrow_screen(made: Figure) -> None:
+    assert made.title.endswith("?")
+    assert len(made.title) <= TITLE_CHARS
+
+
+@pytest.mark.parametrize("made", FIGURES, ids=IDS)
+def test_no_rows_draw_axes_and_what_to_do(made: Figure, con: Connection) -> None:
+    plot = render(made, con, Selection())
+    assert sentences(plot) == made.empty
+    assert not plot.data
+
+
+@pytest.mark.parametrize("made", FIGURES, ids=IDS)
+def test_one_row_is_drawn(made: Figure, con: Connection, chosen: Selection) -> None:
+    assert drawn(made, made.query(con, chosen).head(1)).data
+
+
+@pytest.mark.parametrize("made", FIGURES, ids=IDS)
+def test_many_rows_are_drawn_with_n_and_named_axes(made: Figure, con: Connection, chosen: Selection) -> None:
+    plot = render(made, con, chosen, "dark")
+    subtitle = plot.layout.title.subtitle.text
+    assert plot.data
+    assert re.search(r"n = \d|\d × |\d+ most|Monroe", subtitle), subtitle
+    if made.number not in ("3c", "3d", "5a", "5b", "9a", "9b"):
+        assert any(axis.title.text for axis in plot.select_xaxes())
+
+
+@pytest.mark.parametrize("made", FIGURES, ids=IDS)
+def test_shown_equals_exported(made: Figure, con: Connection, chosen: Selection) -> None:
+    con.execute("set threads = 1")  # threads add floats in any order, which changes their last digit
+    assert render(made, con, chosen).to_json() == drawn(made, made.query(con, chosen)).to_json()
+
+
+def test_the_same_thing_has_the_same_colour_in_every_figure(con: Connection, chosen: Selection) -> None:
+    for name in ("lengths", "scores_base", "scores_trained", "response_map"):
+        colours = {trace.name: trace.marker.color for trace in render(find(name), con, chosen).data}
+        assert colours == {side: COLOURS[side] for side in ("chosen", "rejected")}, name
+
+
+def test_chosen_and_rejected_differ_in_grey_too(con: Connection, chosen: Selection) -> None:
+    patterns = {trace.name: trace.marker.pattern.shape for trace in render(find("scores_trained"), con, chosen).data}
+    assert patterns["chosen"] != patterns["rejected"]
+
+
+def test_bars_are_the_shares_that_were_queried(con: Connection, chosen: Selection) -> None:
+    bins = queries.trained_scores(con, chosen)
+    bars = {trace.name: list(trace.y) for trace in render(find("scores_trained"), con, chosen).data}
+    assert bars == {side: bins.filter(pl.col("series") == side)["share"].to_list() for side in ("chosen", "rejected")}
+
+
+def test_runs_keep_their_colour_when_another_is_taken_away(con: Connection, chosen: Selection) -> None:
+    both = {t.name: t.line.color for t in render(find("reward_training_compared"), con, chosen).data if t.showlegend}
+    one = {t.name: t.line.color for t in render(find("reward_training"), con, chosen).data if t.showlegend}
+    assert one.items() <= both.items()
+
+
+def test_learning_rate_has_its_own_panel_and_is_not_smoothed(con: Connection, chosen: Selection) -> None:
+    plot = render(find("reward_training"), con, chosen)
+    rate = [t for t in plot.data if t.yaxis == "y2"]
+    assert len(rate) == 1
+    assert not any(axis.overlaying for axis in plot.select_yaxes())
+
+
+@pytest.mark.parametrize("text", [TINY, "$\\alpha$", "&lt;", "a<br>b", "%{x}", "right\u202eleft"])
+def test_untrusted_text_is_shown_and_never_interpreted(text: str) -> None:
+    for made in (escaped(text), excerpt(text, 200), paragraph(text, 400)):
+        assert not re.search(r"[<>$\u202e]|%\{|&(?!(amp|lt|gt|#36|#37);)", made)
+
+
+def test_a_hostile_response_reaches_no_figure_unescaped(con: Connection, chosen: Selection) -> None:
+    assert all("<script" not in render(made, con, chosen).to_json().replace("\\u003c", "<") for made in FIGURES)
+
+
+def test_a_hostile_run_name_is_escaped_in_the_legend(con: Connection, chosen: Selection) -> None:
+    frame = queries.reward_curves(con, chosen).with_columns(run=pl.lit("<a href='x'>run</a>"))
+    assert {t.name for t in drawn(find("reward_training"), frame).data if t.showlegend} == {"&lt;a href='x'&gt;run&lt;/a&gt;"}
+
+
+def test_cloud_words_lie_inside_and_are_always_the_same() -> None:
+    counts = {"bread": 9, "oven": 5, "面包": 4, "yeast": 2}
+    words = layout(counts)
+    assert {w for w, *_ in words} == set(counts)
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for _, _, x, y in words)
+    assert layout(counts) == words
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_templates_owe_nothing_to_the_default_one(name: str) -> None:
+    pio.templates.default = "plotly_dark"
+    try:
+        assert template(name).layout.paper_bgcolor == PAGES[name][3]
+        assert drawn(FIGURES[0], pl.DataFrame(), name).layout.template == template(name)
+    finally:
+        pio.templates.default = "plotly"
+
+
+def contrast(one: str, other: str) -> float:
+    """(L₁ + 0.05) / (L₂ + 0.05), WCAG 2.2."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_colour_stands_out_from_the_page(page: str) -> None:
+    assert min(contrast(colour, PAGES[page][3]) for colour in COLOURS.values()) >= 3

@@ -1,0 +1,167 @@
+"""Queries on a cache as the engine leaves it: what is counted, and that nothing chosen gives nothing."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from filled import DATASET, fill, pairs
+
+from dashboard import queries
+from dashboard.figures import FIGURES, TABLES
+from dashboard.queries import Selection
+from dashboard.queries.distributions import bin_width
+from engine import store
+from engine.metrics.proportions import accuracy
+from engine.store import Connection
+
+
+@pytest.fixture
+def con(filled_cache: Path) -> Iterator[Connection]:
+    with store.reading(filled_cache) as con:
+        store.show_live(con, filled_cache)
+        yield con
+
+
+@pytest.fixture
+def chosen(con: Connection) -> Selection:
+    return queries.default_selection(con)
+
+
+def test_default_selection_takes_the_newest_trained_scorer_and_its_untrained_twin(con: Connection, chosen: Selection) -> None:
+    kinds = dict(queries.choices(con).scorers.select("scorer_id", "kind").iter_rows())
+    assert (chosen.dataset_id, chosen.split) == (DATASET, "validation")
+    assert (kinds[chosen.trained_scorer or ""], kinds[chosen.base_scorer or ""]) == ("head", "untrained_head")
+
+
+def test_twin_of_a_scorer_has_the_seed_its_run_began_with(empty_cache: Path) -> None:
+    fill(empty_cache)
+    with store.writing(empty_cache) as con:
+        con.execute("insert into scorers select * replace ('another' as scorer_id, 5 as seed) from scorers where seed = 0")
+        con.execute(
+            "insert into rewards select r.* replace ('another' as scorer_id) from rewards r join scorers using (scorer_id) where seed = 0"
+        )
+        seeds = dict(store.frame(con, "select scorer_id, seed from scorers").iter_rows())
+        assert seeds[queries.default_selection(con).base_scorer or ""] == 0
+
+
+def test_default_selection_shows_the_scorers_own_run_first(chosen: Selection) -> None:
+    assert chosen.reward_runs == ("20260102-000100-rm", "20260102-000050-rm16")
+    assert chosen.policy_runs == ("20260102-000200-dpo",)
+
+
+def test_default_selection_puts_base_before_tuned_generator(con: Connection, chosen: Selection) -> None:
+    kinds = dict(queries.choices(con).generators.select("generator_id", "kind").iter_rows())
+    assert (kinds[chosen.base_generator or ""], kinds[chosen.tuned_generator or ""]) == ("base", "tuned")
+
+
+def test_nothing_chosen_gives_empty_frames_everywhere(con: Connection) -> None:
+    for made in (*FIGURES, *TABLES):
+        assert made.query(con, Selection()).is_empty(), made.name
+
+
+def test_an_empty_database_gives_an_empty_default_selection(empty_cache: Path) -> None:
+    with store.reading(empty_cache) as con:
+        assert queries.default_selection(con) == Selection()
+
+
+def test_a_filled_cache_fills_every_figure_and_table(con: Connection, chosen: Selection) -> None:
+    for made in (*FIGURES, *TABLES):
+        assert not made.query(con, chosen).is_empty(), made.name
+
+
+def test_histogram_counts_every_response_once(con: Connection, chosen: Selection) -> None:
+    bins = queries.response_lengths(con, chosen)
+    counted = dict(bins.group_by("series").agg(pl.col("count").sum()).iter_rows())
+    assert counted == {"chosen": len(pairs()) - 6, "rejected": len(pairs()) - 6}
+    assert bins.group_by("series").agg(pl.col("share").sum())["share"].to_list() == pytest.approx([1, 1])
+
+
+def test_bins_are_round_numbers() -> None:
+    assert bin_width(0, 1, 10) == pytest.approx(0.1)
+    assert bin_width(0, 97, 10) == 10
+    assert bin_width(-3, 3, 30) == pytest.approx(0.2)
+
+
+def test_a_histogram_of_equal_values_has_one_bin(con: Connection) -> None:
+    bins = queries.histogram(con, "select 'a' as series, '' as facet, 2.5e0 as value from range(4)", {})
+    assert bins.select("low", "high", "count").rows() == [(2, 3, 4)]
+
+
+def test_box_statistics_are_those_of_the_values(con: Connection) -> None:
+    """0 to 8 and 100: quartiles 2.25, 4.5, 6.75; whiskers end within 1.5 × 4.5 of the box, so 100 is an outlier."""
+    box = queries.boxes(
+        con, "select 'a' as series, '' as facet, v as value from (values (0),(1),(2),(3),(4),(5),(6),(7),(8),(100)) t(v)", {}
+    )
+    row = box.row(0, named=True)
+    assert (row["q1"], row["median"], row["q3"], row["low"], row["high"], row["outliers"]) == (2.25, 4.5, 6.75, 0, 8, [100])
+
+
+def test_summary_in_sql_equals_the_metrics_in_python(con: Connection, chosen: Selection) -> None:
+    summary = queries.reward_summary(con, chosen, chosen.trained_scorer).row(0, named=True)
+    rewards = {
+        (p, t): r
+        for p, t, r in store.frame(
+            con, "select prompt_id, text_id, reward from rewards where scorer_id = $s", {"s": chosen.trained_scorer}
+        ).iter_rows()
+    }
+    rows = store.frame(con, "select prompt_id, chosen_id, rejected_id from pairs where split = 'validation'").rows()
+    by_hand = accuracy([rewards[p, c] for p, c, _ in rows], [rewards[p, r] for p, _, r in rows])
+    assert (summary["accuracy"], summary["accuracy_low"], summary["n"]) == (by_hand.value, by_hand.low, by_hand.n)
+
+
+def test_accuracy_groups_hold_every_pair_once(con: Connection, chosen: Selection) -> None:
+    groups = queries.accuracy_by_length(con, chosen)
+    assert groups["n"].sum() == len(pairs()) - 6
+    assert (groups["from"].to_list(), groups["to"].to_list()) == (sorted(groups["from"]), sorted(groups["to"]))
+
+
+def test_curves_are_smoothed_over_all_steps_and_know_the_pairs_seen(con: Connection, chosen: Selection) -> None:
+    curve = queries.reward_curves(con, chosen).filter(pl.col("metric") == "loss")
+    assert curve["pairs_seen"].to_list() == [4 * step for step in curve["step"]]
+    assert curve["smooth"].std() < curve["value"].std()  # type: ignore[operator]
+
+
+def test_validation_accuracy_carries_its_n(con: Connection, chosen: Selection) -> None:
+    assert queries.validation_accuracy(con, chosen)["n"].unique().to_list() == [30]
+
+
+def test_words_leave_stop_words_out_and_cut_chinese(con: Connection, chosen: Selection) -> None:
+    words = queries.word_counts(con, chosen)["word"].to_list()
+    assert "the" not in words
+    assert "链条" in words
+
+
+def test_table_2_is_evenly_spaced_from_best_to_worst(con: Connection, chosen: Selection) -> None:
+    everything, table = queries.prompts(con, chosen, rows=100), queries.answered_prompts(con, chosen)
+    assert len(table) == 10
+    assert (table["difference"][0], table["difference"][-1]) == (everything["difference"][0], everything["difference"][-1])
+
+
+def test_table_1_shows_the_selected_pair(con: Connection, chosen: Selection) -> None:
+    wanted = queries.pairs(con, chosen)["pair_id"][3]
+    table = queries.preference_pair(con, replace(chosen, pair_id=wanted))
+    assert table["pair_id"].to_list() == [wanted, wanted]
+    assert table["response"].to_list() == ["chosen", "rejected"]
+
+
+def test_prompts_are_searched_filtered_and_paged(con: Connection, chosen: Selection) -> None:
+    bread = queries.prompts(con, chosen, search="BICYCLE")
+    won = queries.prompts(con, chosen, winner="tuned", rows=100)
+    second = queries.prompts(con, chosen, rows=5, page=1)
+    assert all("bicycle" in p.lower() for p in bread["prompt"])
+    assert (won["difference"] > 0).all()
+    assert second["prompt_id"].to_list() == queries.prompts(con, chosen, rows=10)["prompt_id"].to_list()[5:]
+
+
+def test_every_response_to_a_prompt_comes_with_its_rewards(con: Connection, chosen: Selection) -> None:
+    prompt = queries.prompts(con, chosen)["prompt_id"][0]
+    rows = queries.responses_to(con, chosen, prompt)
+    assert rows["role"].to_list() == ["chosen", "rejected", "base", "tuned"]
+    assert [len(r) for r in rows["rewards"]] == [2, 2, 2, 2]
+
+
+def test_a_search_is_a_value_and_never_sql(con: Connection, chosen: Selection) -> None:
+    assert queries.prompts(con, chosen, search="'; drop table rewards; --").is_empty()
+    assert not queries.reward_summaries(con, chosen).is_empty()
