@@ -69,12 +69,18 @@ def chosen(file: UploadedFile | None, source: str) -> list[str]:
 
 
 def call(arguments: list[str]) -> None:
-    """Run the engine, then show what it printed or its one sentence."""
+    """Run the engine; what it printed is shown when the page is drawn again with the new entries, an error at once."""
     with st.spinner(_("Importing")):
         try:
-            said = jobs.engine_call(arguments, cache_path())
+            st.session_state["imported"] = jobs.engine_call(arguments, cache_path())
         except PrefscopeError as error:
             data.refuse(error)
             return
-    st.success(_("Imported. The new entries can be picked in the sidebar after the next click."))
-    st.code(said, language=None, wrap_lines=True)
+    st.rerun()
+
+
+def say_imported() -> None:
+    """What the last import said of itself, once."""
+    if said := st.session_state.pop("imported", None):
+        st.success(_("Imported. It can be picked in the sidebar."))
+        st.code(said, language=None, wrap_lines=True)

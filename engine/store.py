@@ -180,6 +180,7 @@ def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
     con.execute("create or replace temp table live_metrics as select * from metrics limit 0")
     for run in live:
         con.execute(f"insert into live_metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
-    con.execute(
-        "create or replace temp view curves as from live_metrics union all from metrics where run_id not in (select run_id from live_metrics)"
-    )
+    con.execute("""
+        create or replace temp view curves as
+        from live_metrics union all from metrics where run_id not in (select run_id from live_metrics)
+    """)

@@ -40,6 +40,7 @@ def preview() -> None:
 
 
 selection = widgets.heading(_("Data"), needs_data=False)
+uploads.say_imported()
 tabs = st.tabs(
     [_("Figures"), _("Pairs"), _("Import data"), _("Import results")] if selection.dataset_id else [_("Import data"), _("Import results")]
 )
