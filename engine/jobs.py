@@ -23,8 +23,8 @@ from engine.rundir import ROOT, RunDir, Status, find_run, is_locked, now, run_di
 
 LOCKS = "PREFSCOPE_LOCKS"
 NOT_STARTED = "not started: "
-# glibc maps and unmaps large tensors at every step unless told to keep them
-ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "67108864"}
+# OpenMP's threads spin while they wait for each other: on a machine with anything else to do, a step then takes up to five times as long
+WAITING = {"OMP_WAIT_POLICY": "passive"}
 
 
 def new_run_id(kind: str, name: str) -> str:

@@ -20,3 +20,19 @@ def empty_cache(tmp_path: Path) -> Path:
 def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache after the whole experiment (tests/filled.py). Shared by all tests: read it, never write to it."""
     return fill(tmp_path_factory.mktemp("filled") / "cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a two-layer random Llama chat model."""
+    from tiny import save_tiny  # here, because it imports torch
+
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a two-layer random Qwen2 chat model."""
+    from tiny import save_tiny
+
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny-qwen2", "qwen2")

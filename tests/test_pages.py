@@ -1,6 +1,7 @@
 """Every page, with nothing and with a whole experiment in the cache."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from engine import store
-from engine.rundir import run_dirs, write_json
+from engine.rundir import run_dirs, take_lock, write_json
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
@@ -155,3 +156,28 @@ def test_deleting_a_run_that_others_need_is_refused_with_their_names(
     assert not app.exception
     assert any(child.config_values["name"] in e.value.replace("\\", "") for e in app.error)
     assert parent.path.is_dir()
+
+
+@pytest.mark.parametrize("kind", ["reward", "policy", "generate", "score", "embed"])
+def test_every_kind_of_run_has_a_form(kind: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "runs.py")
+    app.selectbox(key="new_kind").select(kind).run()
+    assert not app.exception
+    assert any(str(t.key).endswith("Config_name") and t.value == kind for t in app.text_input)
+
+
+def test_a_run_started_from_the_form_is_queued_behind_the_runs_it_names(
+    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+    device = take_lock(cache / "locks" / "cpu.lock")
+    app = opened(cache, monkeypatch, "runs.py")
+    app.selectbox(key="new_kind").select("score").run()
+    model = next(run for run in run_dirs(cache) if run.config_values["kind"] == "reward")
+    app.multiselect(key="ScoreConfig_reward_models").select(model.id)
+    next(b for b in app.button if b.label == "Start").click().run()
+    queued = run_dirs(cache)[-1]
+    assert queued.status.state == "queued"
+    assert queued.config_values["parents"] == [model.id]
+    assert device is not None
+    os.close(device)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from choreographer.browsers import Chromium
 
 from dashboard import figures, report
 from dashboard.queries import Selection, default_selection
@@ -61,7 +62,7 @@ def test_pictures_are_made_in_the_size_of_the_figure(filled_cache: Path, tmp_pat
 def test_without_a_browser_there_is_a_sentence_and_the_other_formats(
     filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(report.Chromium, "find_browser", lambda skip_local: None)
+    monkeypatch.setattr(Chromium, "find_browser", lambda skip_local: None)
     assert report.main(["--out", str(tmp_path / "out"), "--cache", str(filled_cache)]) == 0
     assert "need Chrome or Chromium" in capsys.readouterr().out
     assert (tmp_path / "out" / "index.html").is_file()

@@ -14,42 +14,35 @@ KIND_NAMES = {
     "score": _("Score pairs and answers"),
     "embed": _("Map the responses"),
 }
-TAIL_LINES = 40
+TAIL_LINES, MOST_CARDS = 40, 30
 
 
 def new_run() -> None:
     """The form of one kind of run, made from its configuration."""
     kind = st.selectbox(_("What to do"), list(KIND_NAMES), format_func=KIND_NAMES.__getitem__, key="new_kind")
-    given = {"kind": kind, "dataset": selection.dataset_id, "name": kind}
-    config = forms.form_for(KINDS[kind], given, known_values(kind), _("Start"))
+    given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
+    own = {name: value for name, value in given.items() if name in KINDS[kind].model_fields}
+    config = forms.form_for(KINDS[kind], own, known_values(), _("Start"))
     if config:
         run_id = data.submit(config)
         st.success(_("Queued as {id}.").format(id=data.literal(run_id)))
 
 
-def known_values(kind: str) -> dict[str, dict[str, str]]:
+def known_values() -> dict[str, dict[str, str]]:
     """Which values the fields that name splits and other runs can take."""
     splits = data.read(queries.choices).splits.filter(dataset_id=selection.dataset_id)["split"].to_list()
     named = {s: s for s in splits}
     runs = {wanted: {r.id: f"{r.name} ({r.status.state})" for r in data.runs() if r.kind == wanted} for wanted in KINDS}
-    both = {"train_split": named, "validation_splits": named, "split": named, "splits": named}
-    return {
-        **both,
-        "reward_models": runs["reward"],
-        "generations": runs["generate"],
-        **({"policy": runs["policy"]} if kind == "generate" else {}),
-    }
+    everywhere = dict.fromkeys(("train_split", "validation_splits", "split", "splits"), named)
+    return {**everywhere, "reward_models": runs["reward"], "generations": runs["generate"], "policy": runs["policy"]}
 
 
 def queue() -> None:
     """Every run with its progress, newest first."""
     found = data.runs()
-    for run in found[:30]:
+    for run in found[:MOST_CARDS]:
         widgets.run_card(run)
-    if len(found) > 30:
-        st.caption(_("{n} older runs are not shown here.").format(n=len(found) - 30))
-    if not found:
-        st.write(_("No run yet."))
+    st.caption(_("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found)))
 
 
 def log(run: RunDir) -> None:

@@ -1,0 +1,83 @@
+"""Log-probabilities of packed responses equal a loop over single tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import pairs, tiny_chat
+
+from engine.batches import Encoded, encode_pairs, pack
+from engine.errors import ModelError
+from engine.logps import response_logps
+from engine.models import Policy, hidden_states, load_policy
+
+SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(4)) for side in pair]
+
+
+@pytest.fixture(params=["tiny_llama", "tiny_qwen"])
+def policy(request: pytest.FixtureRequest) -> Policy:
+    folder: Path = request.getfixturevalue(request.param)
+    return Policy(load_policy(folder.parent / "cache", str(folder))).eval()
+
+
+def naive(policy: Policy, side: Encoded) -> torch.Tensor:
+    """Σ_t log softmax(logits_{t−1})[y_t], one token at a time, with the library's own attention."""
+    policy.model.set_attn_implementation("eager")
+    ids = torch.tensor([[*side.prompt, *side.response]])
+    logits: Any = policy.model(input_ids=ids).logits[0]
+    policy.model.set_attn_implementation("prefscope_tree")
+    start = len(side.prompt)
+    return sum((logits[t - 1].log_softmax(-1)[ids[0, t]] for t in range(start, start + side.ends)), torch.zeros(()))
+
+
+def test_packed_equals_the_naive_loop(policy: Policy) -> None:
+    with torch.no_grad():
+        assert torch.allclose(policy(pack(SIDES)), torch.stack([naive(policy, s) for s in SIDES]), atol=1e-4)
+
+
+def test_gradient_equals_the_naive_loop_s(policy: Policy) -> None:
+    weights = torch.linspace(-1, 1, len(SIDES))
+    (policy(pack(SIDES)) * weights).sum().backward()
+    packed = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+    policy.zero_grad()
+    sum(naive(policy, s) * w for s, w in zip(SIDES, weights, strict=True)).backward()
+    for name, parameter in policy.named_parameters():
+        assert parameter.grad is not None
+        assert torch.allclose(packed[name], parameter.grad, atol=1e-3, rtol=1e-3), name
+
+
+def test_first_token_and_end_of_turn_are_counted(policy: Policy) -> None:
+    """What is summed over a response of one token and its end of turn is exactly these two, not the newline after them."""
+    one = tiny_chat().encode(pairs(1)[0].turns, "x")
+    assert one.ends == 2
+    assert len(one.response) == 3
+    with torch.no_grad():
+        states = hidden_states(policy.model.base_model, packed := pack([one]))
+        logits = policy.model.get_output_embeddings()(states).log_softmax(-1)
+    start = len(one.prompt)
+    expected = logits[start - 1, one.response[0]] + logits[start, one.response[1]]
+    assert policy(packed).item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 10_000])
+def test_chunk_size_changes_nothing(policy: Policy, chunk: int) -> None:
+    packed = pack(SIDES)
+    with torch.no_grad():
+        hidden = hidden_states(policy.model.base_model, packed)
+        found = response_logps(hidden, policy.model.get_output_embeddings(), packed, chunk)
+        assert torch.allclose(found, policy(packed), atol=1e-5)
+
+
+def test_neighbours_in_the_batch_change_nothing(policy: Policy) -> None:
+    with torch.no_grad():
+        together = policy(pack(SIDES))
+        assert torch.allclose(together, torch.cat([policy(pack([s])) for s in SIDES]), atol=1e-4)
+        assert torch.allclose(together.flip(0), policy(pack(SIDES[::-1])), atol=1e-4)
+
+
+def test_policy_that_rescales_its_logits_is_refused(tiny_llama: Path) -> None:
+    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama))
+    model.config.final_logit_softcapping = 30.0
+    with pytest.raises(ModelError, match="rescales its logits"):
+        Policy(model)

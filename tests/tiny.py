@@ -1,0 +1,113 @@
+"""Two-layer random chat models and a tokenizer made in code, so that the whole engine runs on them in about a second."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
+
+from engine import rundir
+from engine.batches import Chat
+from engine.config import RewardConfig, RunConfig, parse
+from engine.jobs import new_run_id
+from engine.records import PreferencePair, Turn
+from engine.rundir import RunDir, Status
+from engine.run import execute
+from engine.datasets_io import import_dataset
+
+torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute
+
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+NOUNS = ("bread", "a bicycle", "the garden", "tea", "a train", "sleep", "money", "a letter", "snow", "music")
+ASKS = ("How do I begin with {}?", "What can go wrong with {}?", "Tell me about {} in one line.")
+
+
+def tiny_tokenizer(template: str | None = CHATML, pad: str = "<|im_end|>", special: list[str] = SPECIAL) -> Any:
+    """Byte-level BPE with 64 merges; like SmolLM2's it pads with its end-of-turn token and has <|endoftext|> to spare."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320 + len(special), special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    made.train_from_iterator([text for p in pairs(20) for text in (p.turns[0].content, p.chosen, p.rejected)], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token=pad)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def tiny_config(kind: str, **changes: Any) -> LlamaConfig | Qwen2Config:
+    """Two layers, hidden size 64, four heads over two key-value heads; weights large enough for attention to matter."""
+    made = LlamaConfig if kind == "llama" else Qwen2Config
+    sizes = {"vocab_size": 336, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+    own = {"num_key_value_heads": 2, "max_position_embeddings": 1024, "initializer_range": 0.1, "tie_word_embeddings": True}
+    return made(**{**sizes, **tokens, **own, **changes})
+
+
+def save_tiny(folder: Path, kind: str = "llama", tokenizer: Any = None) -> Path:
+    """A model folder in the transformers format."""
+    torch.manual_seed(7)
+    AutoModelForCausalLM.from_config(tiny_config(kind)).save_pretrained(folder)
+    (tokenizer or tiny_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+def pairs(count: int) -> list[PreferencePair]:
+    """Seeded pairs of different lengths; every third has a conversation of three turns."""
+    rng, found = random.Random(3), []
+    for i in range(count):
+        noun = NOUNS[i % len(NOUNS)]
+        turns = [Turn("user", f"{ASKS[i % len(ASKS)].format(noun)} ({i})")]
+        if i % 3 == 2:
+            turns = [Turn("user", f"Hello {i}"), Turn("assistant", "Hello! What is it?"), *turns]
+        chosen = f"Start small with {noun}. " + "Take your time. " * rng.randint(0, 4)
+        rejected = f"Never mind {noun}, guess. " + "Do not ask again! " * rng.randint(0, 4)
+        found.append(PreferencePair(tuple(turns), chosen, rejected))
+    return found
+
+
+def toy_dataset(cache: Path, train: int = 12, validation: int = 6) -> str:
+    """Import seeded pairs; the dataset's id."""
+    files, found = {}, pairs(train + validation)
+    for split, part in (("train", found[:train]), ("validation", found[train:])):
+        files[split] = cache.parent / f"{cache.name}-{split}.jsonl"
+        files[split].write_text("".join(json.dumps(trl_record(p)) + "\n" for p in part))
+    return import_dataset(cache, "toy", {split: str(path) for split, path in files.items()}).dataset_id
+
+
+def trl_record(pair: PreferencePair) -> dict[str, Any]:
+    said = [{"role": t.role, "content": t.content} for t in pair.turns]
+    return {"prompt": said, **{side: [{"role": "assistant", "content": getattr(pair, side)}] for side in ("chosen", "rejected")}}
+
+
+def tiny_chat(max_tokens: int = 512, system_prompt: str = "Be brief.", **options: Any) -> Chat:
+    return Chat(tiny_tokenizer(**options), system_prompt, max_tokens)
+
+
+def reward_config(dataset: str, model: Path | str, **changes: Any) -> RewardConfig:
+    """A reward run of a few short steps in fp32."""
+    sizes = {"batch_size": 4, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu", "max_tokens": 256}
+    return RewardConfig(**{"name": "toy", "dataset": dataset, "model": str(model), **sizes, **changes})
+
+
+def prepared(cache: Path, config: RunConfig) -> RunDir:
+    """A queued run that no process has been started for."""
+    run = RunDir(cache / "runs" / new_run_id(config.model_dump()["kind"], config.name))
+    rundir.write_json(run.path / "config.json", parse(config.model_dump(mode="json")).model_dump(mode="json"))
+    run.write_status(Status(submitted_at=rundir.now()))
+    return run
+
+
+def executed(cache: Path, config: RunConfig) -> RunDir:
+    """A run done in this process."""
+    run = prepared(cache, config)
+    execute(cache, run)
+    return run
