@@ -105,7 +105,7 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
     locks = (device_lock, run_lock)
     environment = {
         **os.environ,
-        **ALLOCATOR,
+        **WAITING,
         LOCKS: f"{device_lock},{run_lock}",
         "PREFSCOPE_CACHE": str(cache.resolve()),
         "TOKENIZERS_PARALLELISM": "false",

@@ -36,3 +36,14 @@ def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import save_tiny
 
     return save_tiny(tmp_path_factory.mktemp("models") / "tiny-qwen2", "qwen2")
+
+
+@pytest.fixture(scope="session")
+def toy_cache(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """A cache in which the engine has really done a small experiment (tests/tiny.py). Read it, never write to it."""
+    from tiny import toy_experiment
+
+    cache = tmp_path_factory.mktemp("toy") / "cache"
+    runs = toy_experiment(cache, tiny_llama)
+    assert [run.status.error for run in runs.values()] == [None] * 5
+    return cache

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from engine import rundir
 from engine.batches import Chat
-from engine.config import RewardConfig, RunConfig, parse
+from engine.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
 from engine.jobs import new_run_id
 from engine.records import PreferencePair, Turn
 from engine.rundir import RunDir, Status
@@ -111,3 +111,18 @@ def executed(cache: Path, config: RunConfig) -> RunDir:
     run = prepared(cache, config)
     execute(cache, run)
     return run
+
+
+def toy_experiment(cache: Path, model: Path) -> dict[str, RunDir]:
+    """Reward model, policy, answers of base and policy, and their scores, on seeded pairs: {kind or side: run}."""
+    dataset = toy_dataset(cache)
+    common: dict[str, Any] = {"dataset": dataset, "device": "cpu", "max_tokens": 256, "system_prompt": "Be brief."}
+    reward = executed(cache, reward_config(dataset, model, evaluate_every=2, checkpoint_every=2, system_prompt="Be brief."))
+    trained = {"batch_size": 4, "precision": "fp32", "learning_rate": 1e-3, "model": str(model)}
+    policy = executed(cache, PolicyConfig(name="tuned policy", **common, **trained))
+    short = {"max_new_tokens": 8, "batch_size": 3, "precision": "fp32"}
+    base = executed(cache, GenerateConfig(name="base answers", policy=str(model), **common, **short))
+    tuned = executed(cache, GenerateConfig(name="tuned answers", policy=policy.id, parents=(policy.id,), **common, **short))
+    asked = {"reward_models": (reward.id,), "generations": (base.id, tuned.id), "parents": (reward.id, base.id, tuned.id)}
+    scores = executed(cache, ScoreConfig(name="scores", splits=("validation",), **common, **asked))
+    return {"reward": reward, "policy": policy, "base": base, "tuned": tuned, "scores": scores}
