@@ -1,6 +1,5 @@
 """The one way from a page to the database and to the runs: read, briefly, and remember until something changes."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,14 +95,10 @@ def alive() -> bool:
 
 
 def submit(config: RunConfig) -> str:
-    """Queue one run; the runs it names become its parents. Returns its id."""
+    """Queue one run. Returns its id."""
     from engine import jobs
 
-    known, named = {run.id for run in runs()}, json.loads(config.model_dump_json())
-    parents = [v for value in named.values() for v in (value if isinstance(value, list) else [value]) if isinstance(v, str) and v in known]
-    run_id = jobs.new_run_id(named["kind"], config.name)
-    jobs.submit(cache_path(), {run_id: config.model_copy(update={"parents": tuple(dict.fromkeys(parents))})})
-    return run_id
+    return jobs.submit_one(cache_path(), config)
 
 
 def keep_upload(name: str, content: bytes) -> Path:

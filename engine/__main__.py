@@ -168,17 +168,9 @@ def submit_one(options: argparse.Namespace) -> int:
                 values.setdefault(outer, {})[inner] = value
             else:
                 values[outer] = value
-    values["parents"] = [i for i in (run.id for run in run_dirs(cache_path())) if i in named_in(values)]
-    config = parse(values)
-    run_id = jobs.new_run_id(options.kind, config.name)
-    jobs.submit(cache_path(), {run_id: config})
+    run_id = jobs.submit_one(cache_path(), parse(values))
     print(run_id)
     return watch([run_id]) if options.wait else 0
-
-
-def named_in(values: dict[str, Any]) -> set[str]:
-    """Every text a configuration holds: the runs among them are its parents."""
-    return {text for value in values.values() for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)}
 
 
 def run_experiment(options: argparse.Namespace) -> int:

@@ -5,10 +5,7 @@ sources.open_source -> Raw -> formats.parser -> PreferencePair -> Intake -> cach
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +20,7 @@ from engine import store
 from engine.errors import DataError
 from engine.intake import MAX_CHARS, Intake, Kept
 from engine.records import PreferencePair, prompt_row, text_id, text_row, turns_from_json
-from engine.rundir import read_table, write_table, write_text
+from engine.rundir import placing, read_table, write_table, write_text
 from engine.sources import Raw, Source, open_source
 
 
@@ -132,7 +129,8 @@ def written(cache: Path, name: str, sources: str | dict[str, str], licence: str 
     folder = cache / "datasets" / dataset_id
     existed = folder.is_dir()
     if not existed:
-        place(folder, row, intake)
+        with placing(folder) as unfinished:
+            write_tables(unfinished, row, intake)
     store.ingest(cache, folder)
     return Import(dataset_id, str(row["format"]), len(intake.kept), len(intake.rejects), intake.dropped_by, splits, notes, folder, existed)
 
@@ -141,23 +139,6 @@ def content_sha256(intake: Intake) -> str:
     """Of what every kept pair says and where it stands; the file it came from does not matter."""
     content = [[k.split, k.pair.pair_id, k.pair.prompt_type, k.pair.source] for k in intake.kept]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def place(folder: Path, row: dict[str, Any], intake: Intake) -> None:
-    """Write all files beside and rename: the folder is there whole or not at all. Another import of the same may come first."""
-    unfinished = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        write_tables(unfinished, row, intake)
-        unfinished.chmod(0o755)
-        os.rename(unfinished, folder)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        if not folder.is_dir():
-            raise DataError(f"{folder} cannot be written: {error}") from None
-    finally:
-        if unfinished:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_tables(folder: Path, row: dict[str, Any], intake: Intake) -> None:

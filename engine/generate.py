@@ -60,7 +60,7 @@ def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
 
 def generator_row(progress: Progress, config: GenerateConfig, precision: str) -> dict[str, Any]:
     """The row of the table `generators`; its id is a hash of all that changes an answer."""
-    tuned = (progress.cache / "runs" / config.policy).is_dir()
+    tuned = (progress.cache / "runs" / config.policy / "status.json").is_file()
     names = ("system_prompt", "temperature", "top_p", "seed", "max_tokens", "max_new_tokens", "batch_size")
     settings = {**{name: getattr(config, name) for name in names}, "precision": precision}
     if config.temperature == 0:

@@ -48,6 +48,17 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
     start_next(cache)
 
 
+def submit_one(cache: Path, config: RunConfig) -> str:
+    """Queue one run; every run its configuration names becomes a parent. Its id."""
+    known = {run.id for run in run_dirs(cache)}
+    stated = config.model_dump(mode="json")
+    named = [v for value in stated.values() for v in (value if isinstance(value, list) else [value])]
+    parents = tuple(dict.fromkeys(v for v in named if isinstance(v, str) and v in known))
+    run_id = new_run_id(stated["kind"], config.name)
+    submit(cache, {run_id: config.model_copy(update={"parents": parents})})
+    return run_id
+
+
 def submit_preset(cache: Path, preset: Preset) -> list[str]:
     """Import the preset's pairs and queue its runs; their ids in order."""
     data = preset.data
@@ -170,10 +181,7 @@ def requeue(run: RunDir) -> None:
 
 def retry(cache: Path, run_id: str) -> str:
     """The same configuration as a new run; its id."""
-    config = find_run(cache, run_id).config
-    fresh = new_run_id(config.kind, config.name)
-    submit(cache, {fresh: config})
-    return fresh
+    return submit_one(cache, find_run(cache, run_id).config)
 
 
 def dependants(cache: Path, run_id: str) -> list[RunDir]:

@@ -25,15 +25,13 @@ def source_of(cache: Path, name: str) -> str:
 
     Raises ModelError when a folder is named that holds no model.
     """
-    for folder in (cache / "runs" / name / "model", cache / "models" / name):
-        if folder.is_dir():
-            return str(folder)
-    if name == EMBEDDED_MODEL:
+    places = cache / "runs" / name / "model", cache / "models" / name, Path(name).expanduser()
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None and name == EMBEDDED_MODEL:
         raise ModelError(f"the embedded model is not in {cache / 'models'}: run `./run.sh setup` once to fetch it")
-    if (cache / "runs" / name).is_dir():
+    if folder is None and (cache / "runs" / name).is_dir():
         raise ModelError(f"run {name} has no model: it has not finished, or its weights were freed")
-    folder = Path(name).expanduser()
-    if not folder.exists():
+    if folder is None:
         return name
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has no config.json: expected a model folder in the transformers format")

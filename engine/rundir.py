@@ -10,6 +10,7 @@ A dataset, an import of results and a run are each a folder, and each holds its 
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from typing import IO, Any
 import polars as pl
 
 from engine.config import AnyRun, parse
-from engine.errors import RunError
+from engine.errors import DataError, RunError
 
 ROOT = Path(__file__).resolve().parent.parent
 KINDS_OF_FOLDER = ("datasets", "results", "runs")
@@ -58,6 +59,27 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def placing(folder: Path) -> Iterator[Path]:
+    """A temporary neighbour to write in, renamed to `folder` at the end: the folder is there whole or not at all.
+
+    When another process has put the same folder there meanwhile, its is kept. Raises DataError when it cannot be written.
+    """
+    unfinished = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        yield unfinished
+        unfinished.chmod(0o755)
+        os.rename(unfinished, folder)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if not folder.is_dir():
+            raise DataError(f"{folder} cannot be written: {error}") from None
+    finally:
+        if unfinished:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -178,9 +200,10 @@ class RunDir:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def cut_metrics(self, last_step: int) -> None:
-        """Forget every line after `last_step`: what a resumed run does anew."""
+        """Forget what a run resumed from `last_step` does anew: later training steps, and the validation at that step."""
         if self.metrics_path.is_file():
-            kept = [line for line in complete_lines(self.metrics_path) if json.loads(line)["step"] <= last_step]
+            lines = [(json.loads(line), line) for line in complete_lines(self.metrics_path)]
+            kept = [line for x, line in lines if x["step"] < last_step or (x["step"] == last_step and x["split"] == "train")]
             write_text(self.metrics_path, "".join(line + "\n" for line in kept))
 
     def table(self, name: str) -> pl.DataFrame | None:

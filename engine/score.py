@@ -1,5 +1,6 @@
 """Rewards of responses under a reward model, the scorers they belong to, and the run that scores what was generated."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -73,13 +74,18 @@ def values_of(
     read_at: str = "template_end",
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[float]:
-    """The model's number for each sequence, (N,), in their order: rewards of a reward model, log-probabilities of a policy."""
+    """The model's number for each sequence, (N,), in their order: rewards of a reward model, log-probabilities of a policy.
+
+    Raises RunError when one is not finite.
+    """
     values = [0.0] * len(sequences)
     done = 0
     for batch in scoring_batches(sequences, SCORING_TOKENS):
         packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
         with models.autocast(precision, device):
             found = model(packed).float().tolist()
+        if not all(map(math.isfinite, found)):
+            raise RunError("the model gives numbers that are not finite: its weights are broken. Lower the learning rate or use fp32")
         for i, value in zip(batch, found, strict=True):
             values[i] = value
         done += len(batch)

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,15 @@ KEPT_CHECKPOINTS = 2
 FORWARD_TOKENS = {"cpu": 1536, "cuda": 16384}  # packed tokens of one forward pass, where the configuration leaves it open
 
 Values = dict[str, torch.Tensor]  # per-pair values by metric name, each (B,)
+
+
+@dataclass
+class Done:
+    """What a run has done so far: what a checkpoint remembers besides weights and optimiser."""
+
+    step: int = 0  # optimiser steps
+    seconds: float = 0.0  # of training
+    tokens: int = 0  # packed tokens trained on
 
 
 @dataclass
@@ -71,48 +80,52 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
     per_epoch = steps_of(len(task.tokens), config, accelerator.num_processes)
     steps = per_epoch * config.epochs
     run = progress.run
-    done, seconds, tokens = restore(run, task.net, optimizer)
-    run.cut_metrics(done)
-    if done == 0:
-        task.evaluate(0, 0.0)
-    progress.stage("training", steps, first=done)
+    done = restore(run, task.net, optimizer)
+    run.cut_metrics(done.step)
     forward_tokens = config.forward_tokens or FORWARD_TOKENS[device]
     order: list[list[int]] = []
-    for step in range(done, steps):
-        began = time.monotonic()
-        epoch, index = divmod(step, per_epoch)
-        if index == 0 or not order:
-            order = training_order(task.tokens, config.batch_size, config.seed, epoch)
-        share = rate_at(step, steps, config.warmup)
-        for group, rate in zip(optimizer.param_groups, highest, strict=True):
-            group["lr"] = rate * share
-        places = [
-            (index * config.accumulation + k) * accelerator.num_processes + accelerator.process_index for k in range(config.accumulation)
-        ]
-        batches = [order[place] for place in places]
-        parts = [part for batch in batches for part in in_parts(batch, task.tokens, forward_tokens)]
-        measured = optimiser_step(accelerator, net, optimizer, parts, task.loss, config.max_grad_norm)
-        if not all(math.isfinite(measured[name]) for name in ("loss", "grad_norm")):
-            raise RunError(not_finite(run, step + 1))
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        tokens += sum(task.tokens[i] for batch in batches for i in batch)
-        seconds += (took := time.monotonic() - began)
-        values = {
-            **measured,
-            "learning_rate": highest[0] * share,
-            "epoch": (step + 1) / per_epoch,
-            "pairs_per_second": config.batch_size * config.accumulation * accelerator.num_processes / took,
-        }
-        run.append_metrics(step + 1, "train", values, tokens, seconds)
-        progress_or_stop(progress, task, optimizer, step + 1, steps, seconds, tokens)
-        if (step + 1) % config.checkpoint_every == 0 and step + 1 < steps:
-            save_checkpoint(run, task.net, optimizer, step + 1, seconds, tokens)
-        if config.evaluate_every and (step + 1) % config.evaluate_every == 0 and step + 1 < steps:
-            task.evaluate(step + 1, seconds)
-            progress.stage("training", steps, first=step + 1)
-    del optimizer
-    task.evaluate(steps, seconds)
+    try:
+        for step in range(done.step, steps):
+            due = step == 0 or (config.evaluate_every and step % config.evaluate_every == 0)
+            if due:
+                task.evaluate(step, done.seconds)
+            if due or not order:
+                progress.stage("training", steps, first=step)
+            began = time.monotonic()
+            epoch, index = divmod(step, per_epoch)
+            if index == 0 or not order:
+                order = training_order(task.tokens, config.batch_size, config.seed, epoch)
+            share = rate_at(step, steps, config.warmup)
+            for group, rate in zip(optimizer.param_groups, highest, strict=True):
+                group["lr"] = rate * share
+            places = [
+                (index * config.accumulation + k) * accelerator.num_processes + accelerator.process_index
+                for k in range(config.accumulation)
+            ]
+            batches = [order[place] for place in places]
+            parts = [part for batch in batches for part in in_parts(batch, task.tokens, forward_tokens)]
+            measured = optimiser_step(accelerator, net, optimizer, parts, task.loss, config.max_grad_norm)
+            if not all(math.isfinite(measured[name]) for name in ("loss", "grad_norm")):
+                raise RunError(not_finite(run, step + 1))
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            took = time.monotonic() - began
+            done = Done(step + 1, done.seconds + took, done.tokens + sum(task.tokens[i] for batch in batches for i in batch))
+            values = {
+                **measured,
+                "learning_rate": highest[0] * share,
+                "epoch": done.step / per_epoch,
+                "pairs_per_second": config.batch_size * config.accumulation * accelerator.num_processes / took,
+            }
+            run.append_metrics(done.step, "train", values, done.tokens, done.seconds)
+            progress.advance(done.step, steps)
+            if done.step % config.checkpoint_every == 0 and done.step < steps:
+                save_checkpoint(run, task.net, optimizer, done)
+        task.evaluate(steps, done.seconds)
+    except Cancelled:
+        if done.step:
+            save_checkpoint(run, task.net, optimizer, done)
+        raise
 
 
 def optimiser_step(
@@ -136,15 +149,6 @@ def not_finite(run: RunDir, step: int) -> str:
     return f"the loss or its gradient is not a finite number at step {step}: {where}. Lower the learning rate or use fp32"
 
 
-def progress_or_stop(progress: Progress, task: Task, optimizer: Any, step: int, steps: int, seconds: float, tokens: int) -> None:
-    try:
-        progress.advance(step, steps)
-    except Cancelled:
-        if step < steps:
-            save_checkpoint(progress.run, task.net, optimizer, step, seconds, tokens)
-        raise
-
-
 def checkpoints(run: RunDir) -> list[Path]:
     """Whole checkpoints, oldest first."""
     return sorted((run.path / "checkpoints").glob("step-*"))
@@ -154,33 +158,37 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, step: int, seconds: float, tokens: int) -> None:
+def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done) -> None:
     """Weights, optimiser and counters under a temporary name, then renamed; the last two stay. Raises RunError when the disk is full."""
-    folder = run.path / "checkpoints" / f"step-{step:07d}"
+    folder = run.path / "checkpoints" / f"step-{done.step:07d}"
+    if folder.is_dir():
+        return
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         save_model(net, str(part / "weights.safetensors"))
         torch.save(optimizer.state_dict(), part / "optimizer.pt")
-        write_json(part / "state.json", {"step": step, "seconds": seconds, "tokens": tokens})
+        write_json(part / "state.json", asdict(done))
     except Exception as error:  # safetensors and torch each raise their own kind when a write fails
         shutil.rmtree(part, ignore_errors=True)
         free = shutil.disk_usage(run.path).free
-        raise RunError(f"the checkpoint of step {step} could not be saved ({error}); {free / 1e9:.1f} GB are free in {run.path}") from error
+        raise RunError(
+            f"the checkpoint of step {done.step} could not be saved ({error}); {free / 1e9:.1f} GB are free in {run.path}"
+        ) from error
     part.replace(folder)
-    log.info("checkpoint at step %d", step)
+    log.info("checkpoint at step %d", done.step)
     for old in checkpoints(run)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)
 
 
-def restore(run: RunDir, net: nn.Module, optimizer: Any) -> tuple[int, float, int]:
-    """Load the last checkpoint; (optimiser steps done, seconds trained, tokens trained on), zeros when there is none."""
+def restore(run: RunDir, net: nn.Module, optimizer: Any) -> Done:
+    """Load the last checkpoint, when there is one."""
     kept = checkpoints(run)
     if not kept:
-        return 0, 0.0, 0
+        return Done()
     load_model(net, str(kept[-1] / "weights.safetensors"))
     optimizer.load_state_dict(torch.load(kept[-1] / "optimizer.pt", weights_only=True))
-    state = json.loads((kept[-1] / "state.json").read_text())
-    log.info("resumed from step %d", state["step"])
-    return state["step"], state["seconds"], state["tokens"]
+    done = Done(**json.loads((kept[-1] / "state.json").read_text()))
+    log.info("resumed from step %d", done.step)
+    return done

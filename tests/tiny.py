@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 from engine import rundir
 from engine.batches import Chat
 from engine.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
+from engine.datasets_io import import_dataset
 from engine.jobs import new_run_id
 from engine.records import PreferencePair, Turn
-from engine.rundir import RunDir, Status
 from engine.run import execute
-from engine.datasets_io import import_dataset
+from engine.rundir import RunDir, Status
 
 torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute
 

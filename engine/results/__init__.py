@@ -18,8 +18,8 @@ from engine import store
 from engine.errors import DataError
 from engine.results.readings import Intake, notes, recognised, renamed, take_in
 from engine.results.shapes import SHAPES, Shape, recognise
-from engine.results.tables import Names, Naming, Tables, placing
-from engine.rundir import read_table, wait_for_lock, write_table, write_text
+from engine.results.tables import Names, Naming, Tables
+from engine.rundir import placing, read_table, wait_for_lock, write_table, write_text
 from engine.sources import read_file
 
 __all__ = ["SHAPES", "ResultsImport", "Shape", "import_results", "recognise"]

@@ -1,12 +1,8 @@
 """What was read as rows of the tables, and the folder they are put in."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,23 +154,3 @@ def earlier(cache: Path, table: str) -> list[pl.DataFrame]:
 
 def overrides(row: Row) -> dict[str, Any]:
     return {column: kind for column, kind in NULLABLE.items() if column in row}
-
-
-@contextmanager
-def placing(folder: Path) -> Iterator[Path]:
-    """A temporary neighbour to write in, renamed to `folder` at the end: the folder is there whole or not at all.
-
-    Raises DataError when it cannot be written.
-    """
-    unfinished = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        yield unfinished
-        unfinished.chmod(0o755)
-        os.rename(unfinished, folder)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error}") from None
-    finally:
-        if unfinished:
-            shutil.rmtree(unfinished, ignore_errors=True)

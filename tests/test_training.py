@@ -1,0 +1,378 @@
+"""Whole runs on a two-layer model: what they leave behind, and that interruption, parts and accumulation change nothing."""
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from tiny import executed, pairs, prepared, reward_config, tiny_chat, toy_dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from engine.batches import encode_pairs
+from engine.config import DPO, GenerateConfig, PolicyConfig, RunConfig, ScoreConfig
+from engine.datasets_io import load_pairs
+from engine.models import RewardModel, load_reward_model, load_tokenizer, untrain_head
+from engine.run import execute
+from engine.rundir import RunDir, complete_lines, run_dirs
+from engine.score import answers_of, values_of
+from engine.train import checkpoints, rate_at, step_of
+
+CLOCK = ("seconds", "pairs_per_second")  # what differs between two equal runs
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def dataset(cache: Path) -> str:
+    return toy_dataset(cache)
+
+
+def metrics(run: RunDir) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without the clock."""
+    lines = [json.loads(line) for line in complete_lines(run.metrics_path)]
+    return [
+        {"values": {k: v for k, v in x["values"].items() if k not in CLOCK}, **{k: x[k] for k in ("step", "split", "tokens")}}
+        for x in lines
+    ]
+
+
+def of_split(run: RunDir, split: str) -> dict[int, dict[str, float]]:
+    return {line["step"]: line["values"] for line in metrics(run) if line["split"] == split}
+
+
+def toy_run(cache: Path, name: str) -> RunDir:
+    return next(run for run in run_dirs(cache) if run.config.name == name)
+
+
+def table(run: RunDir, name: str) -> pl.DataFrame:
+    found = run.table(name)
+    assert found is not None
+    return found
+
+
+def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:
+    """A run that got a stop signal once `file` had so many lines (or, being no text, was there)."""
+    run = prepared(cache, config)
+
+    def stop() -> None:
+        path = run.path / file
+        while not path.is_file() or (file.endswith("jsonl") and len(complete_lines(path)) < lines):
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watcher = threading.Thread(target=stop)
+    watcher.start()
+    assert execute(cache, run) == "cancelled"
+    watcher.join()
+    return run
+
+
+# Reward runs
+
+
+def test_reward_run_is_measured_at_the_start_at_intervals_and_at_the_end(toy_cache: Path) -> None:
+    run = toy_run(toy_cache, "toy")
+    assert list(of_split(run, "validation")) == [0, 2, 3]
+    assert list(of_split(run, "train")) == [1, 2, 3]
+    train, validation = of_split(run, "train")[1], of_split(run, "validation")[0]
+    assert set(train) == {"loss", "accuracy", "margin", "learning_rate", "grad_norm", "epoch"}
+    sides = {f"{side}_{number}" for side in ("reward", "chosen", "rejected", "margin") for number in ("mean", "std")}
+    assert set(validation) == {"accuracy", "n"} | sides
+    assert validation["n"] == 6
+
+
+def test_reward_run_leaves_its_tables_and_no_checkpoint(toy_cache: Path) -> None:
+    run = toy_run(toy_cache, "toy")
+    assert run.status.state == "done"
+    assert table(run, "trained_on").height == 12
+    assert sorted(table(run, "scorers")["kind"]) == ["head", "untrained_head"]
+    assert table(run, "rewards").height == 24
+    assert table(run, "models")["path"].to_list() == [None, f"runs/{run.id}/model"]
+    assert not checkpoints(run)
+    assert not (run.path / "checkpoints").exists()
+
+
+def test_metrics_are_those_of_the_stored_rewards(toy_cache: Path) -> None:
+    run = toy_run(toy_cache, "toy")
+    scorer = dict(zip(table(run, "scorers")["kind"], table(run, "scorers")["scorer_id"], strict=True))["head"]
+    rewards = {row["text_id"]: row["reward"] for row in table(run, "rewards").filter(pl.col("scorer_id") == scorer).iter_rows(named=True)}
+    validation = pl.read_parquet(toy_cache / "datasets" / run.config.dataset / "pairs.parquet").filter(pl.col("split") == "validation")
+    margins = [rewards[c] - rewards[r] for c, r in zip(validation["chosen_id"], validation["rejected_id"], strict=True)]
+    last = of_split(run, "validation")[3]
+    assert last["accuracy"] == sum(m > 0 for m in margins) / 6
+    assert last["margin_mean"] == pytest.approx(sum(margins) / 6)
+    assert last["reward_mean"] == pytest.approx(sum(rewards.values()) / 12)
+
+
+def test_base_reward_model_is_the_same_network_with_an_untrained_head(toy_cache: Path, tiny_llama: Path) -> None:
+    run = toy_run(toy_cache, "toy")
+    tokenizer = load_tokenizer(toy_cache, str(tiny_llama))
+    network = load_reward_model(toy_cache, str(tiny_llama), tokenizer)
+    untrain_head(network, seed=0)
+    held_out = load_pairs(toy_cache, run.config.dataset, "validation")
+    sides = [side for pair in encode_pairs(tiny_chat(256), held_out) for side in pair]
+    rewards = values_of(RewardModel(network).eval(), sides, "cpu", "fp32")
+    assert of_split(run, "validation")[0]["reward_mean"] == pytest.approx(sum(rewards) / 12, abs=1e-5)
+
+
+def test_plain_transformers_gives_the_same_rewards(toy_cache: Path) -> None:
+    """No code of ours: the model folder, the tokenizer's own template, one padded batch."""
+    run = toy_run(toy_cache, "toy")
+    model = AutoModelForSequenceClassification.from_pretrained(run.path / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(run.path / "model")
+    answers = answers_of(load_pairs(toy_cache, run.config.dataset, "validation"))
+    said = [
+        [
+            {"role": "system", "content": "Be brief."},
+            *({"role": t.role, "content": t.content} for t in a.turns),
+            {"role": "assistant", "content": a.response},
+        ]
+        for a in answers
+    ]
+    batch = tokenizer(tokenizer.apply_chat_template(said, tokenize=False), padding=True, add_special_tokens=False, return_tensors="pt")
+    with torch.no_grad():
+        plain = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, 0].tolist()
+    scorers = dict(zip(table(run, "scorers")["kind"], table(run, "scorers")["scorer_id"], strict=True))
+    ours = table(run, "rewards").filter(pl.col("scorer_id") == scorers["head"])
+    stored = {(p, t): r for p, t, r in ours.select("prompt_id", "text_id", "reward").iter_rows()}
+    assert plain == pytest.approx([stored[a.key] for a in answers], abs=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 2, "accumulation": 2}, {"batch_size": 1, "accumulation": 4}, {"forward_tokens": 150}])
+def test_accumulation_and_parts_train_like_one_batch(cache: Path, tiny_llama: Path, changes: dict[str, int]) -> None:
+    dataset = toy_dataset(cache, train=4, validation=2)
+    whole = executed(cache, reward_config(dataset, tiny_llama, epochs=3))
+    other = executed(cache, reward_config(dataset, tiny_llama, epochs=3, **changes))
+    for one, two in zip(metrics(whole), metrics(other), strict=True):
+        assert two["values"] == pytest.approx(one["values"], abs=2e-4)
+        assert two["tokens"] == one["tokens"]
+
+
+def test_learning_rate_rises_then_falls_along_a_cosine() -> None:
+    """10 steps, 20 % warm-up: 1/2, 2/2, then (1 + cos(πk/8)) / 2 for k = 0 … 7; half way (k = 4) it is 1/2."""
+    rates = [rate_at(step, 10, 0.2) for step in range(10)]
+    assert rates[:3] == [0.5, 1.0, 1.0]
+    assert rates[6] == pytest.approx(0.5)
+    assert rates[2:] == pytest.approx([(1 + math.cos(math.pi * k / 8)) / 2 for k in range(8)])
+    assert rate_at(0, 1, 0) == 1.0
+
+
+def test_head_learns_at_its_own_rate(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, reward_config(dataset, tiny_llama, learning_rate=1e-9, head_learning_rate=1e-2, epochs=3))
+    before, after = (AutoModelForSequenceClassification.from_pretrained(p, num_labels=1) for p in (tiny_llama, run.path / "model"))
+    untrain_head(before, 0)
+    moved = {name: (p - after.get_parameter(name)).abs().max().item() for name, p in before.named_parameters()}
+    assert moved.pop("score.weight") > 1e-3
+    assert max(moved.values()) < 1e-6
+
+
+def test_each_pair_is_used_once_an_epoch_and_a_choice_is_seeded(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    chosen = [
+        table(executed(cache, reward_config(dataset, tiny_llama, pairs=5, seed=s)), "trained_on")["pair_id"].to_list() for s in (1, 1, 2)
+    ]
+    assert len(set(chosen[0])) == 5
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+# Policy runs
+
+
+def test_untrained_policy_has_loss_log_2_and_no_rewards(toy_cache: Path) -> None:
+    run = toy_run(toy_cache, "tuned policy")
+    first, start = of_split(run, "train")[1], of_split(run, "validation")[0]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert (first["rewards/margins"], first["rewards/sum"]) == pytest.approx((0, 0), abs=1e-4)
+    assert (start["rewards/chosen"], start["rewards/rejected"], start["rewards/accuracies"]) == (0, 0, 0.5)
+    assert {"logps/chosen", "logps/rejected", "rewards/accuracies", "learning_rate", "grad_norm"} <= set(first)
+
+
+def test_trained_policy_has_moved_and_its_implicit_rewards_are_stored(toy_cache: Path) -> None:
+    run = toy_run(toy_cache, "tuned policy")
+    last = of_split(run, "validation")[3]
+    assert last["rewards/margins"] > 0.01
+    assert last["rewards/sum"] == pytest.approx(last["rewards/chosen"] + last["rewards/rejected"], abs=1e-5)
+    scorer = table(run, "scorers").row(0, named=True)
+    assert (scorer["kind"], scorer["beta"], scorer["reduction"], scorer["model_id"]) == ("implicit", 0.1, "sum", run.id)
+    assert table(run, "rewards").height == 12
+    assert table(run, "rewards")["reward"].mean() == pytest.approx(last["rewards/sum"] / 2, abs=1e-5)
+
+
+def test_a_stronger_beta_scales_the_same_policy_s_rewards(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """At the first step every β sees the same policy: L = log 2, and the gradient's norm is proportional to β."""
+    values = {"batch_size": 4, "precision": "fp32", "pairs": 4, "device": "cpu", "learning_rate": 1e-5}
+    runs = [executed(cache, PolicyConfig(dataset=dataset, model=str(tiny_llama), loss=DPO(beta=b), **values)) for b in (0.1, 0.2)]
+    norms = [of_split(run, "train")[1]["grad_norm"] for run in runs]
+    assert norms[1] == pytest.approx(2 * norms[0], rel=1e-3)
+
+
+# Answers and scores
+
+
+def test_answers_have_a_finish_reason_and_a_length(toy_cache: Path) -> None:
+    base, tuned = (table(toy_run(toy_cache, f"{side} answers"), "generations") for side in ("base", "tuned"))
+    assert base.height == tuned.height == 6
+    assert set(base["prompt_id"]) == set(tuned["prompt_id"])
+    assert set(base["finish_reason"]) <= {"stop", "length"}
+    assert base.filter(pl.col("finish_reason") == "length")["tokens"].to_list() == [8] * (base["finish_reason"] == "length").sum()
+
+
+def test_a_model_folder_answers_as_base_and_a_run_as_tuned(toy_cache: Path) -> None:
+    kinds = {side: table(toy_run(toy_cache, f"{side} answers"), "generators")["kind"].to_list() for side in ("base", "tuned")}
+    assert kinds == {"base": ["base"], "tuned": ["tuned"]}
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_interrupted_generation_goes_on_where_it_stopped(cache: Path, dataset: str, tiny_llama: Path, temperature: float) -> None:
+    values = {"policy": str(tiny_llama), "batch_size": 1, "max_new_tokens": 12, "precision": "fp32", "temperature": temperature}
+    config = GenerateConfig(dataset=dataset, device="cpu", **values)
+    whole, run = executed(cache, config), interrupted(cache, config, "generations.parquet", 1)
+    before = table(run, "generations")
+    assert 0 < before.height < 6
+    assert execute(cache, run) == "done"
+    columns = "prompt_id", "text_id", "tokens", "finish_reason"
+    assert table(run, "generations").select(columns).rows() == table(whole, "generations").select(columns).rows()
+    assert table(run, "generations")[: before.height].equals(before)
+
+
+def test_sampling_follows_its_seed(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    values = {"policy": str(tiny_llama), "max_new_tokens": 12, "precision": "fp32", "temperature": 1.0, "top_p": 0.9, "device": "cpu"}
+    runs = [executed(cache, GenerateConfig(dataset=dataset, seed=s, **values)) for s in (1, 1, 2)]
+    texts = [table(run, "generations")["text_id"].to_list() for run in runs]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_score_run_leaves_out_what_the_reward_run_has_scored(toy_cache: Path) -> None:
+    run, reward = toy_run(toy_cache, "scores"), toy_run(toy_cache, "toy")
+    answers = {
+        (p, t)
+        for side in ("base", "tuned")
+        for p, t in table(toy_run(toy_cache, f"{side} answers"), "generations").select("prompt_id", "text_id").iter_rows()
+    }
+    scored = table(run, "rewards").group_by("scorer_id").len()
+    assert set(scored["scorer_id"]) == set(table(reward, "scorers")["scorer_id"])
+    assert scored["len"].to_list() == [len(answers)] * 2
+
+
+def test_score_run_done_twice_adds_nothing(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    reward = executed(cache, reward_config(dataset, tiny_llama))
+    run = executed(cache, ScoreConfig(dataset=dataset, device="cpu", reward_models=(reward.id,), splits=("train", "validation")))
+    first = table(run, "rewards")
+    assert first.height == 48
+    execute(cache, run)
+    assert table(run, "rewards").equals(first)
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("lines", [1, 4, 8, 11])
+def test_resumed_run_equals_an_uninterrupted_one(cache: Path, dataset: str, tiny_llama: Path, lines: int) -> None:
+    config = reward_config(dataset, tiny_llama, batch_size=2, epochs=2, evaluate_every=3, checkpoint_every=4)
+    whole, run = executed(cache, config), interrupted(cache, config, "metrics.jsonl", lines)
+    reached = metrics(run)[-1]["step"]
+    assert reached < 12
+    assert reached == 0 or step_of(checkpoints(run)[-1]) == reached
+    assert execute(cache, run) == "done"
+    assert metrics(run) == metrics(whole)
+    assert [line["step"] for line in metrics(run) if line["split"] == "train"] == list(range(1, 13))
+    assert (run.path / "model" / "model.safetensors").read_bytes() == (whole.path / "model" / "model.safetensors").read_bytes()
+
+
+def test_resumed_policy_keeps_its_reference(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    values = {"batch_size": 2, "precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "epochs": 2}
+    config = PolicyConfig(dataset=dataset, model=str(tiny_llama), **values)
+    whole, run = executed(cache, config), interrupted(cache, config, "metrics.jsonl", 5)
+    assert execute(cache, run) == "done"
+    assert metrics(run) == metrics(whole)
+
+
+def test_run_stopped_before_its_first_checkpoint_begins_again(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """As after kill -9: lines are in metrics.jsonl, and nothing to resume from."""
+    config = reward_config(dataset, tiny_llama)
+    whole, run = executed(cache, config), prepared(cache, config)
+    run.metrics_path.write_text("".join(line + "\n" for line in complete_lines(whole.metrics_path)[:3]) + '{"step": 3, "spl')
+    assert execute(cache, run) == "done"
+    assert metrics(run) == metrics(whole)
+
+
+# What goes wrong is one sentence
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """Decay of 1e8 times a rate of 0.9 multiplies every weight by −9e7 a step, until fp32 overflows."""
+    run = executed(cache, reward_config(dataset, tiny_llama, batch_size=1, learning_rate=0.9, weight_decay=1e8, checkpoint_every=1))
+    step = metrics(run)[-1]["step"]
+    assert 1 <= step < 12
+    assert run.status.state == "failed"
+    assert run.status.error == (
+        f"the loss or its gradient is not a finite number at step {step + 1}: the last good checkpoint is step {step}. "
+        "Lower the learning rate or use fp32"
+    )
+    assert step_of(checkpoints(run)[-1]) == step
+
+
+def test_model_broken_by_its_last_step_is_not_reported_as_done(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, reward_config(dataset, tiny_llama, batch_size=12, warmup=0, learning_rate=0.9, weight_decay=1e39))
+    assert run.status.state == "failed"
+    assert "not finite" in str(run.status.error)
+    assert not (run.path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_size": 8, "accumulation": 2}, "has 12 training pair(s), and one optimiser step takes 16 (batch 8 × accumulation 2)"),
+        ({"pairs": 13}, "pairs is 13, but split 'train'"),
+        ({"validation_splits": ("train",)}, "validation split 'train' is the training split"),
+        ({"validation_splits": ("test",)}, "has no split 'test', expected one of train, validation"),
+        ({"dataset": "nope"}, "dataset 'nope' not found"),
+        ({"model": "no/such-model-here"}, "no/such-model-here"),
+    ],
+)
+def test_run_that_cannot_start_says_why(
+    cache: Path, dataset: str, tiny_llama: Path, changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    run = executed(cache, reward_config(**{"dataset": dataset, "model": tiny_llama, **changes}))
+    assert run.status.state == "failed"
+    assert sentence in str(run.status.error)
+
+
+def test_dataset_with_one_pair_is_refused_with_a_sentence(cache: Path, tiny_llama: Path) -> None:
+    dataset = toy_dataset(cache, train=1, validation=1)
+    run = executed(cache, reward_config(dataset, tiny_llama))
+    assert run.status.error == (
+        "split 'train' has 1 training pair(s), and one optimiser step takes 4 (batch 4 × accumulation 1): lower the batch size or add pairs"
+    )
+
+
+def test_one_pair_can_be_trained_on_with_batch_1(cache: Path, tiny_llama: Path) -> None:
+    dataset = toy_dataset(cache, train=1, validation=1)
+    run = executed(cache, reward_config(dataset, tiny_llama, batch_size=1))
+    assert run.status.state == "done"
+    assert "margin_std" not in of_split(run, "validation")[1]
+
+
+def test_pairs_cut_to_the_context_are_counted(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, reward_config(dataset, tiny_llama, max_tokens=64))
+    cut = sum(c.truncated or r.truncated for c, r in encode_pairs(tiny_chat(64, "You are a helpful assistant."), pairs(12)))
+    assert cut > 0
+    assert run.status.notes == (f"{cut} of 12 pairs of train were cut to the maximum of tokens: the prompt's beginning went first",)
+    assert table(run, "rewards")["truncated"].any()
+
+
+def test_model_folder_without_weights_is_named(cache: Path, dataset: str, tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
+    run = executed(cache, reward_config(dataset, tmp_path / "bare"))
+    assert run.status.error == f"{tmp_path / 'bare'} has no weights: expected at least one .safetensors file"
