@@ -107,21 +107,7 @@ setup() { environment; models; }
 
 dashboard() {
     local port
-    port=$("$VENV/bin/python" - "${PORT:-8501}" <<'PY'
-import socket
-import sys
-
-for port in range(int(sys.argv[1]), int(sys.argv[1]) + 100):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        print(port)
-        break
-PY
-    )
+    port=$(cd "$ROOT" && "$VENV/bin/python" -m dashboard.ports "${PORT:-8501}")
     [ -n "$port" ] || fail "no free port from ${PORT:-8501} on"
     engine experiment starter --if-empty
     say "The dashboard is on http://127.0.0.1:$port (Ctrl-C ends it; runs go on)."

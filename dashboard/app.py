@@ -33,6 +33,7 @@ def pages() -> dict[str, list[st.Page]]:
 
 
 st.set_page_config(page_title="Prefscope", page_icon=str(HERE / "icon.svg"), layout="wide")
+st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
 page = st.navigation(pages())
 try:
     st.session_state["selection"] = sidebar.selection()

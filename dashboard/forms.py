@@ -86,7 +86,7 @@ def typed(field: FieldInfo, label: str, key: str, value: Any) -> Any:
     """A widget by the field's type."""
     kind, help = plain_type(field.annotation), field.description
     if get_origin(kind) is Literal:
-        return st.selectbox(label, get_args(kind), get_args(kind).index(value), key=key, help=help)
+        return st.selectbox(label, get_args(kind), get_args(kind).index(value), lambda name: name.replace("_", " "), key=key, help=help)
     if get_origin(kind) is tuple:
         return several(kind, label, key, value, help)
     if kind is bool:

@@ -1,12 +1,14 @@
 """What several pages draw alike: a heading, a figure, a table, an estimate, a run."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Literal
 
 import polars as pl
 import streamlit as st
 
 from dashboard import data, figures, queries
+from dashboard.columns import headed, readable
 from dashboard.data import Run
 from dashboard.messages import _
 from dashboard.queries import Selection
@@ -22,6 +24,18 @@ STATE_COLOURS: dict[str, Literal["green", "blue", "red", "orange"]] = {
     "finalising": "blue",
     "failed": "red",
     "lost": "orange",
+}
+STATES = {
+    "queued": _("It starts as soon as the runs before it are done and the device is free."),
+    "finalising": _("Its results are being written into the database."),
+    "lost": _("Its process ended without a word: it was killed, or the computer was switched off."),
+}
+KINDS = {
+    "reward": _("Train a reward model"),
+    "policy": _("Train a policy (DPO)"),
+    "generate": _("Answer prompts"),
+    "score": _("Score pairs and answers"),
+    "embed": _("Map the responses"),
 }
 
 
@@ -67,19 +81,25 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
 
 
 def show(figure: figures.Figure, selection: Selection) -> None:
-    """A figure as the report prints it, its caption, and its numbers as CSV."""
+    """A figure as the report prints it, with its numbers as CSV; while there is nothing to draw, how to get it."""
     rows = data.read(figure.query, selection, key=figure.name)
+    label = figure.label if figure.number else ""
+    if rows.is_empty():
+        with st.container(border=True, gap="xsmall"):
+            st.text(figure.title)
+            st.caption(f"{label}: {figure.empty}" if label else figure.empty)
+        return
     st.plotly_chart(
         figures.drawn(figure, rows, theme()), theme=None, key=f"figure_{figure.name}", alt=figure.title, config={"displaylogo": False}
     )
-    below(f"{figure.label}: {figure.title}", rows, figure.name)
+    below(label, rows, figure.name)
 
 
-def show_page(page: str, selection: Selection, *names: str) -> None:
-    """The figures of a page, side by side where there is room; only those named when some are."""
-    wanted = [f for f in figures.on_page(page) if not names or f.name in names or f.number in names]
+def show_page(page: str, selection: Selection, *also: str) -> None:
+    """The figures of a page, side by side where there is room, and those of other pages with these numbers."""
+    others = [f for f in figures.FIGURES if f.number in also]
     with st.grid(min_column_width=430, gap="medium"):
-        for figure in wanted:
+        for figure in [*figures.on_page(page), *others]:
             with st.container():
                 show(figure, selection)
 
@@ -91,33 +111,15 @@ def show_table(table: figures.Table, selection: Selection) -> None:
     if rows.is_empty():
         st.info(table.empty)
         return
-    st.dataframe(readable(rows), hide_index=True, row_height=130, column_config=columns(rows), key=f"table_{table.name}")
+    shown = readable(rows)
+    st.dataframe(shown, hide_index=True, row_height=130, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
     below(_("Table {number}").format(number=table.number), rows, table.name)
 
 
-def readable(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns a person reads: without ids."""
-    return rows.drop([name for name in rows.columns if name.endswith("_id")])
-
-
-def columns(rows: pl.DataFrame) -> dict[str, Any]:
-    """Column headings in words, texts wide enough to read, numbers with two decimals."""
-    texts = [name for name in rows.columns if rows.schema[name] == pl.String and long(rows[name])]
-    return {
-        name: st.column_config.NumberColumn(heading, format="%.2f")
-        if rows.schema[name].is_float()
-        else st.column_config.Column(heading, width=280 if name in texts else None)
-        for name, heading in ((name, name.replace("_", " ")) for name in rows.columns)
-    }
-
-
-def long(texts: pl.Series) -> bool:
-    return bool((texts.str.len_chars() > 40).any())
-
-
 def below(caption: str, rows: pl.DataFrame, name: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(caption)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute" if caption else "right"):
+        if caption:
+            st.caption(caption)
         if not rows.is_empty():
             st.download_button(
                 _("CSV"), flat(rows).write_csv, f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
@@ -154,15 +156,25 @@ def live(part: Callable[[], None]) -> None:
     """Draw a part of the page again every two seconds while a run is going on, and the whole page when a run ends or begins."""
     before = states()
 
-    def looked_at_again() -> None:
+    def watch() -> None:
         if states() != before:
             st.rerun()
+
+    def draw() -> None:
         try:
             part()
         except PrefscopeError as error:
             data.refuse(error)
 
-    st.fragment(looked_at_again, run_every=2 if data.alive() else None)()
+    def watch_and_draw() -> None:
+        watch()
+        draw()
+
+    if data.alive():
+        st.fragment(watch_and_draw, run_every=2)()
+    else:
+        draw()
+        st.fragment(watch, run_every=5)()
 
 
 def states() -> list[tuple[str, str]]:
@@ -175,8 +187,8 @@ def run_card(run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 st.text(run.name)
-                st.badge(_(run.status.state), color=STATE_COLOURS.get(run.status.state, "gray"))
-                st.caption(data.literal(f"{run.kind}, {run.id}"), width="content")
+                st.badge(_(run.status.state), color=STATE_COLOURS.get(run.status.state, "gray"), help=STATES.get(run.status.state))
+                st.caption(about(run), width="content", help=_("Run {id}").format(id=data.literal(run.id)))
             actions(run)
         progress(run)
         if run.status.error:
@@ -185,20 +197,37 @@ def run_card(run: Run) -> None:
             st.caption(data.literal(note))
 
 
+def about(run: Run) -> str:
+    """What a run does, when it started, and how long it took."""
+    status, parts = run.status, [KINDS[run.kind]]
+    if status.started_at:
+        parts.append(_("started {time}").format(time=f"{local(status.started_at):%H:%M, %d %b}"))
+    if status.started_at and status.finished_at:
+        seconds = (local(status.finished_at) - local(status.started_at)).total_seconds()
+        parts.append(_("took {time}").format(time=duration(seconds)))
+    return "\u00a0· ".join(parts)
+
+
+def local(moment: str) -> datetime:
+    """A stored moment, which is in UTC, by the viewer's clock."""
+    return datetime.fromisoformat(moment) - timedelta(minutes=st.context.timezone_offset or 0)
+
+
 def progress(run: Run) -> None:
     """A bar with step of steps, rate and time left, for a run that is going on or stopped on its way."""
     status = run.status
     if status.steps and status.state != "done":
         st.progress(min(1.0, status.step / status.steps), progress_text(run))
-    elif not run.ended:
-        st.caption(data.literal(status.stage or _("waiting for its turn")))
+    elif status.stage and not run.ended:
+        st.caption(data.literal(status.stage))
 
 
 def progress_text(run: Run) -> str:
     status = run.status
     parts = [status.stage, _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=status.unit)]
     if not run.ended and status.rate:
-        parts.append(_("{rate:.2g} {unit} a second").format(rate=status.rate, unit=status.unit))
+        rate, each = (status.rate, _("second")) if status.rate >= 1 else (60 * status.rate, _("minute"))
+        parts.append(_("{rate:.2g} {unit} a {each}").format(rate=rate, unit=status.unit, each=each))
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
     return data.literal(", ".join(p for p in parts if p))

@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PrefscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -220,6 +223,7 @@ def execute_run(options: argparse.Namespace) -> int:
     import os
 
     from engine import jobs
+    from engine.progress import Progress
     from engine.rundir import take_lock
 
     cache, locks = cache_path(), jobs.inherited_locks()
@@ -227,13 +231,15 @@ def execute_run(options: argparse.Namespace) -> int:
     if locks is None and take_lock(run.path / "lock") is None:
         raise PrefscopeError(f"run {run.id} is running already")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    progress = Progress(cache, run)
+    progress.listen()  # before the seconds that torch takes to load
     from transformers.utils import logging as transformers_logging
 
     from engine.run import execute
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    state = execute(cache, run)
+    state = execute(progress)
     if locks is not None:
         for lock in locks:
             os.close(lock)

@@ -73,6 +73,9 @@ class TrainConfig(RunConfig):
         ("validation",), title="Validation splits", description="The pairs to measure on; never trained on."
     )
     pairs: int | None = Field(None, ge=1, title="Training pairs", description="A seeded choice of this many pairs; empty means all.")
+    validation_pairs: int | None = Field(
+        None, ge=1, title="Validation pairs", description="A seeded choice of this many pairs of each validation split; empty means all."
+    )
     batch_size: int = Field(8, ge=1, title="Batch size", description="Pairs in one forward pass.")
     accumulation: int = Field(1, ge=1, title="Accumulation", description="Forward passes per optimiser step.")
     epochs: int = Field(1, ge=1, title="Epochs", description="Passes over the training pairs.")
@@ -90,7 +93,7 @@ class TrainConfig(RunConfig):
         None,
         ge=64,
         title="Tokens per forward pass",
-        description="A batch with more packed tokens is computed in parts: less memory, the same result. Empty: 1,536 on the CPU, 16,384 on a GPU.",
+        description="A batch with more packed tokens is computed in parts: less memory, the same result. Empty: 1,024 on the CPU, 16,384 on a GPU.",
     )
     precision: Precision = Field(
         "auto",
@@ -119,7 +122,7 @@ class RewardConfig(TrainConfig):
     read_at: Literal["template_end", "end_of_turn"] = Field(
         "template_end",
         title="Read the reward at",
-        description="The response's last token under the chat template, or its end-of-turn token.",
+        description="The response's last token under the chat template (where plain transformers and other tools read it too), or its end-of-turn token.",
     )
 
 

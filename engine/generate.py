@@ -1,7 +1,6 @@
 """A generation run: the answers of a base model or a tuned policy to the prompts of a split."""
 
 import json
-import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
 from engine.errors import RunError
+from engine.pairs import seeded_choice
 from engine.progress import Progress
 from engine.records import Turn, digest, prompt_id, text_id, text_row
 from engine.rundir import read_table
@@ -51,11 +51,7 @@ def run(progress: Progress, config: GenerateConfig) -> None:
 def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
     """The split's distinct prompts or a seeded choice of them: the same for every generator with this seed."""
     found = list({p.prompt_id: p.turns for p in load_pairs(progress.cache, config.dataset, config.split)}.values())
-    if not found:
-        raise RunError(f"split {config.split!r} of {config.dataset} has no prompts")
-    if config.prompts is not None and config.prompts > len(found):
-        raise RunError(f"prompts is {config.prompts}, but split {config.split!r} of {config.dataset} has {len(found)}")
-    return found if config.prompts is None else random.Random(config.seed).sample(found, config.prompts)
+    return seeded_choice(found, config.prompts, config.seed, f"the prompts of split {config.split!r} of {config.dataset}")
 
 
 def generator_row(progress: Progress, config: GenerateConfig, precision: str) -> dict[str, Any]:

@@ -123,10 +123,11 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
     }
     try:
         with (run.path / "log.txt").open("ab") as output:
-            subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "engine", "run", run.id],
                 cwd=ROOT, env=environment, pass_fds=locks, start_new_session=True, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
+        run.update(pid=process.pid)
     except OSError as error:
         run.update(state="failed", error=f"its process could not be started: {error}", finished_at=now())
     finally:

@@ -141,8 +141,12 @@ def save(model: Any, tokenizer: Any, folder: Path) -> int:
     """Write model and tokenizer in the transformers format, whole or not at all; the bytes written."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    model.save_pretrained(part, max_shard_size="2GB")
-    tokenizer.save_pretrained(part)
+    try:
+        model.save_pretrained(part, max_shard_size="2GB")
+        tokenizer.save_pretrained(part)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return sum(p.stat().st_size for p in folder.iterdir())

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from engine.batches import Encoded
 from engine.config import TrainConfig
@@ -14,13 +15,13 @@ from engine.progress import Progress
 from engine.records import PreferencePair
 from engine.rundir import read_table, write_table
 
+Item = TypeVar("Item")
+
 
 def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePair]:
     """The training split or a seeded choice of it, in a fixed order; their ids are pinned in trained_on.parquet."""
     found = load_pairs(progress.cache, config.dataset, config.train_split)
-    if config.pairs is not None and config.pairs > len(found):
-        raise RunError(f"pairs is {config.pairs}, but split {config.train_split!r} of {config.dataset} has {len(found)}")
-    chosen = found if config.pairs is None else random.Random(config.seed).sample(found, config.pairs)
+    chosen = seeded_choice(found, config.pairs, config.seed, f"split {config.train_split!r} of {config.dataset}")
     ids = [p.pair_id for p in chosen]
     write_table(progress.run.path, "trained_on", [{"pair_id": i} for i in ids])
     progress.run.update(pairs_sha256=hashlib.sha256("".join(ids).encode()).hexdigest())
@@ -28,13 +29,19 @@ def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePa
 
 
 def validation_pairs(progress: Progress, config: TrainConfig, split: str) -> list[PreferencePair]:
-    """All pairs of a validation split. Raises RunError when it is the training split or has none."""
+    """A validation split or a seeded choice of it. Raises RunError when it is the training split."""
     if split == config.train_split:
         raise RunError(f"validation split {split!r} is the training split")
     found = load_pairs(progress.cache, config.dataset, split)
-    if not found:
-        raise RunError(f"split {split!r} of {config.dataset} has no pairs")
-    return found
+    most = min(config.validation_pairs or len(found), len(found))
+    return seeded_choice(found, most, config.seed, f"split {split!r} of {config.dataset}")
+
+
+def seeded_choice(found: list[Item], number: int | None, seed: int, where: str) -> list[Item]:
+    """`number` of the items, the same for the same seed, or all. Raises RunError when there are fewer."""
+    if number is not None and number > len(found):
+        raise RunError(f"{number} are asked for, but {where} has {len(found)}")
+    return found if number in (None, len(found)) else random.Random(seed).sample(found, number)
 
 
 def count_truncated(progress: Progress, encoded: Sequence[tuple[Encoded, Encoded]], split: str) -> None:

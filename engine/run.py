@@ -10,7 +10,6 @@ import subprocess
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
@@ -22,10 +21,9 @@ log = logging.getLogger("engine")
 MODULES = {"reward": "reward", "policy": "policy", "generate": "generate", "score": "score", "embed": "embed"}
 
 
-def execute(cache: Path, run: RunDir) -> str:
+def execute(progress: Progress) -> str:
     """Do the run's work and write how it ended; the state: done, failed or cancelled."""
-    progress = Progress(cache, run)
-    progress.listen()
+    run = progress.run
     run.update(state="running", stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, versions=versions())
     progress.milestone()
     state, error = "failed", None
@@ -59,8 +57,10 @@ def sentence(problem: Exception, run: RunDir) -> str:
     """What an unforeseen error means to the user."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(problem):
         return "out of memory: lower the batch size (and raise the accumulation to match) or the maximum of tokens"
-    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-        return f"the disk is full ({problem.strerror}): {shutil.disk_usage(run.path).free / 1e9:.1f} GB are free in {run.path}"
+    # safetensors and torch raise their own errors when a write fails, with the system's words in them
+    full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
+    if full:
+        return f"the disk is full ({full[0]}): {shutil.disk_usage(run.path).free / 1e9:.1f} GB are free in {run.path}"
     if isinstance(problem, PermissionError):
         return f"no right to write {problem.filename}: {problem.strerror}"
     first = str(problem).strip().splitlines()[0] if str(problem).strip() else "no message"

@@ -218,7 +218,7 @@ def complete_lines(path: Path) -> list[str]:
 
 def run_dirs(cache: Path) -> list[RunDir]:
     """Every run, oldest first (an id begins with its time)."""
-    return [RunDir(p.parent) for p in sorted((cache / "runs").glob("*/status.json"))]
+    return [RunDir(p.parent) for p in sorted((cache / "runs").glob("[!.]*/status.json"))]
 
 
 def find_run(cache: Path, run_id: str) -> RunDir:

@@ -158,19 +158,21 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     device = models.best_device(settings.device)
     source = run_id if trained else settings.model
     tokenizer = models.load_tokenizer(progress.cache, source)
+    chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
+    scorer = reward_scorer(settings, run_id, chat.template_hash, trained)
+    progress.add("models", [models.base_row(settings.model)])
+    progress.add("scorers", [scorer.row])
+    known = scored_already(progress, run_id, scorer.id)
+    missing = [a for a in answers if a.key not in known]
+    if not missing:
+        return
     network = models.load_reward_model(progress.cache, source, tokenizer)
     if not trained:
         models.untrain_head(network, settings.seed)
-    chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
-    scorer = reward_scorer(settings, run_id, chat.template_hash, trained)
-    known = scored_already(progress, run_id, scorer.id)
-    missing = [a for a in answers if a.key not in known]
     encoded = [chat.encode(a.turns, a.response) for a in missing]
     progress.stage(f"scoring with {name}", len(missing), "responses")
     net = models.RewardModel(network).to(device).eval()
     rewards = values_of(net, encoded, device, settings.score_precision, settings.read_at, progress.advance)
-    progress.add("models", [models.base_row(settings.model)])
-    progress.add("scorers", [scorer.row])
     progress.add("rewards", reward_rows(scorer, missing, encoded, rewards))
     cut = sum(e.truncated for e in encoded)
     if cut:

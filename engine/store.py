@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from engine.errors import StoreError
-from engine.rundir import KINDS_OF_FOLDER, RunDir, run_dirs
+from engine.errors import RunError, StoreError
+from engine.rundir import KINDS_OF_FOLDER, RunDir, run_dirs, wait_for_lock
 
 Connection = duckdb.DuckDBPyConnection
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
@@ -73,17 +73,37 @@ def reading(cache: Path, deadline_seconds: float = 10) -> Iterator[duckdb.DuckDB
 
 @contextmanager
 def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection inside one transaction: committed when the block ends, rolled back when it raises."""
+    """A connection inside one transaction: committed when the block ends, rolled back when it raises. Raises StoreError."""
     path = database_path(cache)
-    if not path.is_file() or outdated(path, deadline_seconds):
-        rebuild(cache)
-    con = connected(path, False, deadline_seconds)
+    with turn_to_write(cache, deadline_seconds):
+        if not path.is_file() or outdated(path, deadline_seconds):
+            make_anew(cache)
+        con = connected(path, False, deadline_seconds)
+        try:
+            con.begin()
+            yield con
+            con.commit()
+        except duckdb.Error as error:
+            raise StoreError(f"{path} could not be written: {error}") from error
+        finally:
+            con.close()
+
+
+@contextmanager
+def turn_to_write(cache: Path, deadline_seconds: float) -> Iterator[None]:
+    """One writer at a time, so that nobody commits to a file that a rebuild is about to replace. Raises StoreError."""
+    path = cache / "locks" / "database.lock"
     try:
-        con.begin()
-        yield con
-        con.commit()
+        lock = wait_for_lock(path, deadline_seconds)
+    except RunError:
+        holder = path.read_text() or "another process"
+        raise StoreError(f"{database_path(cache)} was busy for {deadline_seconds:.0f} s: {holder} is writing") from None
+    try:
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"PID {os.getpid()}".encode(), 0)
+        yield
     finally:
-        con.close()
+        os.close(lock)
 
 
 def outdated(path: Path, deadline_seconds: float) -> bool:
@@ -113,7 +133,10 @@ def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     for table in tables(con):
         path = folder / f"{table}.parquet"
         if path.is_file():
-            con.execute(f"insert or replace into {table} by name select * from read_parquet(?)", [str(path)])
+            try:
+                con.execute(f"insert or replace into {table} by name select * from read_parquet(?)", [str(path)])
+            except duckdb.Error as error:
+                raise StoreError(f"{path} does not fit the table {table}: {error}") from None
     if (folder / "status.json").is_file():
         insert_run(con, RunDir(folder))
 
@@ -134,6 +157,7 @@ def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
     con.register("new_run", pl.DataFrame([row]).to_arrow())
     con.execute("insert or replace into runs by name select * from new_run")
     con.unregister("new_run")
+    con.execute("delete from metrics where run_id = ?", [run.id])
     if run.metrics_path.is_file() and run.metrics_path.stat().st_size:
         con.execute(f"insert or replace into metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
 
@@ -149,8 +173,12 @@ def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def rebuild(cache: Path) -> None:
-    """Make the database anew from every folder, beside the old one, and put it in its place."""
-    cache.mkdir(parents=True, exist_ok=True)
+    """Make the database anew from every folder, beside the old one, and put it in its place. Raises StoreError."""
+    with turn_to_write(cache, 30):
+        make_anew(cache)
+
+
+def make_anew(cache: Path) -> None:
     fresh = cache / f".align.{os.getpid()}.duckdb"
     fresh.unlink(missing_ok=True)
     con = duckdb.connect(str(fresh))

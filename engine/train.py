@@ -24,7 +24,7 @@ from engine.rundir import RunDir, write_json
 
 log = logging.getLogger("engine")
 KEPT_CHECKPOINTS = 2
-FORWARD_TOKENS = {"cpu": 1536, "cuda": 16384}  # packed tokens of one forward pass, where the configuration leaves it open
+FORWARD_TOKENS = {"cpu": 1024, "cuda": 16384}  # packed tokens of one forward pass, where the configuration leaves it open
 
 Values = dict[str, torch.Tensor]  # per-pair values by metric name, each (B,)
 

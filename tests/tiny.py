@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
@@ -14,9 +15,10 @@ from engine.batches import Chat
 from engine.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
 from engine.datasets_io import import_dataset
 from engine.jobs import new_run_id
+from engine.progress import Progress
 from engine.records import PreferencePair, Turn
 from engine.run import execute
-from engine.rundir import RunDir, Status
+from engine.rundir import RunDir, Status, complete_lines
 
 torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute
 
@@ -25,6 +27,7 @@ CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+CLOCK = ("seconds", "pairs_per_second")  # what differs between two equal runs
 NOUNS = ("bread", "a bicycle", "the garden", "tea", "a train", "sleep", "money", "a letter", "snow", "music")
 ASKS = ("How do I begin with {}?", "What can go wrong with {}?", "Tell me about {} in one line.")
 
@@ -106,10 +109,17 @@ def prepared(cache: Path, config: RunConfig) -> RunDir:
     return run
 
 
+def listening(cache: Path, run: RunDir) -> Progress:
+    """The progress of a run in this process, which SIGTERM stops."""
+    progress = Progress(cache, run)
+    progress.listen()
+    return progress
+
+
 def executed(cache: Path, config: RunConfig) -> RunDir:
     """A run done in this process."""
     run = prepared(cache, config)
-    execute(cache, run)
+    execute(listening(cache, run))
     return run
 
 
@@ -126,3 +136,19 @@ def toy_experiment(cache: Path, model: Path) -> dict[str, RunDir]:
     asked = {"reward_models": (reward.id,), "generations": (base.id, tuned.id), "parents": (reward.id, base.id, tuned.id)}
     scores = executed(cache, ScoreConfig(name="scores", splits=("validation",), **common, **asked))
     return {"reward": reward, "policy": policy, "base": base, "tuned": tuned, "scores": scores}
+
+
+def table(run: RunDir, name: str) -> pl.DataFrame:
+    """A table the run must have."""
+    found = run.table(name)
+    assert found is not None
+    return found
+
+
+def metrics(run: RunDir) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without the clock."""
+    lines = [json.loads(line) for line in complete_lines(run.metrics_path)]
+    return [
+        {"values": {k: v for k, v in x["values"].items() if k not in CLOCK}, **{k: x[k] for k in ("step", "split", "tokens")}}
+        for x in lines
+    ]

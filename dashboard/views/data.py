@@ -17,9 +17,17 @@ def counts() -> None:
         widgets.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
         for split, pairs in splits.items():
             widgets.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
-    st.text(_("Source: {source}. Licence: {licence}.").format(source=row["source"], licence=row["licence"] or _("not stated")))
+    licence = row["licence"] or _("not stated")
+    st.caption(data.literal(_("Source: {source}. Licence: {licence}.").format(source=origin(row), licence=licence)))
     if dropped:
         st.dataframe({_("Reason"): list(dropped), _("Records"): list(dropped.values())}, hide_index=True, width="content")
+
+
+def origin(row: dict[str, str]) -> str:
+    """Where the pairs came from; of several sources, which split from which."""
+    if not row["source"].startswith("{"):
+        return row["source"]
+    return ", ".join(_("{split} from {source}").format(split=split, source=source) for split, source in json.loads(row["source"]).items())
 
 
 def preview() -> None:

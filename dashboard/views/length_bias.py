@@ -27,6 +27,4 @@ def numbers() -> None:
 
 selection = widgets.heading(_("Length bias"))
 numbers()
-widgets.show_page("length_bias", selection)
-widgets.show_page("data", selection, "3a")
-widgets.show_page("dpo_vs_base", selection, "8a")
+widgets.show_page("length_bias", selection, "3a", "8a")

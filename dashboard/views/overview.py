@@ -50,11 +50,12 @@ selection = widgets.heading(_("Overview"), needs_data=False)
 widgets.live(experiment)
 if selection.dataset_id:
     st.subheader(_("Headline numbers"))
-    if not (selection.trained_scorer or selection.tuned_generator):
+    if selection.trained_scorer or selection.tuned_generator:
+        for group in (reward_models, policies):
+            with st.grid(min_column_width=215):
+                group()
+    else:
         st.write(_("They appear here as soon as the first runs have scored the pairs of this split."))
-    for group in (reward_models, policies):
-        with st.grid(min_column_width=215):
-            group()
     st.subheader(_("What to do next"))
     with st.container(gap="xsmall"):
         if not selection.trained_scorer:

@@ -5,7 +5,7 @@ import json
 import polars as pl
 import streamlit as st
 
-from dashboard import data, queries, widgets
+from dashboard import columns, data, queries, widgets
 from dashboard.messages import _
 
 ROWS = 25
@@ -26,16 +26,18 @@ def one(prompt_id: str) -> None:
         st.warning(_("The prompt {id} is not here. Search for another one below.").format(id=data.literal(prompt_id)))
         return
     for turn in json.loads(row["turns"][0]):
-        st.caption(_(turn["role"]))
+        st.caption(data.literal(_(turn["role"]).capitalize()))
         st.text(turn["content"])
     with st.grid(min_column_width=340):
         for response in data.read(queries.responses_to, selection, prompt_id).iter_rows(named=True):
             with st.container(border=True):
                 made_by = "" if response["role"] in ("chosen", "rejected") else response["made_by"]
-                st.markdown(f"**{data.literal(_(response['role']))}** {data.literal(made_by)}")
+                st.markdown(f"**{data.literal(_(response['role']).capitalize())}** {data.literal(made_by)}")
                 st.caption(_("{words} words").format(words=response["words"]))
                 st.code(response["text"], language=None, wrap_lines=True)
-                st.dataframe(pl.DataFrame(response["rewards"] or [], schema={"scorer": pl.String, "reward": pl.Float64}), hide_index=True)
+                rewards = pl.DataFrame(response["rewards"] or [], schema={"scorer": pl.String, "reward": pl.Float64})
+                if not rewards.is_empty():
+                    st.dataframe(rewards, hide_index=True, column_config=columns.headed(rewards))
 
 
 def found() -> None:
@@ -50,13 +52,14 @@ def found() -> None:
     rows = data.read(queries.prompts, selection, search=search, winner=winner, prompt_type=kind, order=order, page=page, rows=ROWS)
     matches = 0 if rows.is_empty() else rows["matches"][0]
     st.caption(_("{n:,} prompts. Choose a row to see every response to it.").format(n=matches))
-    shown = widgets.readable(rows.drop("matches", "language"))
+    shown = columns.readable(rows.drop("matches", "language"))
     picked = st.dataframe(
         shown,
         hide_index=True,
-        column_config=widgets.columns(shown),
+        column_config=columns.headed(shown),
         on_select="rerun",
         selection_mode="single-row",
+        placeholder="–",
         key=f"rows_{key}_{page}",
     )
     if picked["selection"]["rows"]:

@@ -6,14 +6,18 @@ from dashboard import figures, report, widgets
 from dashboard.messages import _
 from engine.rundir import cache_path
 
+NAMES = {"svg": "SVG", "pdf": "PDF", "png": "PNG", "html": "HTML", "json": "JSON", "csv": "CSV", "tex": "LaTeX"}
+
 selection = widgets.heading(_("Report"))
 st.write(_("What is printed is what the pages show: the same figures of the same selection, in the theme chosen here."))
 labels = {f.name: f"{f.label}: {f.title}" for f in figures.FIGURES} | {t.name: f"Table {t.number}: {t.title}" for t in figures.TABLES}
-chosen = st.multiselect(_("Figures and tables"), list(labels), list(labels), labels.__getitem__, key="report_parts")
+everything = st.checkbox(_("All figures and tables"), True, key="report_everything")
+chosen = list(labels) if everything else st.multiselect(_("Figures and tables"), list(labels), [], labels.__getitem__, key="report_parts")
 offered = report.formats_here()
 usual = [f for f in ("svg", "html", "csv") if f in offered]
-formats = st.pills(_("Formats"), offered, selection_mode="multi", default=usual, format_func=str.upper, key="report_formats", wrap=True)
-theme = st.segmented_control(_("Theme"), report.THEMES, default="print", required=True, key="report_theme")
+named = NAMES.__getitem__
+formats = st.pills(_("Formats"), offered, selection_mode="multi", default=usual, format_func=named, key="report_formats", wrap=True)
+theme = st.segmented_control(_("Theme"), report.THEMES, default="print", format_func=str.capitalize, required=True, key="report_theme")
 if sentence := report.missing():
     st.info(sentence)
 request = report.Request(selection, tuple(chosen), tuple(formats or ()), theme or "print")

@@ -7,25 +7,18 @@ from dashboard.messages import _
 from engine.config import KINDS, PRESETS
 from engine.rundir import RunDir
 
-KIND_NAMES = {
-    "reward": _("Train a reward model"),
-    "policy": _("Train a policy (DPO)"),
-    "generate": _("Answer prompts"),
-    "score": _("Score pairs and answers"),
-    "embed": _("Map the responses"),
-}
 TAIL_LINES, MOST_CARDS = 40, 30
 
 
 def new_run() -> None:
     """The form of one kind of run, made from its configuration."""
-    kind = st.selectbox(_("What to do"), list(KIND_NAMES), format_func=KIND_NAMES.__getitem__, key="new_kind")
+    kind = st.selectbox(_("What to do"), list(widgets.KINDS), format_func=widgets.KINDS.__getitem__, key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
     own = {name: value for name, value in given.items() if name in KINDS[kind].model_fields}
     config = forms.form_for(KINDS[kind], own, known_values(), _("Start"))
     if config:
-        run_id = data.submit(config)
-        st.success(_("Queued as {id}.").format(id=data.literal(run_id)))
+        data.submit(config)
+        st.success(_("{name} is queued; it stands in the list below.").format(name=data.literal(config.name)))
 
 
 def known_values() -> dict[str, dict[str, str]]:
@@ -38,8 +31,9 @@ def known_values() -> dict[str, dict[str, str]]:
 
 
 def queue() -> None:
-    """Every run with its progress, newest first."""
-    found = data.runs()
+    """Every run with its progress: those to come in their order, then the ended ones, newest first."""
+    known = data.runs()
+    found = [*(run for run in reversed(known) if not run.ended), *(run for run in known if run.ended)]
     for run in found[:MOST_CARDS]:
         widgets.run_card(run)
     st.caption(_("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found)))
@@ -54,7 +48,7 @@ def log(run: RunDir) -> None:
 
 selection = widgets.heading(_("Runs"), needs_data=False)
 with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
-    for preset in sorted(path.stem for path in PRESETS.glob("*.json")):
+    for preset in sorted((path.stem for path in PRESETS.glob("*.json")), key=lambda name: (name != "starter", name)):
         widgets.preset_button(preset)
 if selection.dataset_id:
     with st.expander(_("Start one run"), expanded=True):
@@ -63,5 +57,6 @@ st.subheader(_("All runs"))
 widgets.live(queue)
 if known := {run.id: run for run in data.runs()}:
     st.subheader(_("Log"))
-    shown = st.selectbox(_("Run"), list(known), format_func=lambda i: f"{known[i].name} ({i})", key="log_of")
+    begun = [i for i, run in known.items() if run.status.started_at] or list(known)
+    shown = st.selectbox(_("Run"), begun, format_func=lambda i: f"{known[i].name}: {widgets.about(known[i])}", key="log_of")
     widgets.live(lambda: log(known[shown].dir))

@@ -11,7 +11,7 @@ from dashboard.messages import _
 
 def going_on() -> None:
     """The runs that train now, their curves before those picked in the sidebar."""
-    training = [run for run in data.runs() if run.kind in ("reward", "policy") and not run.ended]
+    training = [run for run in reversed(data.runs()) if run.kind in ("reward", "policy") and not run.ended]
     for run in training:
         widgets.run_card(run)
     here = [run for run in training if run.config["dataset"] == selection.dataset_id and run.status.state != "queued"]

@@ -1,0 +1,52 @@
+"""The columns of a table as a page shows them: in words, with what they mean, the telling ones first."""
+
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard.messages import _
+
+REWARD = _("A scorer's reward has no unit and no zero: only differences under the same scorer mean something.")
+HEADINGS = {
+    "prompt": (_("Prompt"), None),
+    "prompt_type": (_("Type"), _("The kind of prompt, as the dataset states it.")),
+    "difference": (_("Tuned − base"), _("The tuned answer's reward minus the base answer's, by the trained scorer. Above 0: tuned wins.")),
+    "response": (_("Response"), None),
+    "text": (_("Text"), None),
+    "words": (_("Words"), None),
+    "untrained": (_("Reward, untrained"), _("By the scorer whose last layer was never trained.") + " " + REWARD),
+    "trained": (_("Reward, trained"), _("By the trained scorer.") + " " + REWARD),
+    "scorer": (_("Scorer"), None),
+    "reward": (_("Reward"), REWARD),
+    "base_answer": (_("Base answer"), None),
+    "tuned_answer": (_("Tuned answer"), None),
+    "base_trained": (_("Base, trained scorer"), _("The base answer's reward by the trained scorer.") + " " + REWARD),
+    "tuned_trained": (_("Tuned, trained scorer"), _("The tuned answer's reward by the trained scorer.") + " " + REWARD),
+    "base_untrained": (_("Base, untrained scorer"), _("The base answer's reward by the untrained scorer.") + " " + REWARD),
+    "tuned_untrained": (_("Tuned, untrained scorer"), _("The tuned answer's reward by the untrained scorer.") + " " + REWARD),
+    "base_words": (_("Base words"), None),
+    "tuned_words": (_("Tuned words"), None),
+    "base_tokens": (_("Base tokens"), _("New tokens of the base answer, as its model counts them.")),
+    "tuned_tokens": (_("Tuned tokens"), _("New tokens of the tuned answer, as its model counts them.")),
+}
+LONG_CHARS, TEXT_PIXELS = 40, 260
+
+
+def readable(rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns a person reads, in the order of HEADINGS: without ids, and without those in which nothing stands yet."""
+    order = [name for name in HEADINGS if name in rows.columns]
+    names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith("_id"))]
+    return rows.select(name for name in names if rows[name].null_count() < len(rows))
+
+
+def headed(rows: pl.DataFrame) -> dict[str, Any]:
+    """Headings in words, texts wide enough to read, numbers with two decimals."""
+    return {name: column(rows[name], *HEADINGS.get(name, (name.replace("_", " ").capitalize(), None))) for name in rows.columns}
+
+
+def column(values: pl.Series, heading: str, help: str | None) -> Any:
+    if values.dtype.is_float():
+        return st.column_config.NumberColumn(heading, help=help, format="%.2f")
+    long = values.dtype == pl.String and (values.str.len_chars() > LONG_CHARS).any()
+    return st.column_config.Column(heading, help=help, width=TEXT_PIXELS if long else None)

@@ -1,0 +1,234 @@
+"""The dashboard in a real browser: one small experiment from the empty cache to the downloaded report, told in the order of the tests."""
+
+import json
+import re
+import shutil
+import signal
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Dialog, Page, Request, expect
+
+from dashboard import figures
+from docs.screenshots import PAGES, Served, address, chromium, opened, served, settle
+from engine import jobs
+from engine.records import Turn, prompt_row
+from engine.rundir import RunDir, run_dirs
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+SECONDS = 240  # the longest a single run may take here
+NASTY_QUESTION = "Is <img src=x onerror=alert(1)> [safe](javascript:alert(2)) for $x$?"
+NASTY_RESPONSE = "Yes: <img src=x onerror=alert(3)> [link](javascript:alert(4)) $y^2$ **bold** <script>alert(5)</script>"
+POINTS = """() => {
+    const first = [...document.querySelectorAll('.js-plotly-plot')].find(plot => plot.textContent.includes('Does the reward model learn?'))
+    return first ? first._fullData[0].x.length : 0
+}"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty cache with the embedded models; its runs' own models are removed at the end, their logs stay."""
+    models = ROOT / "cache" / "models"
+    if not (models / "smollm2-135m-instruct" / "config.json").is_file():
+        pytest.fail("the embedded model is not there: run ./run.sh setup")
+    folder = tmp_path_factory.mktemp("browser") / "cache"
+    folder.mkdir()
+    (folder / "models").symlink_to(models)
+    yield folder
+    for model in (folder / "runs").glob("*/model"):
+        shutil.rmtree(model)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def dashboard(cache: Path) -> Iterator[Served]:
+    with served(cache, cache / "dashboard.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sources(cache: Path) -> dict[str, str]:
+    """The first starter pairs, and one pair that tries to be more than text."""
+    nasty = {"question": NASTY_QUESTION, "response_1": NASTY_RESPONSE, "response_2": "No.", "overall_response": 1, "prompt_type": "nasty"}
+    for split, pairs in (("train", 24), ("validation", 8)):
+        lines = (ROOT / "engine" / "starter" / f"{split}.jsonl").read_text().splitlines()[:pairs]
+        own = [json.dumps(nasty)] if split == "validation" else []
+        (cache / f"{split}.jsonl").write_text("\n".join([*own, *lines]) + "\n")
+    return {split: str(cache / f"{split}.jsonl") for split in ("train", "validation")}
+
+
+@pytest.fixture(scope="module")
+def trained(cache: Path, dashboard: Served, browser: Browser, sources: dict[str, str]) -> dict[str, set[str]]:
+    """A reward model trained by pressing Start; what the pages said of it meanwhile."""
+    jobs.engine_call(["import", "--name=tiny", *(f"{split}={source}" for split, source in sources.items())], cache)
+    runs = opened(browser, f"{dashboard.url}/runs")
+    curves = opened(browser, f"{dashboard.url}/training")
+    start_training(runs, "First model", pairs=12)
+    seen: dict[str, set[str]] = {"progress": set(), "points": set()}
+    run = newest(cache)
+    while not run.status.finished_at:
+        seen["progress"] |= set(runs.get_by_test_id("stProgress").all_inner_texts())
+        seen["points"].add(str(curves.evaluate(POINTS)))
+        runs.wait_for_timeout(300)
+    expect(runs.get_by_text("done", exact=True)).to_be_visible(timeout=30_000)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def experiment(cache: Path, trained: dict[str, set[str]], sources: dict[str, str]) -> list[RunDir]:
+    """The other runs of an experiment, submitted on the command line and run to their end."""
+    answers = {"kind": "generate", "max_new_tokens": 24, "batch_size": 9}
+    generations = ["@Base answers", "@DPO answers"]
+    runs = {
+        "DPO": {"kind": "policy", "pairs": 4, "batch_size": 2, "learning_rate": 1e-5},
+        "Base answers": answers,
+        "DPO answers": {**answers, "policy": "@DPO"},
+        "Scores": {"kind": "score", "reward_models": [newest(cache).id], "generations": generations, "splits": ["validation"]},
+        "Maps": {"kind": "embed", "generations": generations, "methods": ["pca", "umap"]},
+    }
+    preset = {"name": "tiny", "title": "Tiny", "data": {"name": "tiny", "source": sources}, "common": {"max_tokens": 128}, "runs": runs}
+    (cache / "tiny.json").write_text(json.dumps(preset))
+    jobs.engine_call(["experiment", str(cache / "tiny.json")], cache)
+    ended = [run for run in run_dirs(cache) if jobs.wait_for_end(run, SECONDS)]
+    assert [(run.status.state, run.status.error) for run in ended] == [("done", None)] * 6
+    return ended
+
+
+def newest(cache: Path) -> RunDir:
+    return run_dirs(cache)[-1]
+
+
+def start_training(page: Page, name: str, pairs: int) -> None:
+    """Fill the retrain form with a tiny configuration and press its button."""
+    page.get_by_role("textbox", name="Name").fill(name)
+    page.get_by_role("spinbutton", name="Training pairs").fill(str(pairs))
+    page.get_by_role("spinbutton", name="Batch size").fill("2")
+    page.get_by_text("All settings").click()
+    page.get_by_role("spinbutton", name="Maximum tokens").fill("128")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_text(f"{name} is queued")).to_be_visible(timeout=30_000)
+
+
+def watched(page: Page) -> list[str]:
+    """What must not happen on a page, gathered while it is used: dialogs, script errors, requests to other computers."""
+    faults: list[str] = []
+    here = re.compile(r"(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:|about:")
+
+    def asked(dialog: Dialog) -> None:
+        faults.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def requested(request: Request) -> None:
+        if not here.match(request.url):
+            faults.append(f"request: {request.url}")
+
+    page.on("dialog", asked)
+    page.on("pageerror", lambda error: faults.append(f"script error: {error}"))
+    page.on("request", requested)
+    return faults
+
+
+def visit(page: Page, dashboard: Served, name: str) -> str:
+    """Open a page and return its text; no exception, no broken value, nothing wider than the window."""
+    page.goto(f"{dashboard.url}/{name}")
+    settle(page)
+    text = page.get_by_test_id("stMain").inner_text()
+    assert page.get_by_test_id("stException").count() == 0, text
+    assert page.get_by_test_id("stAlertContentError").count() == 0, text
+    assert not re.search(r"\b(undefined|nan|NaN|null)\b", text)
+    return text
+
+
+def titles(page: Page) -> set[str]:
+    """The titles of the figures that are drawn, without blanks, since a title may be broken over two lines."""
+    found = page.locator(".js-plotly-plot .gtitle").all()
+    return {re.sub(r"\s", "", title.text_content() or "") for title in found}
+
+
+def wider_than_window(page: Page) -> int:
+    """By how many pixels the page could be scrolled sideways."""
+    return int(page.evaluate("Math.max(...[document.documentElement, document.querySelector('[data-testid=stMain]')]"
+                             ".map(e => e.scrollWidth - e.clientWidth))"))  # fmt: skip
+
+
+def test_every_page_of_an_empty_cache_says_how_to_begin(dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, dashboard.url)
+    faults = watched(page)
+    for name in PAGES:
+        assert "Start the starter experiment" in visit(page, dashboard, address(name)), name
+    assert faults == []
+
+
+def test_a_run_started_from_the_form_shows_its_progress_and_its_curve_while_it_trains(trained: dict[str, set[str]]) -> None:
+    assert len(trained["progress"]) >= 3
+    assert any("of 6 steps" in text for text in trained["progress"])
+    assert len(trained["points"]) >= 3
+
+
+@pytest.mark.usefixtures("experiment")
+def test_every_page_shows_the_experiment_on_a_wide_and_on_a_narrow_screen(dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, dashboard.url)
+    faults, drawn = watched(page), set()
+    for name in PAGES:
+        assert "Nothing here yet" not in visit(page, dashboard, address(name))
+        drawn |= titles(page)
+        assert wider_than_window(page) <= 0, name
+        page.set_viewport_size({"width": 390, "height": 844})
+        settle(page)
+        assert wider_than_window(page) <= 0, f"{name}, narrow"
+        page.set_viewport_size({"width": 1440, "height": 900})
+    assert {re.sub(r"\s", "", f.title) for f in figures.FIGURES if f.number} <= drawn
+    assert faults == []
+
+
+@pytest.mark.usefixtures("experiment")
+def test_untrusted_text_is_shown_as_it_is_written(dashboard: Served, browser: Browser) -> None:
+    prompt_id = prompt_row((Turn("user", NASTY_QUESTION),))["prompt_id"]
+    page = opened(browser, dashboard.url)
+    faults = watched(page)
+    visit(page, dashboard, f"prompts?prompt={prompt_id}")
+    expect(page.get_by_test_id("stText").filter(has_text=NASTY_QUESTION)).to_be_visible()
+    expect(page.get_by_text(NASTY_RESPONSE, exact=True)).to_be_visible()
+    visit(page, dashboard, "data")
+    page.get_by_role("tab", name="Pairs").click()
+    page.locator("summary").filter(has_text=NASTY_QUESTION).click()
+    expect(page.get_by_text(NASTY_RESPONSE, exact=True)).to_be_visible()
+    assert page.locator("img[src=x], a[href^=javascript], .katex").count() == 0
+    assert faults == []
+
+
+@pytest.mark.usefixtures("experiment")
+def test_the_report_is_downloaded_with_every_figure_and_table(dashboard: Served, browser: Browser, tmp_path: Path) -> None:
+    page = opened(browser, f"{dashboard.url}/report")
+    with page.expect_download(timeout=180_000) as download:
+        page.get_by_text("Download the report (zip)").click()
+    download.value.save_as(tmp_path / "report.zip")
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        sizes = {Path(entry.filename).name: entry.file_size for entry in archive.infolist()}
+    numbered = {f"fig-{f.number}-{f.name.replace('_', '-')}.{form}" for f in figures.FIGURES for form in ("svg", "html", "csv") if f.number}
+    assert numbered | {"table-1.csv", "table-2.csv", "numbers.csv", "index.html", "plotly.min.js"} <= sizes.keys()
+    assert min(sizes.values()) > 0
+
+
+@pytest.mark.usefixtures("experiment")
+def test_a_run_goes_on_when_the_dashboard_is_killed(cache: Path, browser: Browser) -> None:
+    with served(cache, cache / "second.log") as dashboard:
+        start_training(opened(browser, f"{dashboard.url}/runs"), "Survivor", pairs=4)
+        run = newest(cache)
+        while run.status.state == "queued" or run.status.stage == "starting":
+            assert not run.status.finished_at
+            time.sleep(0.2)
+        dashboard.process.send_signal(signal.SIGKILL)
+        assert dashboard.process.wait() == -signal.SIGKILL
+        assert run.status.state == "running"
+    assert jobs.wait_for_end(run, SECONDS).state == "done"
+    assert run.config_values["name"] == "Survivor"

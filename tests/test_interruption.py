@@ -1,0 +1,163 @@
+"""Runs that are stopped go on as if nothing had happened; runs that cannot go on say why in one sentence."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import executed, listening, metrics, pairs, prepared, reward_config, table, tiny_chat, toy_dataset
+
+from engine.batches import encode_pairs
+from engine.config import GenerateConfig, PolicyConfig, RunConfig
+from engine.run import execute
+from engine.rundir import RunDir, complete_lines
+from engine.train import checkpoints, step_of
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def dataset(cache: Path) -> str:
+    return toy_dataset(cache)
+
+
+def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:
+    """A run that got a stop signal once `file` had so many lines (or, being no text, was there)."""
+    run = prepared(cache, config)
+
+    def stop() -> None:
+        path = run.path / file
+        while not path.is_file() or (file.endswith("jsonl") and len(complete_lines(path)) < lines):
+            time.sleep(0.002)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    watcher = threading.Thread(target=stop)
+    watcher.start()
+    assert execute(listening(cache, run)) == "cancelled"
+    watcher.join()
+    return run
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("lines", [1, 4, 8, 11])
+def test_resumed_run_equals_an_uninterrupted_one(cache: Path, dataset: str, tiny_llama: Path, lines: int) -> None:
+    config = reward_config(dataset, tiny_llama, batch_size=2, epochs=2, evaluate_every=3, checkpoint_every=4)
+    whole, run = executed(cache, config), interrupted(cache, config, "metrics.jsonl", lines)
+    reached = metrics(run)[-1]["step"]
+    assert reached < 12
+    assert reached == 0 or step_of(checkpoints(run)[-1]) == reached
+    assert execute(listening(cache, run)) == "done"
+    assert metrics(run) == metrics(whole)
+    assert [line["step"] for line in metrics(run) if line["split"] == "train"] == list(range(1, 13))
+    assert (run.path / "model" / "model.safetensors").read_bytes() == (whole.path / "model" / "model.safetensors").read_bytes()
+
+
+def test_resumed_policy_keeps_its_reference(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    values = {"batch_size": 2, "precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "epochs": 2}
+    config = PolicyConfig(dataset=dataset, model=str(tiny_llama), **values)
+    whole, run = executed(cache, config), interrupted(cache, config, "metrics.jsonl", 5)
+    assert execute(listening(cache, run)) == "done"
+    assert metrics(run) == metrics(whole)
+
+
+def test_run_stopped_before_its_first_checkpoint_begins_again(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """As after kill -9: lines are in metrics.jsonl, and nothing to resume from."""
+    config = reward_config(dataset, tiny_llama)
+    whole, run = executed(cache, config), prepared(cache, config)
+    run.metrics_path.write_text("".join(line + "\n" for line in complete_lines(whole.metrics_path)[:3]) + '{"step": 3, "spl')
+    assert execute(listening(cache, run)) == "done"
+    assert metrics(run) == metrics(whole)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_interrupted_generation_goes_on_where_it_stopped(cache: Path, dataset: str, tiny_llama: Path, temperature: float) -> None:
+    values = {"policy": str(tiny_llama), "batch_size": 1, "max_new_tokens": 12, "precision": "fp32", "temperature": temperature}
+    config = GenerateConfig(dataset=dataset, device="cpu", **values)
+    whole, run = executed(cache, config), interrupted(cache, config, "generations.parquet", 1)
+    before = table(run, "generations")
+    assert 0 < before.height < 6
+    assert execute(listening(cache, run)) == "done"
+    columns = "prompt_id", "text_id", "tokens", "finish_reason"
+    assert table(run, "generations").select(columns).rows() == table(whole, "generations").select(columns).rows()
+    assert table(run, "generations")[: before.height].equals(before)
+
+
+# What goes wrong is one sentence
+
+
+def test_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """Decay of 1e8 times a rate of 0.9 multiplies every weight by −9e7 a step, until fp32 overflows."""
+    run = executed(cache, reward_config(dataset, tiny_llama, batch_size=1, learning_rate=0.9, weight_decay=1e8, checkpoint_every=1))
+    step = metrics(run)[-1]["step"]
+    assert 1 <= step < 12
+    assert run.status.state == "failed"
+    assert run.status.error == (
+        f"the loss or its gradient is not a finite number at step {step + 1}: the last good checkpoint is step {step}. "
+        "Lower the learning rate or use fp32"
+    )
+    assert step_of(checkpoints(run)[-1]) == step
+
+
+def test_model_broken_by_its_last_step_is_not_reported_as_done(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, reward_config(dataset, tiny_llama, batch_size=12, warmup=0, learning_rate=0.9, weight_decay=1e39))
+    assert run.status.state == "failed"
+    assert "not finite" in str(run.status.error)
+    assert not (run.path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_size": 8, "accumulation": 2}, "has 12 training pair(s), and one optimiser step takes 16 (batch 8 × accumulation 2)"),
+        ({"pairs": 13}, "13 are asked for, but split 'train'"),
+        ({"validation_splits": ("train",)}, "validation split 'train' is the training split"),
+        ({"validation_splits": ("test",)}, "has no split 'test', expected one of train, validation"),
+        ({"dataset": "nope"}, "dataset 'nope' not found"),
+        ({"model": "no/such-model-here"}, "no/such-model-here"),
+    ],
+)
+def test_run_that_cannot_start_says_why(
+    cache: Path, dataset: str, tiny_llama: Path, changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    run = executed(cache, reward_config(**{"dataset": dataset, "model": tiny_llama, **changes}))
+    assert run.status.state == "failed"
+    assert sentence in str(run.status.error)
+
+
+def test_dataset_with_one_pair_is_refused_with_a_sentence(cache: Path, tiny_llama: Path) -> None:
+    dataset = toy_dataset(cache, train=1, validation=1)
+    run = executed(cache, reward_config(dataset, tiny_llama))
+    assert run.status.error == (
+        "split 'train' has 1 training pair(s), and one optimiser step takes 4 (batch 4 × accumulation 1): lower the batch size or add pairs"
+    )
+
+
+def test_one_pair_can_be_trained_on_with_batch_1(cache: Path, tiny_llama: Path) -> None:
+    dataset = toy_dataset(cache, train=1, validation=1)
+    run = executed(cache, reward_config(dataset, tiny_llama, batch_size=1))
+    assert run.status.state == "done"
+    assert "margin_std" not in metrics(run)[-1]["values"]
+
+
+def test_pairs_cut_to_the_context_are_counted(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, reward_config(dataset, tiny_llama, max_tokens=64))
+    cut = sum(c.truncated or r.truncated for c, r in encode_pairs(tiny_chat(64, "You are a helpful assistant."), pairs(12)))
+    assert cut > 0
+    assert run.status.notes == (f"{cut} of 12 pairs of train were cut to the maximum of tokens: the prompt's beginning went first",)
+    assert table(run, "rewards")["truncated"].any()
+
+
+def test_model_folder_without_weights_is_named(cache: Path, dataset: str, tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
+    run = executed(cache, reward_config(dataset, tmp_path / "bare"))
+    assert run.status.error == f"{tmp_path / 'bare'} has no weights: expected at least one .safetensors file"
