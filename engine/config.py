@@ -190,6 +190,7 @@ class DataSource(Frozen):
     name: str
     source: str | dict[str, str]  # one source, or {"split": source}
     format: str | None = None
+    licence: str | None = None
     validation_share: float = Field(0.1, ge=0, lt=1)
     seed: int = 0
 

@@ -62,7 +62,8 @@ def submit_one(cache: Path, config: RunConfig) -> str:
 def submit_preset(cache: Path, preset: Preset) -> list[str]:
     """Import the preset's pairs and queue its runs; their ids in order."""
     data = preset.data
-    dataset = import_dataset(cache, data.name, data.source, format=data.format, validation_share=data.validation_share, seed=data.seed)
+    stated = data.model_dump(include={"format", "licence", "validation_share", "seed"})
+    dataset = import_dataset(cache, data.name, data.source, **stated)
     return submit_plan(cache, preset, dataset.dataset_id)
 
 

@@ -95,7 +95,7 @@ def test_retrain_form_is_made_from_the_configuration_and_refuses_with_the_field_
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     app = opened(cache, monkeypatch, "runs.py")
     app.text_input(key="RewardConfig_learning_rate").set_value("7")
-    next(b for b in app.button if b.label == "Start").click().run()
+    next(b for b in app.button if b.label == "Retrain").click().run()
     assert any(e.value.startswith("Learning rate is 7") for e in app.error)
 
 

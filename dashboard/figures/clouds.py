@@ -71,6 +71,9 @@ def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
     )
 
 
+MIN_BARS = 8
+
+
 @figure(
     number="3c", name="words_chosen", title="Which words do chosen responses use?", page="data", query=queries.chosen_words, empty=IMPORT
 )
@@ -102,10 +105,11 @@ def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     for side, rows in (("chosen", frame.filter(pl.col("z") > 0)), ("rejected", frame.filter(pl.col("z") < 0))):
         plot.add_bar(
             x=rows["z"].to_list(), y=[escaped(w) for w in rows["word"]], orientation="h", name=f"rather {side}",
-            marker=fill(side), showlegend=len(rows) > 0, customdata=rows.select("chosen", "rejected").rows(),
+            marker=fill(side), width=0.75, showlegend=len(rows) > 0, customdata=rows.select("chosen", "rejected").rows(),
             hovertemplate="z = %{x:.1f}; chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times",
         )  # fmt: skip
-    plot.update_layout(bargap=0.25)
+    empty = max(MIN_BARS - len(frame), 0) / 2  # a few words are thin bars in the middle, not slabs
     plot.update_xaxes(title_text="z of the log-odds [standard errors]", zeroline=True)
+    plot.update_yaxes(range=[-0.5 - empty, len(frame) - 0.5 + empty])
     plot.update_yaxes(showgrid=False, dtick=1, categoryorder="array", categoryarray=[escaped(w) for w in frame["word"]], tickfont_size=10)
     return caption(plot, "log-odds with an informative prior (Monroe et al. 2008)", "only |z| above 1.96")

@@ -31,7 +31,7 @@ def reward_models() -> None:
         label = _("Accuracy of {scorer}").format(scorer=row["scorer"])
         widgets.estimate(label, row, "accuracy", row["n"], BRADLEY_TERRY if trained else UNTRAINED)
         said = _("standard deviation {std:.2f}, chosen and rejected of {n:,} pairs together").format(std=row["reward_std"] or 0, n=row["n"])
-        widgets.number(_("Mean reward of {scorer}").format(scorer=row["scorer"]), f"{row['reward_mean']:.2f}", said)
+        widgets.number(_("Mean reward of {scorer}").format(scorer=row["scorer"]), f"{row['reward_mean']:.2f}".replace("-", "−"), said)
 
 
 def policies() -> None:

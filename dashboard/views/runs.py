@@ -15,7 +15,7 @@ def new_run() -> None:
     kind = st.selectbox(_("What to do"), list(widgets.KINDS), format_func=widgets.KINDS.__getitem__, key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
     own = {name: value for name, value in given.items() if name in KINDS[kind].model_fields}
-    config = forms.form_for(KINDS[kind], own, known_values(), _("Start"))
+    config = forms.form_for(KINDS[kind], own, known_values(), _("Retrain") if kind in ("reward", "policy") else _("Start"))
     if config:
         data.submit(config)
         st.success(_("{name} is queued; it stands in the list below.").format(name=data.literal(config.name)))
@@ -51,7 +51,7 @@ with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
     for preset in sorted((path.stem for path in PRESETS.glob("*.json")), key=lambda name: (name != "starter", name)):
         widgets.preset_button(preset)
 if selection.dataset_id:
-    with st.expander(_("Start one run"), expanded=True):
+    with st.expander(_("Retrain: one run with your own settings"), expanded=True):
         new_run()
 st.subheader(_("All runs"))
 widgets.live(queue)

@@ -114,7 +114,7 @@ def start_training(page: Page, name: str, pairs: int) -> None:
     page.get_by_role("spinbutton", name="Batch size").fill("2")
     page.get_by_text("All settings").click()
     page.get_by_role("spinbutton", name="Maximum tokens").fill("128")
-    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="Retrain", exact=True).click()
     expect(page.get_by_text(f"{name} is queued")).to_be_visible(timeout=30_000)
 
 
