@@ -1,6 +1,5 @@
 """Load and save tokenizers, policies and reward models. Weights are read from safetensors only, and no code from a model folder runs."""
 
-import gc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -210,12 +209,6 @@ def has_cpu_bf16() -> bool:
 def autocast(precision: str, device: str) -> torch.autocast:
     """bf16 arithmetic around fp32 weights, or nothing."""
     return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bf16")
-
-
-def free_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def first_line(error: Exception) -> str:

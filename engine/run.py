@@ -18,7 +18,6 @@ from engine.progress import Cancelled, Progress
 from engine.rundir import ROOT, RunDir, now
 
 log = logging.getLogger("engine")
-MODULES = {"reward": "reward", "policy": "policy", "generate": "generate", "score": "score", "embed": "embed"}
 
 
 def execute(progress: Progress) -> str:
@@ -30,7 +29,7 @@ def execute(progress: Progress) -> str:
     try:
         config = run.config
         run.update(device=described_device(config.device))
-        import_module(f"engine.{MODULES[config.kind]}").run(progress, config)
+        import_module(f"engine.{config.kind}").run(progress, config)
         state = "done"
     except Cancelled:
         state = "cancelled"
