@@ -15,7 +15,7 @@ usage: ./run.sh [COMMAND]
   engine …        the command line: engine --help
   report --out D  every figure and table as files
   test [--fast]   linters, types and all tests; --fast leaves out the slow and the browser tests
-  bench           benchmarks: each fast path beside its plain twin, in one run
+  bench           benchmarks: every stage beside TRL, transformers and plain tools, in one run; bench --help
   setup           only set up
 
 environment: PORT (of the dashboard), PREFSCOPE_CACHE (instead of cache/), PREFSCOPE_PYTHON (a Python, or a folder with
@@ -136,6 +136,24 @@ tests() {
     exec "$VENV/bin/python" -m pytest -q "$@"
 }
 
+# TRL is here for the benchmarks only: in a folder of its own, without the packages it needs, which are pinned already.
+bench() {
+    local place="$VENV/bench" wanted
+    wanted=$(cksum <"$ROOT/tests/benchmarks/requirements.txt")
+    if [ "$(cat "$place/.finished" 2>/dev/null)" != "$wanted" ]; then
+        say "Installing TRL into .venv/bench (once; only the benchmarks use it) …"
+        rm -rf "$place"
+        if "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$place" \
+            -r "$ROOT/tests/benchmarks/requirements.txt"; then
+            printf '%s' "$wanted" >"$place/.finished"
+        else
+            say "TRL could not be installed: a plain padded loop stands in for it"
+        fi
+    fi
+    cd "$ROOT"
+    PYTHONPATH="$place${PYTHONPATH:+:$PYTHONPATH}" exec "$VENV/bin/python" -m tests.benchmarks "$@"
+}
+
 case "${1:-}" in
     -h | --help | help) usage ;;
     "") setup; dashboard ;;
@@ -144,6 +162,6 @@ case "${1:-}" in
     engine) shift; setup; engine "$@" ;;
     report) shift; setup; cd "$ROOT"; exec "$VENV/bin/python" -m dashboard.report "$@" ;;
     test) shift; setup; tests "$@" ;;
-    bench) shift; setup; cd "$ROOT"; exec "$VENV/bin/python" -m tests.benchmarks "$@" ;;
+    bench) shift; setup; bench "$@" ;;
     *) usage >&2; fail "unknown command: $1" ;;
 esac

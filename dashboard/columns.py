@@ -29,6 +29,27 @@ HEADINGS = {
     "tuned_words": (_("Tuned words"), None),
     "base_tokens": (_("Base tokens"), _("New tokens of the base answer, as its model counts them.")),
     "tuned_tokens": (_("Tuned tokens"), _("New tokens of the tuned answer, as its model counts them.")),
+    "configuration": (_("Configuration"), _("What its runs have in common; they differ in their seeds.")),
+    "field": (_("Groups by"), None),
+    "group": (_("Group"), None),
+    "model": (_("Kind"), _("common: trained on all pairs; group: on one group only; conditional: on all, told each pair's group.")),
+    "trained_on": (_("Trained on group"), None),
+    "split": (_("Split"), None),
+    "runs": (_("Runs"), None),
+    "done": (_("Runs done"), None),
+    "accuracy": (_("Accuracy"), _("Share of pairs with chosen above rejected, ties half; of a study, the mean over its runs.")),
+    "accuracy_std": (_("Std. dev. over seeds"), _("Standard deviation of the accuracy over the runs that differ in the seed only.")),
+    "accuracy_min": (_("Lowest accuracy"), None),
+    "accuracy_max": (_("Highest accuracy"), None),
+    "accuracy_low": (_("95 % from"), _("Lower end of Wilson's interval.")),
+    "accuracy_high": (_("95 % to"), _("Upper end of Wilson's interval.")),
+    "reward_mean": (_("Mean reward"), _("Of chosen and rejected together.") + " " + REWARD),
+    "reward_std": (_("Std. dev. of rewards"), _("Of chosen and rejected together, within a run.")),
+    "n": (_("Pairs"), None),
+    "seconds": (_("Seconds"), _("From the start of a run to its end, mean over its runs.")),
+    "peak_gb": (_("Peak memory [GB]"), _("The highest of its runs, in 10⁹ bytes: device memory on a GPU, else resident memory.")),
+    "state": (_("State"), None),
+    "reason": (_("Why"), None),
 }
 LONG_CHARS, TEXT_PIXELS = 40, 260
 
@@ -46,6 +67,8 @@ def headed(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def column(values: pl.Series, heading: str, help: str | None) -> Any:
+    if values.name.startswith("accuracy"):
+        return st.column_config.NumberColumn(heading, help=help, format="percent")
     if values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=help, format="%.2f")
     long = values.dtype == pl.String and (values.str.len_chars() > LONG_CHARS).any()

@@ -1,5 +1,6 @@
 """The one way from a page to the database and to the runs: read, briefly, and remember until something changes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import streamlit as st
 
 from dashboard.queries import Selection
 from engine import store
+from engine.comparisons import NOT_FITTING
 from engine.config import RunConfig
 from engine.errors import PrefscopeError, StoreError
 from engine.rundir import ENDED, RunDir, Status, cache_path, run_dirs
@@ -40,6 +42,11 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.status.state in ENDED
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it ended as it should: done, or a study's run that found out what memory it needs."""
+        return self.status.state == "done" or (self.config["study"] is not None and (self.status.error or "").startswith(NOT_FITTING))
 
 
 def revision(cache: Path) -> Revision:
@@ -101,6 +108,14 @@ def submit(config: RunConfig) -> str:
     return jobs.submit_one(cache_path(), config)
 
 
+def preflight(config: RunConfig) -> dict[str, Any]:
+    """What a run would need and what stands in its way (engine.preflight.Preflight, and its facts in words), found out by the engine."""
+    from engine import jobs
+
+    found: dict[str, Any] = json.loads(jobs.engine_call(["preflight", config.model_dump_json()], cache_path()))
+    return found
+
+
 def keep_upload(name: str, content: bytes) -> Path:
     """Put an uploaded file under cache/uploads, by the last part of its name; `=` would name a split."""
     path = cache_path() / "uploads" / Path(name).name.replace("=", "_")
@@ -110,8 +125,9 @@ def keep_upload(name: str, content: bytes) -> Path:
 
 
 def refuse(error: PrefscopeError) -> None:
-    """Show an error's sentence; nothing in it is taken for Markdown."""
-    st.error(literal(str(error)))
+    """Show an error's sentences; nothing in them is taken for Markdown."""
+    for sentence in str(error).splitlines() or [""]:
+        st.error(literal(sentence))
 
 
 MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]()<>#+-!|$~:."})

@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
@@ -13,28 +13,43 @@ from pydantic.fields import FieldInfo
 from dashboard import data
 from dashboard.messages import _
 from engine.config import RunConfig
+from engine.hyperparameters import Weighted
+from engine.options import models_in, named
 
 FIRST = ("name", "model", "policy", "reward_models", "generations", "pairs", "batch_size", "accumulation", "epochs", "learning_rate")
 SET_ELSEWHERE = ("kind", "dataset", "parents", "study")
 Options = Mapping[str, Mapping[str, str]]
 
 
-def form_for(model: type[RunConfig], given: dict[str, Any], options: Options, submit: str) -> RunConfig | None:
+def form_for(
+    model: type[RunConfig],
+    given: dict[str, Any],
+    options: Options,
+    submit: str,
+    second: tuple[str, Callable[[RunConfig], None]] | None = None,
+) -> RunConfig | None:
     """A form over the model's fields. Returns the configuration when it was submitted and is valid, otherwise shows what is wrong.
 
     given: values the form does not ask for, or begins with. options: {field: {value: label}} for fields whose values are known.
+    second: another button, and what it does with a valid configuration instead.
     """
     fields = {name: field for name, field in model.model_fields.items() if name not in SET_ELSEWHERE}
     first = [name for name in FIRST if name in fields]
+    picked = picked_models(model, given)
     values: dict[str, Any] = {}
     with st.form(f"form_{model.__name__}"):
         with st.grid(min_column_width=220):
-            values |= {name: asked(model, name, given, options) for name in first}
+            values |= {name: asked(model, name, given, options, picked) for name in first}
         with st.expander(_("All settings")), st.grid(min_column_width=220):
-            values |= {name: asked(model, name, given, options) for name in fields if name not in first}
-        if not st.form_submit_button(submit, type="primary"):
-            return None
-    return checked(model, {**given, **values})
+            values |= {name: asked(model, name, given, options, picked) for name in fields if name not in first}
+        with st.container(horizontal=True):
+            sent = st.form_submit_button(submit, type="primary")
+            other = second is not None and st.form_submit_button(second[0])
+    config = checked(model, {**given, **values}) if sent or other else None
+    if config and second and other:
+        second[1](config)
+        return None
+    return config
 
 
 def checked(model: type[RunConfig], values: dict[str, Any]) -> RunConfig | None:
@@ -52,10 +67,49 @@ def checked(model: type[RunConfig], values: dict[str, Any]) -> RunConfig | None:
         return None
 
 
-def asked(model: type[BaseModel], name: str, given: dict[str, Any], options: Options) -> Any:
+Picked = Mapping[str, type[BaseModel] | list[str] | None]
+
+
+def picked_models(model: type[RunConfig], given: dict[str, Any]) -> Picked:
+    """Which models the form asks for where there is a choice: asked before the form, because its fields depend on it."""
+    picked: dict[str, type[BaseModel] | list[str] | None] = {}
+    chosen_by_name = {name: found for name, field in model.model_fields.items() if len(found := models_in(field.annotation)) > 1}
+    several = [name for name, field in model.model_fields.items() if field.annotation == tuple[Weighted, ...]]
+    for name, found in chosen_by_name.items():
+        field = model.model_fields[name]
+        by_name = {named(one): one for one in found}
+        label, key = field.title or name, f"{model.__name__}_{name}"
+        picked[name] = by_name[
+            st.selectbox(label, list(by_name), format_func=lambda loss: loss.replace("_", " "), key=key, help=described(found))
+        ]
+        for added in several:
+            other = model.model_fields[added]
+            picked[added] = st.multiselect(
+                other.title or added,
+                list(by_name),
+                format_func=lambda loss: loss.replace("_", " "),
+                key=f"{model.__name__}_{added}",
+                help=other.description,
+            )
+    for name, field in model.model_fields.items():
+        found = models_in(field.annotation)
+        if len(found) == 1 and field.default is None:
+            wanted = st.toggle(field.title or name, given.get(name) is not None, key=f"{model.__name__}_{name}", help=field.description)
+            picked[name] = found[0] if wanted else None
+    return picked
+
+
+def described(models: Sequence[type[BaseModel]]) -> str:
+    """What each model is, one line each."""
+    return "\n".join(f"- {named(one).replace('_', ' ')}: {(one.__doc__ or '').splitlines()[0]}" for one in models)
+
+
+def asked(model: type[BaseModel], name: str, given: dict[str, Any], options: Options, picked: Picked) -> Any:
     """The widget of one field, or those of a nested model."""
     field = model.model_fields[name]
     value = given.get(name, None if field.is_required() else field.get_default(call_default_factory=True))
+    if name in picked:
+        return of_picked(picked[name], name)
     if isinstance(value, BaseModel):
         return nested(type(value), name)
     key, label = f"{model.__name__}_{name}", field.title or name
@@ -64,9 +118,20 @@ def asked(model: type[BaseModel], name: str, given: dict[str, Any], options: Opt
     return typed(field, label, key, value)
 
 
+def of_picked(picked: type[BaseModel] | list[str] | None, name: str) -> Any:
+    """The fields of the model that was picked, or the weight of each added loss."""
+    if isinstance(picked, list):
+        field = Weighted.model_fields["weight"]
+        return tuple(
+            {"weight": number(f"{loss.replace('_', ' ')}: {field.title}", f"{name}_{loss}", 1.0, field.description), "loss": {"name": loss}}
+            for loss in picked
+        )
+    return None if picked is None else nested(picked, name)
+
+
 def nested(model: type[BaseModel], name: str) -> dict[str, Any]:
     """The fields of a nested model; its constant name is not asked for."""
-    values = {inner: asked(model, inner, {}, {}) for inner in model.model_fields if inner != "name"}
+    values = {inner: asked(model, inner, {}, {}, {}) for inner in model.model_fields if inner != "name"}
     return {"name": model.model_fields["name"].default, **values} if "name" in model.model_fields else values
 
 
@@ -86,7 +151,8 @@ def typed(field: FieldInfo, label: str, key: str, value: Any) -> Any:
     """A widget by the field's type."""
     kind, help = plain_type(field.annotation), field.description
     if get_origin(kind) is Literal:
-        return st.selectbox(label, get_args(kind), get_args(kind).index(value), lambda name: name.replace("_", " "), key=key, help=help)
+        names = [*([] if type(None) not in get_args(field.annotation) else [None]), *get_args(kind)]
+        return st.selectbox(label, names, names.index(value), lambda name: (name or "").replace("_", " "), key=key, help=help)
     if get_origin(kind) is tuple:
         return several(kind, label, key, value, help)
     if kind is bool:
@@ -103,7 +169,7 @@ def several(kind: Any, label: str, key: str, value: Any, help: str | None) -> tu
     inner = get_args(kind)[0]
     if get_origin(inner) is Literal:
         return tuple(st.multiselect(label, get_args(inner), value, key=key, help=help))
-    text = st.text_input(label, ", ".join(value or ()), key=key, help=help)
+    text = st.text_input(label, ", ".join(map(str, value or ())), key=key, help=help)
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -9,6 +9,7 @@ from dashboard import data, queries
 from dashboard.messages import _
 from dashboard.queries import Choices, Selection
 
+FIELDS = {"prompt_type": _("Type of prompt"), "source": _("Source of the pair")}
 MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 
 
@@ -50,8 +51,21 @@ def picked_rest(known: Choices, default: Selection) -> Selection:
         base_generator=pick("base_answers", _("Base answers"), generators, default.base_generator),
         reward_runs=pick_many("reward_runs", _("Reward-model runs"), names(of(runs, "reward"), "run_id"), default.reward_runs),
         policy_runs=pick_many("policy_runs", _("Policy runs"), names(of(runs, "policy"), "run_id"), default.policy_runs),
+        study=pick("study", _("Study"), of_dataset(known.studies, default), default.study) if default.study else None,
+        group_field=picked_field(known, default),
         map_method=pick("map", _("Map of responses"), MAPS, default.map_method) or default.map_method,
     )
+
+
+def of_dataset(studies: pl.DataFrame, default: Selection) -> dict[str, str]:
+    return names(studies.filter(pl.col("dataset_id") == default.dataset_id), "study_id")
+
+
+def picked_field(known: Choices, default: Selection) -> str:
+    """What names a pair's group; asked only where the pairs have several such fields."""
+    here = (pl.col("dataset_id") == default.dataset_id) & (pl.col("split") == default.split)
+    fields = {field: FIELDS[field] for field in known.group_fields.filter(here)["field"]}
+    return (pick("group_field", _("Groups by"), fields, default.group_field) if len(fields) > 1 else None) or default.group_field
 
 
 def of(runs: pl.DataFrame, kind: str) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
@@ -35,6 +35,7 @@ KINDS = {
     "policy": _("Train a policy (DPO)"),
     "generate": _("Answer prompts"),
     "score": _("Score pairs and answers"),
+    "ensemble": _("Join reward models"),
     "embed": _("Map the responses"),
 }
 
@@ -192,9 +193,36 @@ def run_card(run: Run) -> None:
             actions(run)
         progress(run)
         if run.status.error:
-            st.error(data.literal(run.status.error))
+            (st.info if run.is_result else st.error)(data.literal(run.status.error))
         for note in run.status.notes:
             st.caption(data.literal(note))
+        memory(run)
+
+
+def memory(run: Run) -> None:
+    """The highest memory of each stage of a run, for whoever asks."""
+    peaks = run.status.stage_peaks
+    if not peaks:
+        return
+    with st.expander(_("Memory: at most {size:.1f} GB").format(size=max(peaks.values()) / 1e9)):
+        rows = pl.DataFrame({_("While"): list(peaks), _("Highest memory (GB)"): [round(size / 1e9, 2) for size in peaks.values()]})
+        st.dataframe(rows, hide_index=True, width="content", key=f"memory_{run.id}")
+
+
+def preflight(found: dict[str, Any]) -> None:
+    """What a run would need, what stands in its way, and what cannot be said yet."""
+    labels = {"work": _("Work"), "tokens": _("Tokens"), "memory": _("Memory"), "disk": _("Disk"), "time": _("Time")}
+    with st.container(border=True):
+        for sentence in found["problems"]:
+            st.error(data.literal(sentence))
+        for sentence in found["warnings"]:
+            st.warning(data.literal(sentence))
+        for name, said in found["facts"].items():
+            st.text(f"{labels[name]}: {said}")
+        for sentence in found["unknown"]:
+            st.caption(data.literal(sentence))
+        if not found["problems"]:
+            st.success(_("Nothing stands in the way of this run."))
 
 
 def about(run: Run) -> str:

@@ -3,15 +3,16 @@
 import argparse
 import json
 import logging
+import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel
+from typing import Any
 
 from engine.config import KINDS, PRESETS, RunConfig, load_preset, parse
 from engine.errors import PrefscopeError
-from engine.rundir import cache_path, find_run, run_dirs
+from engine.options import add_fields, stated
+from engine.rundir import RunDir, cache_path, find_run, run_dirs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,15 +65,21 @@ def parser() -> argparse.ArgumentParser:
         "--map", nargs="+", default=[], metavar="COLUMN=FIELD", help="our column and the file's field, such as response=output"
     )
     for kind, model in KINDS.items():
-        add_fields(command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip(".")), kind, model)
+        train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
+        add_fields(train, kind, model)
+        train.add_argument("--dry-run", action="store_true", help="say what the run would need and what stands in its way; queue nothing")
     presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.json")))
     experiment = command("experiment", run_experiment, f"queue a whole experiment: one of {presets}, or a .json file")
     experiment.add_argument("preset")
     experiment.add_argument("--wait", action="store_true", help="show progress until the last run has ended, then the summary")
     experiment.add_argument("--if-empty", action="store_true", help="do nothing when the cache has any run")
+    experiment.add_argument("--dry-run", action="store_true", help="import the data, say what each run would need, and queue nothing")
+    add_comparisons(command)
     runs = command("runs", list_runs, "list the runs, or act on one: runs cancel|resume|retry|delete|free-weights RUN")
     runs.add_argument("action", nargs="?", choices=["cancel", "resume", "retry", "delete", "free-weights", "watch"])
     runs.add_argument("run", nargs="?")
+    check = command("preflight", check_run, "what a run would need, as JSON, for a configuration as JSON")
+    check.add_argument("config")
     one = command("run", execute_run, "do the work of a queued run in this process (what the queue starts)")
     one.add_argument("run")
     summary = command("summary", show_summary, "the experiment's numbers, with intervals")
@@ -83,32 +90,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def add_fields(command: argparse.ArgumentParser, kind: str, model: type[RunConfig]) -> None:
-    """One option per field of a run's configuration; nested fields with a dot."""
-    command.set_defaults(kind=kind)
-    command.add_argument("--wait", action="store_true", help="show progress until the run has ended")
-    for name, field in model.model_fields.items():
-        if name in ("kind", "parents", "study"):
-            continue
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            for inner, inner_field in field.annotation.model_fields.items():
-                if inner != "name":
-                    add_field(command, f"{name}.{inner}", inner_field)
-        else:
-            add_field(command, name, field)
-
-
-def add_field(command: argparse.ArgumentParser, name: str, field: Any) -> None:
-    several = str(field.annotation).startswith("tuple")
-    shown = "" if field.is_required() else f" (default: {field.get_default(call_default_factory=True)!r})".replace("%", "%%")
-    command.add_argument(
-        f"--{name.replace('_', '-')}",
-        dest=f"field:{name}",
-        nargs="+" if several else None,
-        required=field.is_required(),
-        metavar="|".join(map(str, get_args(field.annotation))) if "Literal" in str(field.annotation) and not several else name.upper(),
-        help=f"{field.description or ''}{shown}",
-    )
+def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
+    """Studies and groups: what is compared with what."""
+    shipped = ", ".join(sorted(p.stem for p in (PRESETS.parent / "studies").glob("*.json")))
+    study = command("study", run_study, f"queue a study: one of {shipped}, or a .json file; or its table: study show NAME")
+    study.add_argument("words", nargs="+", metavar="STUDY | show NAME")
+    study.add_argument("--wait", action="store_true", help="show progress until the last run has ended, then the table")
+    study.add_argument("--json", action="store_true")
+    groups = command("groups", show_groups, "the accuracy of each reward model on each group of the pairs, with intervals")
+    groups.add_argument("--field", default="prompt_type", help="what names a pair's group: prompt_type (default) or source")
+    groups.add_argument("--dataset", help="the id of one dataset (default: all)")
+    groups.add_argument("--split", help="one split (default: all)")
+    groups.add_argument("--json", action="store_true")
 
 
 def formats(options: argparse.Namespace) -> None:
@@ -163,17 +156,27 @@ def one_or_several(names: list[str]) -> str | dict[str, str] | None:
 def submit_one(options: argparse.Namespace) -> int:
     from engine import jobs
 
-    values: dict[str, Any] = {"kind": options.kind}
-    for name, value in vars(options).items():
-        if name.startswith("field:") and value is not None:
-            outer, _, inner = name.removeprefix("field:").partition(".")
-            if inner:
-                values.setdefault(outer, {})[inner] = value
-            else:
-                values[outer] = value
-    run_id = jobs.submit_one(cache_path(), parse(values))
+    config = parse(stated(options, KINDS[options.kind]))
+    if options.dry_run:
+        return dry_run({"": config})
+    run_id = jobs.submit_one(cache_path(), config)
     print(run_id)
     return watch([run_id]) if options.wait else 0
+
+
+def dry_run(configs: Mapping[str, RunConfig]) -> int:
+    """Print the pre-flight of runs that would be queued together; 1 when one would be refused."""
+    from engine.preflight import as_text, preflight
+
+    found = [preflight(cache_path(), config, configs) for config in configs.values()]
+    print("\n".join(map(as_text, found)))
+    return int(any(made.problems for made in found))
+
+
+def check_run(options: argparse.Namespace) -> None:
+    from engine.preflight import as_json
+
+    print(as_json(cache_path(), options.config))
 
 
 def run_experiment(options: argparse.Namespace) -> int:
@@ -183,6 +186,8 @@ def run_experiment(options: argparse.Namespace) -> int:
         jobs.start_next(cache_path())
         return 0
     preset = load_preset(options.preset)
+    if options.dry_run:
+        return dry_run(jobs.planned_runs(preset, jobs.imported(cache_path(), preset.data)))
     run_ids = jobs.submit_preset(cache_path(), preset)
     print(f"{preset.title}: {len(run_ids)} runs queued")
     if not options.wait:
@@ -190,6 +195,43 @@ def run_experiment(options: argparse.Namespace) -> int:
     status = watch(run_ids)
     show_summary(argparse.Namespace(json=False))
     return status
+
+
+def run_study(options: argparse.Namespace) -> int:
+    from engine import study
+
+    if options.words[0] == "show":
+        if len(options.words) != 2:
+            raise PrefscopeError("study show needs the name of one study")
+        print_study(options.words[1], options.json)
+        return 0
+    if len(options.words) != 1:
+        raise PrefscopeError(f"study: {options.words[1]!r} is one word too many")
+    asked = study.load_study(options.words[0])
+    run_ids = study.submit(cache_path(), asked)
+    print(f"{asked.title}: {len(run_ids)} runs queued; study show {asked.name} gives the table", file=sys.stderr)
+    if options.wait:
+        watch(run_ids)  # a member that failed is a line of the table
+        print_study(asked.name, options.json)
+    return 0
+
+
+def print_study(name: str, as_json: bool) -> None:
+    from engine import study
+
+    rows = study.show(cache_path(), name)
+    print(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else study.as_text(rows))
+
+
+def show_groups(options: argparse.Namespace) -> None:
+    from engine.comparisons import GROUP_FIELDS, accuracy_by_group, groups_as_text
+    from engine.store import reading
+
+    if options.field not in GROUP_FIELDS:
+        raise PrefscopeError(f"field is {options.field!r}, expected one of {', '.join(GROUP_FIELDS)}")
+    with reading(cache_path()) as con:
+        rows = accuracy_by_group(con, options.field, options.dataset, options.split)
+    print(json.dumps(rows.to_dicts(), indent=1, ensure_ascii=False) if options.json else groups_as_text(rows))
 
 
 def watch(run_ids: list[str]) -> int:
@@ -219,18 +261,31 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def execute_run(options: argparse.Namespace) -> int:
-    """Run under the locks the queue handed over; started by hand, the run takes its own."""
-    import os
-
+    """Run under the locks the queue handed over; started by hand, the run takes its own. One of several processes leaves them alone."""
     from engine import jobs
-    from engine.progress import Progress
     from engine.rundir import take_lock
 
-    cache, locks = cache_path(), jobs.inherited_locks()
+    cache = cache_path()
     run = find_run(cache, options.run)
+    if "LOCAL_RANK" in os.environ:
+        return work(cache, RunDir(run.path, writes=os.environ["RANK"] == "0"))
+    locks = jobs.inherited_locks()
     if locks is None and take_lock(run.path / "lock") is None:
         raise PrefscopeError(f"run {run.id} is running already")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    count = jobs.processes_of(run.config)
+    status = work(cache, run) if count == 1 else jobs.run_in_processes(run, count)
+    if locks is not None:
+        for lock in locks:
+            os.close(lock)
+        jobs.start_next(cache)
+    return status
+
+
+def work(cache: Path, run: RunDir) -> int:
+    """Do a run, or this process's share of it; the exit status."""
+    from engine.progress import Progress
+
+    logging.basicConfig(level=logging.INFO if run.writes else logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
     progress = Progress(cache, run)
     progress.listen()  # before the seconds that torch takes to load
     from transformers.utils import logging as transformers_logging
@@ -240,11 +295,7 @@ def execute_run(options: argparse.Namespace) -> int:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     state = execute(progress)
-    if locks is not None:
-        for lock in locks:
-            os.close(lock)
-        jobs.start_next(cache)
-    return 0 if state == "done" else 1
+    return 0 if state == "done" or (state == "cancelled" and "LOCAL_RANK" in os.environ) else 1
 
 
 def show_summary(options: argparse.Namespace) -> None:

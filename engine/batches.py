@@ -2,26 +2,32 @@
 
 import hashlib
 import random
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
 
 import torch
 
 from engine.errors import ModelError
 from engine.records import PreferencePair, Turn
 
+Tokens: TypeAlias = "array[int]"  # of 32 bits each
 SHORTEST_PROMPT = 16  # tokens of the prompt's end that a long response never pushes out
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One prompt and response as tokens. `ends` counts the response's tokens up to and with its end-of-turn token."""
+    """One prompt and response as tokens, four bytes each: the pairs of a long run stay small beside its model.
 
-    prompt: tuple[int, ...]
-    response: tuple[int, ...]
+    ends: the response's tokens up to and with its end-of-turn token. common: those its pair's other response is long enough to have.
+    """
+
+    prompt: Tokens
+    response: Tokens
     ends: int
     truncated: bool
+    common: int = 0
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.response)
@@ -37,28 +43,28 @@ class Chat:
         self.tokenizer, self.system_prompt, self.max_tokens = tokenizer, system_prompt, max_tokens
         self.template_hash = hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest()[:16]
 
-    def prompt_text(self, turns: Sequence[Turn]) -> str:
-        return self._applied(turns, add_generation_prompt=True)
+    def prompt_text(self, turns: Sequence[Turn], group: str | None = None) -> str:
+        return self._applied(turns, group, add_generation_prompt=True)
 
-    def response_text(self, turns: Sequence[Turn], response: str) -> str:
+    def response_text(self, turns: Sequence[Turn], response: str, group: str | None = None) -> str:
         """What the template puts after the prompt: the response, the end of turn and whatever follows it."""
-        prompt = self.prompt_text(turns)
-        whole = self._applied([*turns, Turn("assistant", response)], add_generation_prompt=False)
+        prompt = self.prompt_text(turns, group)
+        whole = self._applied([*turns, Turn("assistant", response)], group, add_generation_prompt=False)
         if not whole.startswith(prompt):
             raise ModelError("the chat template changes the prompt once a response follows it, so the two cannot be told apart")
         return whole[len(prompt) :]
 
-    def prompt(self, turns: Sequence[Turn], room: int = 0) -> tuple[int, ...]:
+    def prompt(self, turns: Sequence[Turn], room: int = 0) -> Tokens:
         """Prompt tokens, cut from the left to leave `room` below max_tokens."""
         ids = self._ids(self.prompt_text(turns))
         return ids[-max(self.max_tokens - room, SHORTEST_PROMPT) :]
 
-    def encode(self, turns: Sequence[Turn], response: str) -> Encoded:
-        """Tokens of prompt and response, at most max_tokens together.
+    def encode(self, turns: Sequence[Turn], response: str, group: str | None = None) -> Encoded:
+        """Tokens of prompt and response, at most max_tokens together; a group is named in the system prompt.
 
         A prompt too long loses its beginning; a response too long for the rest loses its end, but keeps its end-of-turn token.
         """
-        prompt, answer = self._ids(self.prompt_text(turns)), self._ids(self.response_text(turns, response))
+        prompt, answer = self._ids(self.prompt_text(turns, group)), self._ids(self.response_text(turns, response, group))
         tail = self._tail(answer)
         longest = self.max_tokens - min(len(prompt), SHORTEST_PROMPT)
         cut = answer if len(answer) <= longest else answer[: longest - len(tail)] + tail
@@ -66,7 +72,7 @@ class Chat:
         ends = len(cut) - len(tail) + 1
         return Encoded(kept, cut, ends, len(kept) + len(cut) < len(prompt) + len(answer))
 
-    def _tail(self, answer: tuple[int, ...]) -> tuple[int, ...]:
+    def _tail(self, answer: Tokens) -> Tokens:
         """The end-of-turn token and what the template writes after it (a newline, mostly)."""
         end = self.tokenizer.eos_token_id
         if end not in answer:
@@ -76,8 +82,9 @@ class Chat:
         last = len(answer) - 1 - answer[::-1].index(end)
         return answer[last:]
 
-    def _applied(self, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
-        system = [{"role": "system", "content": self.system_prompt}] if self.system_prompt else []
+    def _applied(self, turns: Sequence[Turn], group: str | None, add_generation_prompt: bool) -> str:
+        said = "\n".join(part for part in (self.system_prompt, f"Group: {group}" if group else "") if part)
+        system = [{"role": "system", "content": said}] if said else []
         messages = [*system, *({"role": t.role, "content": t.content} for t in turns)]
         try:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=add_generation_prompt)
@@ -85,8 +92,8 @@ class Chat:
             raise ModelError(f"the chat template refused a conversation of {[m['role'] for m in messages]}: {error}") from None
         return str(text)
 
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _ids(self, text: str) -> Tokens:
+        return array("i", self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Packed:
     before: torch.Tensor  # (S,) place of the token before each response token
     targets: torch.Tensor  # (S,) the response tokens, to the end of turn
     owner: torch.Tensor  # (S,) the sequence each belongs to
+    common: torch.Tensor  # (S,) whether the pair's other response has a token at this place too
 
     @property
     def tokens(self) -> int:
@@ -119,18 +127,20 @@ def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Pac
     """Lay the sequences out in one row, each distinct prompt once."""
     ids: list[int] = []
     positions: list[int] = []
-    prompts: dict[tuple[int, ...], range] = {}
+    prompts: dict[bytes, range] = {}
     rows: list[list[int]] = []
     read_at: list[int] = []
     before: list[int] = []
     targets: list[int] = []
     owner: list[int] = []
+    common: list[bool] = []
     for n, s in enumerate(sequences):
-        if s.prompt not in prompts:
-            prompts[s.prompt] = range(len(ids), len(ids) + len(s.prompt))
+        key = s.prompt.tobytes()
+        if key not in prompts:
+            prompts[key] = range(len(ids), len(ids) + len(s.prompt))
             ids.extend(s.prompt)
             positions.extend(range(len(s.prompt)))
-        prompt, start = prompts[s.prompt], len(ids)
+        prompt, start = prompts[key], len(ids)
         ids.extend(s.response)
         positions.extend(range(len(s.prompt), len(s)))
         rows.append([*prompt, *range(start, len(ids))])
@@ -138,20 +148,28 @@ def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Pac
         before.extend([prompt[-1], *range(start, start + s.ends - 1)])
         targets.extend(s.response[: s.ends])
         owner.extend([n] * s.ends)
+        common.extend(place < s.common for place in range(s.ends))
     longest = max(map(len, rows))
     home = torch.zeros(len(ids), dtype=torch.long)
     for n, row in enumerate(rows):
         home[torch.tensor(row)] = torch.arange(n * longest, n * longest + len(row))
     padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    as_tensor = torch.tensor
-    return Packed(
-        as_tensor([ids]), as_tensor([positions]), padded, home, as_tensor(read_at), as_tensor(before), as_tensor(targets), as_tensor(owner)
-    )
+    columns = map(torch.tensor, ([ids], [positions], read_at, before, targets, owner, common))
+    input_ids, position_ids, *places = columns
+    return Packed(input_ids, position_ids, padded, home, *places)
 
 
-def encode_pairs(chat: Chat, pairs: Sequence[PreferencePair]) -> list[tuple[Encoded, Encoded]]:
-    """(chosen, rejected) of each pair."""
-    return [(chat.encode(p.turns, p.chosen), chat.encode(p.turns, p.rejected)) for p in pairs]
+def encode_pairs(chat: Chat, pairs: Sequence[PreferencePair], group_by: str | None = None) -> list[tuple[Encoded, Encoded]]:
+    """(chosen, rejected) of each pair; the system prompt names the pair's group when `group_by` says which field holds it."""
+    groups = [getattr(p, group_by) if group_by else None for p in pairs]
+    return [paired(chat.encode(p.turns, p.chosen, g), chat.encode(p.turns, p.rejected, g)) for p, g in zip(pairs, groups, strict=True)]
+
+
+def paired(chosen: Encoded, rejected: Encoded) -> tuple[Encoded, Encoded]:
+    """The two, each knowing how many of its tokens stand where the other has one too."""
+    common = min(chosen.ends, rejected.ends)
+    prompt = chosen.prompt if chosen.prompt == rejected.prompt else rejected.prompt
+    return replace(chosen, common=common), replace(rejected, common=common, prompt=prompt)
 
 
 def pair_tokens(pair: tuple[Encoded, Encoded]) -> int:
@@ -193,10 +211,10 @@ def in_parts(batch: Sequence[int], tokens: Sequence[int], most: int) -> list[lis
 
 def scoring_batches(sequences: Sequence[Encoded], max_tokens: int) -> list[list[int]]:
     """Indices of sequences, those of one prompt side by side and shortest first, in batches of at most `max_tokens` packed tokens."""
-    order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i].prompt), sequences[i].prompt, len(sequences[i])))
+    order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i].prompt), sequences[i].prompt.tobytes(), len(sequences[i])))
     batches: list[list[int]] = []
     room = 0
-    last: tuple[int, ...] | None = None
+    last: Tokens | None = None
     for i in order:
         s = sequences[i]
         need = len(s.response) + (0 if s.prompt == last else len(s.prompt))

@@ -5,40 +5,18 @@ A field's title is its label, its description the tooltip, its bounds the check.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from engine.errors import ConfigError
+from engine.hyperparameters import DPO, BradleyTerry, Frozen, LengthControl, LoRA, PolicyLoss, Weighted
 
 PRESETS = Path(__file__).parent / "presets"
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 SYSTEM_PROMPT = "You are a helpful assistant."
 
 Precision = Literal["auto", "fp32", "bf16"]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BradleyTerry(Frozen):
-    """Hyper-parameters of losses.bradley_terry."""
-
-    name: Literal["bradley_terry"] = "bradley_terry"
-    centring: float = Field(
-        0.0, ge=0, title="Centring", description="Weight of the squared rewards, which keeps them near zero (align-anything uses 0.001)."
-    )
-    margin: float = Field(0.0, ge=0, title="Margin", description="How far the chosen reward should lie above the rejected one.")
-
-
-class DPO(Frozen):
-    """Hyper-parameters of losses.dpo."""
-
-    name: Literal["dpo"] = "dpo"
-    beta: float = Field(
-        0.1, gt=0, title="Beta", description="How strongly the policy is held to the reference: small values let it move further."
-    )
 
 
 class RunConfig(Frozen):
@@ -60,6 +38,13 @@ class RunConfig(Frozen):
     )
     seed: int = Field(0, ge=0, title="Seed", description="Fixes the order of the pairs, the head's first weights and sampling.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", title="Device", description="auto takes the GPU when there is one.")
+    processes: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        title="Processes",
+        description="0: one for each GPU of this machine, or one on the CPU. Each takes its share of a batch.",
+    )
 
 
 class TrainConfig(RunConfig):
@@ -76,8 +61,8 @@ class TrainConfig(RunConfig):
     validation_pairs: int | None = Field(
         None, ge=1, title="Validation pairs", description="A seeded choice of this many pairs of each validation split; empty means all."
     )
-    batch_size: int = Field(8, ge=1, title="Batch size", description="Pairs in one forward pass.")
-    accumulation: int = Field(1, ge=1, title="Accumulation", description="Forward passes per optimiser step.")
+    batch_size: int = Field(8, ge=1, title="Batch size", description="Pairs of one process in one batch.")
+    accumulation: int = Field(1, ge=1, title="Accumulation", description="Batches per optimiser step.")
     epochs: int = Field(1, ge=1, title="Epochs", description="Passes over the training pairs.")
     learning_rate: float = Field(2e-5, gt=0, lt=1, title="Learning rate", description="The highest rate, reached after the warm-up.")
     warmup: float = Field(
@@ -95,10 +80,35 @@ class TrainConfig(RunConfig):
         title="Tokens per forward pass",
         description="A batch with more packed tokens is computed in parts: less memory, the same result. Empty: 1,024 on the CPU, 16,384 on a GPU.",
     )
+    on_oom: Literal["split", "fail"] = Field(
+        "split",
+        title="Out of memory",
+        description="split: compute the batch in smaller parts, which changes no result, and say so. fail: end the run with what it needs.",
+    )
+    memory_gb: float | None = Field(
+        None, gt=0, title="Memory limit", description="GB (10^9 bytes) this run may take on the CPU; empty: what is free when it starts."
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        title="Gradient checkpointing",
+        description="Keep only each layer's input and compute the rest again: less memory, a third slower.",
+    )
+    lora: LoRA | None = Field(None, title="LoRA", description="Train low-rank adapters instead of all weights.")
+    balance_length: bool = Field(
+        False,
+        title="Balance length",
+        description="Leave training pairs out, by seed, until the longer response is the chosen one as often as not.",
+    )
     precision: Precision = Field(
         "auto",
         title="Precision",
         description="Arithmetic of the forward and backward pass; weights and optimiser stay in fp32. auto takes bf16 where the hardware has it.",
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        title="Compile",
+        description="Fuse the layers with torch.compile: a minute of warm-up, then faster steps and less memory. "
+        "auto compiles bf16 training on a CPU with a C++ compiler when the run has enough tokens to win the minute back.",
     )
     score_precision: Literal["fp32", "bf16"] = Field(
         "fp32", title="Scoring precision", description="Arithmetic of every reported reward. In fp32 a reward does not depend on its batch."
@@ -109,6 +119,10 @@ class TrainConfig(RunConfig):
     checkpoint_every: int = Field(
         100, ge=1, title="Checkpoint every", description="Optimiser steps between two checkpoints a run can resume from."
     )
+    keep_weights: bool = Field(
+        True, title="Keep the weights", description="Off: the model is deleted when the run is done; curves and rewards stay."
+    )
+    kept_checkpoints: int = Field(2, ge=1, title="Kept checkpoints", description="Older ones are deleted; all are when the run is done.")
 
 
 class RewardConfig(TrainConfig):
@@ -116,6 +130,14 @@ class RewardConfig(TrainConfig):
 
     kind: Literal["reward"] = "reward"
     loss: BradleyTerry = Field(BradleyTerry(), title="Loss")
+    length: LengthControl = Field(LengthControl(), title="Length control")
+    group_by: Literal["prompt_type", "source"] | None = Field(
+        None, title="Groups", description="A field of the pairs that names their group: whose taste, which topic, which origin."
+    )
+    group: str | None = Field(None, title="Only the group", description="Train on the pairs of this group alone.")
+    conditional: bool = Field(
+        False, title="Tell the group", description="Name each pair's group in the system prompt, so that one model serves all."
+    )
     head_learning_rate: float | None = Field(
         None, gt=0, lt=1, title="Head learning rate", description="Learning rate of the new linear head; empty means the model's own."
     )
@@ -125,12 +147,28 @@ class RewardConfig(TrainConfig):
         description="The response's last token under the chat template (where plain transformers and other tools read it too), or its end-of-turn token.",
     )
 
+    @model_validator(mode="after")
+    def _groups_are_named(self) -> Self:
+        if self.group_by is None and (self.group is not None or self.conditional):
+            raise ValueError("group and conditional need group_by, the field of the pairs that names their group")
+        return self
+
 
 class PolicyConfig(TrainConfig):
     """Fine-tune a policy on preference pairs against a frozen reference."""
 
     kind: Literal["policy"] = "policy"
-    loss: DPO = Field(DPO(), title="Loss")
+    loss: PolicyLoss = Field(DPO(), title="Loss")
+    added: tuple[Weighted, ...] = Field((), title="Added losses", description="Further losses, each with its weight in the sum.")
+    guide: str | None = Field(None, title="Guide", description="The reward run whose differences are the margins of guided DPO.")
+
+    @model_validator(mode="after")
+    def _guided_dpo_has_its_guide(self) -> Self:
+        guided = "guided_dpo" in (self.loss.name, *(added.loss.name for added in self.added))
+        if guided != (self.guide is not None):
+            raise ValueError("guided_dpo and guide go together: name the reward run that gives the margins, or leave both out")
+        return self
+
     learning_rate: float = Field(1e-6, gt=0, lt=1, title="Learning rate", description="The highest rate, reached after the warm-up.")
 
 
@@ -161,6 +199,36 @@ class ScoreConfig(RunConfig):
     splits: tuple[str, ...] = Field((), title="Splits", description="Splits whose chosen and rejected responses are scored.")
 
 
+class EnsembleConfig(RunConfig):
+    """Join reward models into one scorer and measure how far they agree."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    reward_models: tuple[str, ...] = Field(
+        ..., min_length=2, title="Reward models", description="Reward runs: of several seeds, of several subsets of the pairs, or any."
+    )
+    method: Literal["mean", "weighted_mean", "vote"] = Field(
+        "mean",
+        title="Method",
+        description="mean of the rewards, their weighted mean, or the share of comparisons within a prompt that a response wins.",
+    )
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = Field(
+        (), title="Weights", description="Of the weighted mean, one per reward model; empty: each one's validation accuracy."
+    )
+    standardise: bool = Field(
+        True, title="Standardise", description="First give each member's rewards mean 0 and standard deviation 1: they have no common unit."
+    )
+    splits: tuple[str, ...] = Field(("validation",), title="Splits", description="Splits whose chosen and rejected responses are scored.")
+    generations: tuple[str, ...] = Field((), title="Answers", description="Generation runs whose answers are scored.")
+
+    @model_validator(mode="after")
+    def check_members(self) -> Self:
+        if len(set(self.reward_models)) < len(self.reward_models):
+            raise ValueError("reward_models names one twice, expected each once")
+        if self.weights and (self.method != "weighted_mean" or len(self.weights) != len(self.reward_models) or not sum(self.weights)):
+            raise ValueError("weights are expected with the method weighted_mean only: one per reward model, not all of them 0")
+        return self
+
+
 class EmbedConfig(RunConfig):
     """Embed responses with all-MiniLM-L6-v2 and lay them out on maps."""
 
@@ -173,12 +241,13 @@ class EmbedConfig(RunConfig):
     texts: int = Field(4000, ge=10, title="Texts", description="At most this many, a seeded choice.")
 
 
-AnyRun = RewardConfig | PolicyConfig | GenerateConfig | ScoreConfig | EmbedConfig
+AnyRun = RewardConfig | PolicyConfig | GenerateConfig | ScoreConfig | EnsembleConfig | EmbedConfig
 KINDS: dict[str, type[RunConfig]] = {
     "reward": RewardConfig,
     "policy": PolicyConfig,
     "generate": GenerateConfig,
     "score": ScoreConfig,
+    "ensemble": EnsembleConfig,
     "embed": EmbedConfig,
 }
 ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="kind")])
@@ -201,7 +270,7 @@ class Preset(Frozen):
     name: str
     title: str
     data: DataSource
-    common: dict[str, Any] = {}
+    common: dict[str, Any] = Field({})
     runs: dict[str, dict[str, Any]]
 
 
@@ -228,11 +297,12 @@ def load_preset(name: str) -> Preset:
 
 
 def explained(error: ValidationError) -> str:
-    """One sentence per wrong field: its name, what was found, what was expected."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in e['loc'] if part not in KINDS)} is {e['input']!r}: {e['msg'][0].lower()}{e['msg'][1:]}"
-        for e in error.errors(include_url=False)
-    )
+    """One sentence per wrong field: its name, what was found, what was expected. What concerns several fields names them itself."""
+    sentences = []
+    for e in error.errors(include_url=False):
+        field, message = ".".join(str(part) for part in e["loc"] if part not in KINDS), e["msg"].removeprefix("Value error, ")
+        sentences.append(f"{field} is {e['input']!r}: {message[0].lower()}{message[1:]}" if field else message)
+    return "; ".join(sentences)
 
 
 def plan(preset: Preset, dataset: str, run_ids: dict[str, str]) -> dict[str, AnyRun]:

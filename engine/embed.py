@@ -12,10 +12,11 @@ from transformers import AutoModel, AutoTokenizer
 from engine.config import EmbedConfig
 from engine.datasets_io import load_pairs
 from engine.errors import RunError
-from engine.models import SENTENCE_MODEL, best_device, source_of
+from engine.models import best_device
 from engine.progress import Progress
 from engine.records import text_id
 from engine.rundir import find_run
+from engine.weights import SENTENCE_MODEL, source_of
 
 SENTENCE_TOKENS = 256  # the length all-MiniLM-L6-v2 was trained for
 

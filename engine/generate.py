@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import DynamicCache
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
-from engine import models
+from engine import models, processes
 from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
@@ -38,13 +40,19 @@ def run(progress: Progress, config: GenerateConfig) -> None:
     batches = [prompts[i : i + config.batch_size] for i in range(0, len(prompts), config.batch_size)]
     table = progress.run.table("generations")
     answered = set() if table is None else set(table["prompt_id"])
-    progress.stage("answering", len(prompts), "prompts", first=sum(prompt_id(p) in answered for p in prompts))
-    done = 0
-    for number, batch in enumerate(batches):
-        if not all(prompt_id(turns) in answered for turns in batch):
+    missing = [(n, batch) for n, batch in enumerate(batches) if not all(prompt_id(turns) in answered for turns in batch)]
+    done = len(prompts) - sum(len(batch) for _, batch in missing)
+    progress.stage("answering", len(prompts), "prompts", first=done)
+    processes.joined(device)
+    for shared in processes.rounds(missing):
+        found: list[tuple[Prompt, Answer]] = []
+        if shared is not None:
+            number, batch = shared
             torch.manual_seed(config.seed * 1_000_003 + number)  # a batch samples the same answers whether or not the run was resumed
-            write(progress, generator["generator_id"], batch, answers(model, tokenizer, chat, batch, config, device))
-        done += len(batch)
+            found = list(zip(batch, answers(model, tokenizer, chat, batch, config, device), strict=True))
+        found = processes.gathered(found)
+        write(progress, generator["generator_id"], found)
+        done += len(found)
         progress.advance(done, len(prompts))
 
 
@@ -72,38 +80,62 @@ def generator_row(progress: Progress, config: GenerateConfig, precision: str) ->
     }
 
 
-@torch.no_grad()
-def answers(
-    model: Any, tokenizer: Any, chat: Chat, batch: Sequence[Prompt], config: GenerateConfig, device: str
-) -> list[tuple[str, int, str, float]]:
-    """(text, new tokens, finish reason, seconds) of each prompt."""
+Answer = tuple[str, int, str, float]  # text, new tokens, finish reason, seconds
+
+
+def answers(model: Any, tokenizer: Any, chat: Chat, batch: Sequence[Prompt], config: GenerateConfig, device: str) -> list[Answer]:
+    """The answer to each prompt; its seconds are the batch's divided by its answers."""
     began = time.monotonic()
-    prompts = [chat.prompt(turns) for turns in batch]
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[tokenizer.pad_token_id] * (longest - len(p)) + list(p) for p in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    sampling = (
-        {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p, "top_k": 0}
-        if config.temperature
-        else {"do_sample": False}
-    )
     ends = end_tokens(model, tokenizer)
-    out = model.generate(
-        input_ids=ids,
-        attention_mask=mask,
-        max_new_tokens=config.max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=ends,
-        **sampling,
-    )
+    written = continued(model, [chat.prompt(turns) for turns in batch], tokenizer.pad_token_id, ends, config, device)
     seconds = (time.monotonic() - began) / len(batch)
-    found = []
-    for row in out[:, longest:].tolist():
-        stop = next((i for i, token in enumerate(row) if token in ends), None)
-        kept = row if stop is None else row[:stop]
-        text = tokenizer.decode(kept, skip_special_tokens=True).strip()
-        found.append((text, len(kept) + (stop is not None), "length" if stop is None else "stop", seconds))
+    found: list[Answer] = []
+    for tokens in written:
+        stopped = bool(tokens) and tokens[-1] in ends
+        text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True).strip()
+        found.append((text, len(tokens), "stop" if stopped else "length", seconds))
     return found
+
+
+@torch.no_grad()
+def continued(
+    model: Any, prompts: Sequence[Sequence[int]], pad: int, ends: Sequence[int], config: GenerateConfig, device: str
+) -> list[list[int]]:
+    """New tokens after each prompt, to an end token or max_new_tokens. Finished rows leave the batch once they are an eighth of it."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    places = (mask.cumsum(1) - 1).clamp(min=0)
+    stops = torch.tensor(list(ends), device=device)
+    written: list[list[int]] = [[] for _ in prompts]
+    rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
+    open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    memory = DynamicCache(config=model.config)
+    for _ in range(config.max_new_tokens):
+        out = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=memory, use_cache=True, logits_to_keep=1)
+        ids = drawn(out.logits[:, -1].float(), config)[:, None]
+        for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
+            if is_open:
+                written[row].append(token)
+        open_ = open_ & ~torch.isin(ids[:, 0], stops)
+        if not open_.any():
+            break
+        places = places[:, -1:] + 1
+        mask = torch.cat([mask, torch.ones_like(ids)], 1)
+        if (~open_).sum() * 8 >= len(open_):
+            still = open_.nonzero()[:, 0]
+            memory.batch_select_indices(still)
+            ids, mask, places, rows, open_ = ids[still], mask[still], places[still], rows[still], open_[still]
+    return written
+
+
+def drawn(logits: torch.Tensor, config: GenerateConfig) -> torch.Tensor:
+    """The next token of each row, (B,): the most probable at temperature 0, else drawn from the top-p set. logits: (B, V)."""
+    if config.temperature == 0:
+        return logits.argmax(-1)
+    warmed = TemperatureLogitsWarper(config.temperature)(None, logits)
+    kept = TopPLogitsWarper(config.top_p)(None, warmed) if config.top_p < 1 else warmed
+    return torch.multinomial(kept.softmax(-1), 1)[:, 0]
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
@@ -113,13 +145,13 @@ def end_tokens(model: Any, tokenizer: Any) -> list[int]:
     return sorted({tokenizer.eos_token_id, *several} - {None})
 
 
-def write(progress: Progress, generator_id: str, batch: Sequence[Prompt], found: list[tuple[str, int, str, float]]) -> None:
+def write(progress: Progress, generator_id: str, found: Sequence[tuple[Prompt, Answer]]) -> None:
     rows = []
-    for turns, (text, tokens, reason, seconds) in zip(batch, found, strict=True):
+    for turns, (text, tokens, reason, seconds) in found:
         row = {"generator_id": generator_id, "prompt_id": prompt_id(turns), "text_id": text_id(text)}
         identity = digest(row["generator_id"], row["prompt_id"], row["text_id"], "0")
         rows.append({"generation_id": identity, **row, "tokens": tokens, "finish_reason": reason, "seconds": seconds})
-    progress.add("texts", [text_row(text) for text, *_ in found])
+    progress.add("texts", [text_row(text) for _, (text, *_) in found])
     progress.add("generations", rows)
 
 

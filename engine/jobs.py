@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.config import Preset, RunConfig, plan
+from engine.config import AnyRun, DataSource, Preset, RunConfig, plan
 from engine.datasets_io import import_dataset
 from engine.errors import RunError
+from engine.preflight import require
 from engine.rundir import ROOT, RunDir, Status, find_run, is_locked, now, run_dirs, take_lock, wait_for_lock, write_json
+from engine.schedule import expected_device, expected_processes
 
 LOCKS = "PREFSCOPE_LOCKS"
 NOT_STARTED = "not started: "
@@ -49,33 +51,44 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
 
 
 def submit_one(cache: Path, config: RunConfig) -> str:
-    """Queue one run; every run its configuration names becomes a parent. Its id."""
+    """Queue one run; every run its configuration names becomes a parent. Its id. Raises RunError when the run would fail."""
     known = {run.id for run in run_dirs(cache)}
     stated = config.model_dump(mode="json")
     named = [v for value in stated.values() for v in (value if isinstance(value, list) else [value])]
     parents = tuple(dict.fromkeys(v for v in named if isinstance(v, str) and v in known))
     run_id = new_run_id(stated["kind"], config.name)
-    submit(cache, {run_id: config.model_copy(update={"parents": parents})})
+    planned = {run_id: config.model_copy(update={"parents": parents})}
+    require(cache, planned)
+    submit(cache, planned)
     return run_id
 
 
 def submit_preset(cache: Path, preset: Preset) -> list[str]:
     """Import the preset's pairs and queue its runs; their ids in order."""
-    data = preset.data
+    return submit_plan(cache, preset, imported(cache, preset.data))
+
+
+def imported(cache: Path, data: DataSource) -> str:
+    """Import a preset's or study's pairs, unless they are there; the dataset's id."""
     stated = data.model_dump(include={"format", "licence", "validation_share", "seed"})
-    dataset = import_dataset(cache, data.name, data.source, **stated)
-    return submit_plan(cache, preset, dataset.dataset_id)
+    return import_dataset(cache, data.name, data.source, **stated).dataset_id
 
 
 def submit_plan(cache: Path, preset: Preset, dataset_id: str) -> list[str]:
-    planned = plan(preset, dataset_id, {label: new_run_id(values.get("kind", ""), label) for label, values in preset.runs.items()})
+    """Queue a preset's runs; their ids in order. Raises RunError when one of them would fail."""
+    planned = planned_runs(preset, dataset_id)
+    require(cache, planned)
     submit(cache, planned)
     return list(planned)
 
 
+def planned_runs(preset: Preset, dataset_id: str) -> dict[str, AnyRun]:
+    """A preset's runs under fresh ids."""
+    return plan(preset, dataset_id, {label: new_run_id(values.get("kind", ""), label) for label, values in preset.runs.items()})
+
+
 def device_of(run: RunDir) -> str:
-    wanted = run.config_values.get("device", "auto")
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and Path("/proc/driver/nvidia").exists()) else "cpu"
+    return expected_device(run.config_values.get("device", "auto"))
 
 
 def start_next(cache: Path) -> None:
@@ -121,6 +134,7 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
         LOCKS: f"{device_lock},{run_lock}",
         "PREFSCOPE_CACHE": str(cache.resolve()),
         "TOKENIZERS_PARALLELISM": "false",
+        "TORCHINDUCTOR_CACHE_DIR": str(cache.resolve() / "compiled"),
     }
     try:
         with (run.path / "log.txt").open("ab") as output:
@@ -133,6 +147,21 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
         run.update(state="failed", error=f"its process could not be started: {error}", finished_at=now())
     finally:
         os.close(run_lock)
+
+
+def processes_of(config: RunConfig) -> int:
+    """How many processes do a run."""
+    return expected_processes(config)
+
+
+def run_in_processes(run: RunDir, count: int) -> int:
+    """Do a run in `count` processes under torchrun and wait for them; the exit status. A stop signal goes to the first of them."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    workers = subprocess.Popen([*torchrun, "-m", "engine", "run", run.id], cwd=ROOT)
+    status = workers.wait()
+    if run.written_status.state in ("running", "finalising"):
+        run.update(state="failed", error=f"one of its {count} processes ended with status {status}: see log.txt", finished_at=now())
+    return status
 
 
 def inherited_locks() -> tuple[int, int] | None:
@@ -178,7 +207,10 @@ def resume(cache: Path, run_id: str) -> None:
 
 def requeue(run: RunDir) -> None:
     old = run.written_status
-    run.update(state="queued", stage="", error=None, pid=None, finished_at=None, rate=None, eta_seconds=None, resumed=old.resumed + 1)
+    run.update(
+        state="queued", stage="", error=None, pid=None, finished_at=None, rate=None, eta_seconds=None,
+        resumed=old.resumed + 1, killed=old.state == "running" and old.stage == "training",
+    )  # fmt: skip
 
 
 def retry(cache: Path, run_id: str) -> str:

@@ -12,9 +12,9 @@ CHUNK = 512  # response tokens whose logits exist at once
 
 
 def response_logps(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int = CHUNK) -> torch.Tensor:
-    """Σ_t log π(y_t | x, y_<t) of each response, end-of-turn token included, (N,) in nats.
+    """Σ_t log π(y_t | x, y_<t) of each response, end-of-turn token included, and of its tokens in common with its pair's other, (N, 2).
 
-    hidden: (T, d). Only positions before a response token meet the language-model head, `chunk` at a time; the backward pass
+    In nats. hidden: (T, d). Only positions before a response token meet the language-model head, `chunk` at a time; the backward pass
     computes a chunk's logits again instead of keeping them.
     """
     states = hidden.index_select(0, packed.before)
@@ -22,8 +22,9 @@ def response_logps(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int =
         checkpoint(token_logps, head, states[i : i + chunk], packed.targets[i : i + chunk], use_reentrant=False)
         for i in range(0, len(states), chunk)
     ]
-    totals = torch.zeros(len(packed.rows), device=hidden.device)
-    return totals.index_add(0, packed.owner, torch.cat(parts))
+    found = torch.cat(parts)
+    totals = torch.zeros(len(packed.rows), 2, device=hidden.device)
+    return totals.index_add(0, packed.owner, torch.stack([found, found * packed.common], 1))
 
 
 def token_logps(head: Any, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -1,42 +1,26 @@
 """Load and save tokenizers, policies and reward models. Weights are read from safetensors only, and no code from a model folder runs."""
 
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch._inductor.config
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from engine.batches import Packed
-from engine.config import EMBEDDED_MODEL
+from engine.config import EMBEDDED_MODEL, TrainConfig
 from engine.errors import ModelError
 from engine.logps import response_logps
 from engine.progress import Progress
 from engine.tree import ATTENTION
+from engine.weights import SENTENCE_MODEL, source_of
 
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SENTENCE_MODEL = "all-minilm-l6-v2"
-
-
-def source_of(cache: Path, name: str) -> str:
-    """Where a model's files are: a run of this cache, the embedded model, a local folder, or else a hub name.
-
-    Raises ModelError when a folder is named that holds no model.
-    """
-    places = cache / "runs" / name / "model", cache / "models" / name, Path(name).expanduser()
-    folder = next((place for place in places if place.is_dir()), None)
-    if folder is None and name == EMBEDDED_MODEL:
-        raise ModelError(f"the embedded model is not in {cache / 'models'}: run `./run.sh setup` once to fetch it")
-    if folder is None and (cache / "runs" / name).is_dir():
-        raise ModelError(f"run {name} has no model: it has not finished, or its weights were freed")
-    if folder is None:
-        return name
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} has no config.json: expected a model folder in the transformers format")
-    if not list(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder} has no weights: expected at least one .safetensors file")
-    return str(folder)
+WORTH_COMPILING = 40_000  # tokens of training on a CPU after which compiled layers have won back their warm-up
 
 
 def load_tokenizer(cache: Path, name: str) -> Any:
@@ -124,7 +108,7 @@ class Policy(nn.Module):
                 raise ModelError(f"{type(model).__name__} rescales its logits ({name}), which Prefscope's log-probabilities do not")
 
     def forward(self, packed: Packed) -> torch.Tensor:
-        """Sum of log π(y_t | x, y_<t) over each response from its first token to its end-of-turn token, (N,) in nats."""
+        """Sum of log π(y_t | x, y_<t) over each response, first token to end of turn, and over its tokens in common, (N, 2) in nats."""
         hidden = hidden_states(self.model.base_model, packed)
         return response_logps(hidden, self.model.get_output_embeddings(), packed)
 
@@ -151,10 +135,15 @@ def save(model: Any, tokenizer: Any, folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.iterdir())
 
 
-def save_run(progress: Progress, model: Any, tokenizer: Any, kind: str, base_model: str, steps: int) -> None:
-    """The model a run trained, in its folder, and its row in `models`."""
+def save_run(progress: Progress, model: Any, adapted: Any, tokenizer: Any, kind: str, base_model: str, steps: int) -> None:
+    """The model a run trained, in its folder, and its row in `models`. Adapters lie beside it, as plain peft reads them, and are merged."""
     progress.stage("saving the model")
     run = progress.run
+    if not run.writes:
+        return
+    if adapted is not None:
+        adapted.save_pretrained(run.path / "adapter")
+        model = adapted.merge_and_unload()
     size = save(model, tokenizer, run.path / "model")
     row = {"model_id": run.id, "kind": kind, "base_model": base_model, "run_id": run.id, "checkpoint_step": steps}
     progress.add("models", [{**row, "path": f"runs/{run.id}/model", "bytes": size}])
@@ -204,6 +193,64 @@ def best_precision(wanted: str, device: str) -> str:
 def has_cpu_bf16() -> bool:
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+
+
+def prepared_for_training(model: Any, config: TrainConfig, head: str | None = None) -> Any:
+    """Low-rank adapters and gradient checkpointing where the configuration asks for them, in place; the adapters' own model, or None.
+
+    head: a layer that is trained whole beside the adapters. Raises ModelError when a target names no layer.
+    """
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if config.lora is None:
+        return None
+    targets = config.lora.targets
+    settings = LoraConfig(
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules=targets[0] if targets == ("all-linear",) else list(targets),
+        modules_to_save=[head] if head else None,
+        task_type="SEQ_CLS" if head else "CAUSAL_LM",
+    )
+    torch.manual_seed(config.seed)  # the adapters' first weights
+    try:
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise ModelError(f"lora.targets {', '.join(targets)}: {first_line(error)}") from None
+
+
+def compile_layers(model: Any, config: TrainConfig, precision: str, device: str, tokens: int) -> bool:
+    """Compile each decoder layer in place, one graph for all layers and lengths; whether it was done.
+
+    auto compiles where it was measured to pay: bf16 on a CPU with a C++ compiler, from `tokens` of training on.
+    Raises ModelError when it is asked for and there is no compiler.
+    """
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if config.compile == "on" and device == "cpu" and not compiler:
+        raise ModelError("compile is 'on', but this machine has no C++ compiler (g++ or clang++)")
+    plain = config.gradient_checkpointing or config.lora is not None
+    pays = device == "cpu" and precision == "bf16" and compiler is not None and tokens >= WORTH_COMPILING and not plain
+    if config.compile == "off" or (config.compile == "auto" and not pays):
+        return False
+    torch._inductor.config.compile_threads = 1  # no worker processes that outlive a killed run
+    for layer in decoder_layers(model):
+        layer.compile(dynamic=True)
+    return True
+
+
+def decoder_layers(model: Any) -> list[nn.Module]:
+    """The blocks a transformers model repeats. Raises ModelError when it has no such list."""
+    found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == model.config.num_hidden_layers]
+    if not found:
+        raise ModelError(f"{type(model).__name__} has no list of {model.config.num_hidden_layers} layers to compile")
+    return list(found[0])
+
+
+def as_written() -> AbstractContextManager[None]:
+    """Compiled layers run as they are written: for a stage too short to compile for."""
+    stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def autocast(precision: str, device: str) -> torch.autocast:

@@ -8,24 +8,55 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.batches import Encoded
-from engine.config import TrainConfig
+from engine.config import RewardConfig, TrainConfig
 from engine.datasets_io import load_pairs
 from engine.errors import RunError
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.rundir import read_table, write_table
+from engine.rundir import read_table
 
 Item = TypeVar("Item")
 
 
 def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePair]:
     """The training split or a seeded choice of it, in a fixed order; their ids are pinned in trained_on.parquet."""
+    where = f"split {config.train_split!r} of {config.dataset}"
     found = load_pairs(progress.cache, config.dataset, config.train_split)
-    chosen = seeded_choice(found, config.pairs, config.seed, f"split {config.train_split!r} of {config.dataset}")
+    if isinstance(config, RewardConfig) and config.group_by:
+        found = of_group(found, config, where)
+    chosen = seeded_choice(found, config.pairs, config.seed, where)
+    if config.balance_length:
+        chosen = length_balanced(progress, chosen, config.seed)
     ids = [p.pair_id for p in chosen]
-    write_table(progress.run.path, "trained_on", [{"pair_id": i} for i in ids])
+    progress.write_table("trained_on", [{"pair_id": i} for i in ids])
     progress.run.update(pairs_sha256=hashlib.sha256("".join(ids).encode()).hexdigest())
     return chosen
+
+
+def of_group(found: list[PreferencePair], config: RewardConfig, where: str) -> list[PreferencePair]:
+    """The pairs of the configuration's group, or all. Raises RunError when the group is empty or a pair that must name one does not."""
+    assert config.group_by
+    groups = {getattr(p, config.group_by) for p in found}
+    if config.conditional and groups & {None, ""}:
+        raise RunError(f"{where} has pairs without {config.group_by}, so the model cannot be told their group")
+    if config.group is None:
+        return found
+    if config.group not in groups:
+        raise RunError(
+            f"{where} has no pair with {config.group_by} {config.group!r}: expected one of {', '.join(sorted(map(str, groups)))}"
+        )
+    return [p for p in found if getattr(p, config.group_by) == config.group]
+
+
+def length_balanced(progress: Progress, found: list[PreferencePair], seed: int) -> list[PreferencePair]:
+    """Pairs of which the longer response (in characters) is the chosen one as often as the rejected one; the order stays."""
+    longer = [i for i, p in enumerate(found) if len(p.chosen) > len(p.rejected)]
+    shorter = [i for i, p in enumerate(found) if len(p.chosen) < len(p.rejected)]
+    more, fewer = (longer, shorter) if len(longer) > len(shorter) else (shorter, longer)
+    left_out = set(random.Random(seed).sample(more, len(more) - len(fewer)))
+    if left_out:
+        progress.note(f"{len(left_out)} of {len(found)} pairs were left out so that chosen and rejected are the longer one equally often")
+    return [p for i, p in enumerate(found) if i not in left_out]
 
 
 def validation_pairs(progress: Progress, config: TrainConfig, split: str) -> list[PreferencePair]:

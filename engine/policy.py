@@ -1,19 +1,23 @@
 """A policy run: score the reference once, train the policy against it, and measure its implicit rewards on the validation pairs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from engine import losses, models
-from engine.batches import Chat, Encoded, encode_pairs, pack, pair_tokens
-from engine.config import PolicyConfig
-from engine.losses import Logps, PairLoss
+from engine import models, processes, reference
+from engine.batches import Chat, Encoded, Packed, encode_pairs, pack, pair_tokens
+from engine.config import PolicyConfig, RewardConfig
+from engine.errors import RunError
+from engine.losses import POLICY_LOSSES, Logps, Objective, PairLoss, log_ratios, reference_point
 from engine.pairs import count_truncated, training_pairs, validation_pairs
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.reward import hyper_parameters
-from engine.score import Scorer, answers_of, reward_rows, values_of
+from engine.reward import hyper_parameters, told_group
+from engine.rundir import find_run
+from engine.score import Scorer, answers_of, reward_rows, rewards_of, values_of
 from engine.train import Task, Values, fit
 
 Pairs = list[tuple[Encoded, Encoded]]
@@ -21,22 +25,27 @@ Pairs = list[tuple[Encoded, Encoded]]
 
 @dataclass
 class Tuned:
-    """What evaluation needs of a policy run."""
+    """What a policy run works with."""
 
     policy: models.Policy
     chat: Chat
     device: str
     config: PolicyConfig
     progress: Progress
+    objective: Objective
 
 
 @dataclass
-class HeldOut:
-    """A validation split as tokens, with the reference's log-probabilities in the scoring precision, (N, 2) in nats."""
+class Part:
+    """Pairs of one split as tokens, with what the losses need besides the policy.
+
+    reference: log-probabilities under the reference, (N, 2, 2): side, and whole response or common tokens. guide: r_c − r_r, (N,).
+    """
 
     pairs: list[PreferencePair]
     encoded: Pairs
-    reference: torch.Tensor
+    reference: torch.Tensor | None
+    guide: torch.Tensor | None
 
 
 def run(progress: Progress, config: PolicyConfig) -> None:
@@ -45,47 +54,87 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     device = models.best_device(config.device)
     precision = models.best_precision(config.precision, device)
     tokenizer = models.load_tokenizer(progress.cache, config.model)
-    policy = models.Policy(models.load_policy(progress.cache, config.model)).to(device)
+    model = models.load_policy(progress.cache, config.model)
+    policy = models.Policy(model).to(device)
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
-    tuned = Tuned(policy, chat, device, config, progress)
+    tuned = Tuned(policy, chat, device, config, progress, objective_of(config))
     progress.stage("tokenising")
-    encoded = encode_pairs(chat, training_pairs(progress, config))
-    count_truncated(progress, encoded, config.train_split)
-    held_out = {split: hold_out(tuned, split) for split in config.validation_splits}
-    reference = logps_of(tuned, encoded, precision, f"reference on {config.train_split}").to(device)
+    training = training_pairs(progress, config)
+    weights = reference.fingerprint(model) if "reference" in tuned.objective.needs else ""
+    held_out = {
+        s: prepared(tuned, s, validation_pairs(progress, config, s), config.score_precision, weights) for s in config.validation_splits
+    }
+    train = prepared(tuned, config.train_split, training, precision, weights)
+    count_truncated(progress, train.encoded, config.train_split)
+    adapted = models.prepared_for_training(model, config)
+    policy.to(device)
     last = 0
-
-    def loss(net: nn.Module, batch: list[int]) -> tuple[torch.Tensor, Values]:
-        packed = pack([side for i in batch for side in encoded[i]]).to(device)
-        with models.autocast(precision, device):
-            found = net(packed)
-        policy_logps, reference_logps = by_side(found, packed.lengths), by_side(reference[batch].flatten(), packed.lengths)
-        pair_loss = losses.dpo(policy_logps, reference_logps, **hyper_parameters(config.loss))
-        values = reward_values(pair_loss)
-        return pair_loss.loss, {
-            **values,
-            "logps/chosen": policy_logps.chosen.detach(),
-            "logps/rejected": policy_logps.rejected.detach(),
-        }
 
     def evaluate(step: int, seconds: float) -> None:
         nonlocal last
         last = step
         policy.eval()
-        for split, held in held_out.items():
-            evaluate_split(tuned, split, held, step, seconds)
+        for split, part in held_out.items():
+            evaluate_split(tuned, split, part, step, seconds)
         progress.milestone()
 
-    task = Task(
-        policy, [{"params": list(policy.parameters()), "lr": config.learning_rate}], [pair_tokens(e) for e in encoded], loss, evaluate
-    )
-    fit(progress, config, task, device)
-    models.save_run(progress, policy.model, tokenizer, "policy", config.model, last)
+    tokens = [pair_tokens(e) for e in train.encoded]
+    models.compile_layers(model, config, precision, device, sum(tokens) * config.epochs)
+    groups = [{"params": [p for p in policy.parameters() if p.requires_grad], "lr": config.learning_rate}]
+    loss, whole = losses_of(tuned, train, precision)
+    fit(progress, config, Task(policy, groups, tokens, loss, evaluate, whole), device)
+    models.save_run(progress, model, adapted, tokenizer, "policy", config.model, last)
+
+
+def objective_of(config: PolicyConfig) -> Objective:
+    """The configured loss with weight 1, and those added to it."""
+    stated = [(1.0, config.loss), *((added.weight, added.loss) for added in config.added)]
+    return Objective(tuple((weight, POLICY_LOSSES[loss.name], hyper_parameters(loss)) for weight, loss in stated))
+
+
+def losses_of(tuned: Tuned, train: Part, precision: str) -> tuple[Callable[..., tuple[torch.Tensor, Values]], Callable[..., Any]]:
+    """The loss of a part of a batch, and the reference point of the whole batch where a loss asks for it."""
+    device, objective = tuned.device, tuned.objective
+
+    def policy_logps(net: nn.Module, part: list[int]) -> Logps:
+        packed: Packed = pack([side for i in part for side in train.encoded[i]]).to(device)
+        with models.autocast(precision, device):
+            return by_side(net(packed), packed.lengths)
+
+    def given(part: list[int], lengths: torch.Tensor) -> dict[str, Any]:
+        """What is known of the part's pairs before the policy is asked."""
+        known: dict[str, Any] = {}
+        if train.reference is not None:
+            known["reference"] = by_side(train.reference[part].reshape(-1, 2).to(device), lengths)
+        if train.guide is not None:
+            known["guide"] = train.guide[part].to(device)
+        return known
+
+    def loss(net: nn.Module, part: list[int], shift: torch.Tensor | None) -> tuple[torch.Tensor, Values]:
+        policy = policy_logps(net, part)
+        found = objective(policy, shift=shift, **given(part, lengths_of(policy)))
+        logps = {"logps/chosen": policy.chosen.detach(), "logps/rejected": policy.rejected.detach()}
+        return found.loss, {**reward_values(found), **logps}
+
+    @torch.no_grad()
+    def whole(net: nn.Module, parts: list[list[int]]) -> torch.Tensor | None:
+        if "shift" not in objective.needs:
+            return None
+        seen = [policy_logps(net, part) for part in parts]
+        ratios = [log_ratios(policy, given(part, lengths_of(policy))["reference"]) for part, policy in zip(parts, seen, strict=True)]
+        return processes.mean_of(torch.cat([side for pair in ratios for side in pair])).clamp(min=0)
+
+    return loss, whole
 
 
 def by_side(logps: torch.Tensor, lengths: torch.Tensor) -> Logps:
-    """Values of packed pairs (2B,), chosen and rejected by turns, as two sides of (B,)."""
-    return Logps(logps[0::2], logps[1::2], lengths[0::2], lengths[1::2])
+    """Values of packed pairs (2B, 2), chosen and rejected by turns, and their lengths (2B,), as two sides of (B,)."""
+    return Logps(logps[0::2, 0], logps[1::2, 0], lengths[0::2], lengths[1::2], logps[0::2, 1], logps[1::2, 1])
+
+
+def lengths_of(logps: Logps) -> torch.Tensor:
+    """Response tokens, chosen and rejected by turns, (2B,)."""
+    return torch.stack([logps.chosen_tokens, logps.rejected_tokens], 1).flatten()
 
 
 def reward_values(found: PairLoss) -> Values:
@@ -100,48 +149,85 @@ def reward_values(found: PairLoss) -> Values:
     }
 
 
+def prepared(tuned: Tuned, split: str, pairs: list[PreferencePair], precision: str, weights: str) -> Part:
+    """A split's pairs as tokens with the reference's log-probabilities, computed once for these weights, and the guide's margins."""
+    encoded = encode_pairs(tuned.chat, pairs)
+    found = None
+    if "reference" in tuned.objective.needs:
+        place = reference.place_of(tuned.progress.cache, weights, encoded, precision)
+        found = reference.kept(place)
+        if processes.any_of(found is None):
+            found = logps_of(tuned, encoded, precision, f"reference on {split}")
+            if tuned.progress.run.writes:
+                reference.keep(place, found)
+    guide = guide_of(tuned, split, pairs) if tuned.config.guide else None
+    return Part(pairs, encoded, found, guide)
+
+
 def logps_of(tuned: Tuned, pairs: Pairs, precision: str, stage: str) -> torch.Tensor:
-    """Log-probabilities of chosen and rejected under the policy as it is now, (N, 2) in nats."""
+    """Log-probabilities under the policy as it is now, (N, 2, 2) in nats: side, and whole response or common tokens."""
     sequences = [side for pair in pairs for side in pair]
     tuned.progress.stage(stage, len(sequences), "responses")
-    return torch.tensor(values_of(tuned.policy, sequences, tuned.device, precision, progress=tuned.progress.advance)).view(-1, 2)
+    return values_of(tuned.policy, sequences, tuned.device, precision, progress=tuned.progress.advance).view(-1, 2, 2)
 
 
-def hold_out(tuned: Tuned, split: str) -> HeldOut:
-    pairs = validation_pairs(tuned.progress, tuned.config, split)
-    encoded = encode_pairs(tuned.chat, pairs)
-    return HeldOut(pairs, encoded, logps_of(tuned, encoded, tuned.config.score_precision, f"reference on {split}"))
+def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Tensor:
+    """r_c − r_r of each pair under the guiding reward run's model, (N,). Raises RunError when the run is no reward run."""
+    assert tuned.config.guide
+    cache = tuned.progress.cache
+    guiding = find_run(cache, tuned.config.guide)
+    settings = guiding.config
+    if not isinstance(settings, RewardConfig):
+        raise RunError(f"guide {guiding.id} is a {guiding.config_values['kind']} run, expected a reward run")
+    tokenizer = models.load_tokenizer(cache, guiding.id)
+    net = models.RewardModel(models.load_reward_model(cache, guiding.id, tokenizer)).to(tuned.device).eval()
+    chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
+    encoded = [side for pair in encode_pairs(chat, pairs, told_group(settings)) for side in pair]
+    tuned.progress.stage(f"guide on {split}", len(encoded), "responses")
+    rewards = torch.tensor(rewards_of(net, encoded, settings, tuned.device, tuned.progress.advance))
+    return rewards[0::2] - rewards[1::2]
 
 
-def evaluate_split(tuned: Tuned, split: str, held: HeldOut, step: int, seconds: float) -> None:
+def evaluate_split(tuned: Tuned, split: str, part: Part, step: int, seconds: float) -> None:
     """Implicit rewards of a split's pairs: metrics, and rows of the implicit scorer. At step 0 the policy is the reference."""
     progress, config = tuned.progress, tuned.config
-    precision = config.score_precision
-    policy = held.reference if step == 0 else logps_of(tuned, held.encoded, precision, f"policy on {split} after step {step}")
-    lengths = torch.tensor([[c.ends, r.ends] for c, r in held.encoded]).flatten()
-    found = losses.dpo(by_side(policy.flatten(), lengths), by_side(held.reference.flatten(), lengths), **hyper_parameters(config.loss))
-    means = {name: value.float().mean().item() for name, value in {"loss": found.loss, **reward_values(found)}.items()}
-    progress.run.append_metrics(step, split, {**means, "n": len(held.pairs)}, 0, seconds)
+    known = part.reference if step == 0 else None
+    found = known if known is not None else logps_of(tuned, part.encoded, config.score_precision, f"policy on {split} after step {step}")
+    lengths = torch.tensor([[c.ends, r.ends] for c, r in part.encoded]).flatten()
+    policy = by_side(found.reshape(-1, 2), lengths)
+    given: dict[str, Any] = {"guide": part.guide}
+    if part.reference is not None:
+        given["reference"] = by_side(part.reference.reshape(-1, 2), lengths)
+        given["shift"] = reference_point(torch.cat(log_ratios(policy, given["reference"])))
+    measured = tuned.objective(policy, **given)
+    means = {name: value.float().mean().item() for name, value in {"loss": measured.loss, **reward_values(measured)}.items()}
+    progress.run.append_metrics(step, split, {**means, "n": len(part.pairs)}, 0, seconds)
     scorer = scorer_of(tuned)
-    rewards = torch.stack([found.chosen, found.rejected], 1).flatten().tolist()
-    rows = reward_rows(scorer, answers_of(held.pairs), [side for pair in held.encoded for side in pair], rewards)
+    rewards = torch.stack([measured.chosen, measured.rejected], 1).flatten().tolist()
+    rows = reward_rows(scorer, answers_of(part.pairs), [side for pair in part.encoded for side in pair], rewards)
     progress.add("models", [models.base_row(config.model)])
     progress.add("scorers", [scorer.row])
     progress.add("rewards", rows)
 
 
 def scorer_of(tuned: Tuned) -> Scorer:
-    """The scorer β (log π − log π_ref) of this run's policy."""
-    config = tuned.config
+    """The reward that this run's loss implies: β times a log-ratio to the reference, or times the policy's own log-probability."""
+    config, loss = tuned.config, tuned.config.loss
+    per_token = loss.name in ("simpo", "orpo") or getattr(loss, "reduction", "sum") == "mean"
     return Scorer(
         name=f"{config.name}, implicit reward",
         kind="implicit",
         model_id=tuned.progress.run.id,
-        reference_model_id=config.model,
-        beta=config.loss.beta,
-        reduction="sum",
+        reference_model_id=config.model if "reference" in signature_of(loss.name) else None,
+        beta=loss.beta,
+        reduction="mean" if per_token else "sum",
         precision=config.score_precision,
         max_tokens=config.max_tokens,
         system_prompt=config.system_prompt,
         template_hash=tuned.chat.template_hash,
     )
+
+
+def signature_of(name: str) -> set[str]:
+    """What a loss needs besides the policy."""
+    return Objective(((1.0, POLICY_LOSSES[name], {}),)).needs

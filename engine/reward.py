@@ -9,11 +9,11 @@ from torch import nn
 from engine import losses, models
 from engine.batches import Chat, Encoded, encode_pairs, pack, pair_tokens
 from engine.config import RewardConfig
-from engine.metrics.rewards import reward_summary
+from engine.metrics.rewards import length_matched, reward_summary
 from engine.pairs import count_truncated, training_pairs, validation_pairs
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.score import answers_of, reward_rows, reward_scorer, values_of
+from engine.score import answers_of, reward_rows, reward_scorer, rewards_of
 from engine.train import Task, Values, fit
 
 
@@ -36,21 +36,25 @@ def run(progress: Progress, config: RewardConfig) -> None:
     tokenizer = models.load_tokenizer(progress.cache, config.model)
     model = models.load_reward_model(progress.cache, config.model, tokenizer)
     models.untrain_head(model, config.seed)
+    adapted = models.prepared_for_training(model, config, head="score")
     net = models.RewardModel(model).to(device)
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
     trained = Trained(net, chat, device, config, progress)
     progress.stage("tokenising")
-    encoded = encode_pairs(chat, training_pairs(progress, config))
+    encoded = encode_pairs(chat, training_pairs(progress, config), told_group(config))
     count_truncated(progress, encoded, config.train_split)
     held_out = {split: validation_pairs(progress, config, split) for split in config.validation_splits}
     steps_seen: dict[int, float] = {}
+    control = config.length.model_dump(exclude={"when"})
+    stated = hyper_parameters(config.loss)
 
-    def loss(net: nn.Module, batch: list[int]) -> tuple[torch.Tensor, Values]:
+    def loss(net: nn.Module, batch: list[int], whole: object) -> tuple[torch.Tensor, Values]:
         packed = pack([side for i in batch for side in encoded[i]], config.read_at == "end_of_turn").to(device)
         with models.autocast(precision, device):
             rewards = net(packed)
-        chosen, rejected = rewards[0::2], rewards[1::2]
-        found = losses.bradley_terry(chosen, rejected, **hyper_parameters(config.loss))
+        if config.length.when != "scoring":
+            rewards = losses.length_controlled(rewards, packed.lengths, **control)
+        found = losses.bradley_terry(rewards[0::2], rewards[1::2], **stated)
         margin = found.chosen - found.rejected
         return found.loss, {"accuracy": (margin > 0).float() + 0.5 * (margin == 0), "margin": margin}
 
@@ -60,20 +64,26 @@ def run(progress: Progress, config: RewardConfig) -> None:
             evaluate_split(trained, split, pairs, step, seconds)
         progress.milestone()
 
-    task = Task(net, parameter_groups(model, config), [pair_tokens(e) for e in encoded], loss, evaluate)
-    fit(progress, config, task, device)
-    models.save_run(progress, net.model, tokenizer, "reward", config.model, max(steps_seen))
+    tokens = [pair_tokens(e) for e in encoded]
+    models.compile_layers(model, config, precision, device, sum(tokens) * config.epochs)
+    fit(progress, config, Task(net, parameter_groups(model, config), tokens, loss, evaluate), device)
+    models.save_run(progress, net.model, adapted, tokenizer, "reward", config.model, max(steps_seen))
 
 
-def hyper_parameters(loss: Any) -> dict[str, float]:
+def told_group(config: RewardConfig) -> str | None:
+    """The field whose value the system prompt names."""
+    return config.group_by if config.conditional else None
+
+
+def hyper_parameters(loss: Any) -> dict[str, Any]:
     """A loss model's fields without its name: the keyword arguments of the function of that name."""
     return {k: v for k, v in loss.model_dump().items() if k != "name"}
 
 
 def parameter_groups(model: Any, config: RewardConfig) -> list[dict[str, Any]]:
-    """The network at the learning rate, its new head at its own when one is stated."""
-    head = list(model.score.parameters())
-    body = [p for name, p in model.named_parameters() if not name.startswith("score.")]
+    """What is trained of the network at the learning rate, its new head at its own when one is stated."""
+    trained = [(name.startswith("score."), p) for name, p in model.named_parameters() if p.requires_grad]
+    body, head = ([p for is_head, p in trained if is_head == wanted] for wanted in (False, True))
     return [{"params": body, "lr": config.learning_rate}, {"params": head, "lr": config.head_learning_rate or config.learning_rate}]
 
 
@@ -81,14 +91,17 @@ def evaluate_split(trained: Trained, split: str, pairs: list[PreferencePair], st
     """Score a split's pairs; its metrics, and its rewards as rows of the scorer that the model is by now."""
     progress, config = trained.progress, trained.config
     answers = answers_of(pairs)
-    encoded: list[Encoded] = [e for pair in encode_pairs(trained.chat, pairs) for e in pair]
+    encoded: list[Encoded] = [e for pair in encode_pairs(trained.chat, pairs, told_group(config)) for e in pair]
     progress.stage(f"scoring {split} {'before training' if step == 0 else f'after step {step}'}", len(encoded), "responses")
     trained.net.eval()
-    rewards = values_of(trained.net, encoded, trained.device, config.score_precision, config.read_at, progress.advance)
-    summary = asdict(reward_summary(rewards[0::2], rewards[1::2]))
-    values = {k: v["value"] if isinstance(v, dict) else v for k, v in summary.items()}
+    rewards = rewards_of(trained.net, encoded, config, trained.device, progress.advance)
+    chosen, rejected = rewards[0::2], rewards[1::2]
+    summary = asdict(reward_summary(chosen, rejected))
+    matched = asdict(length_matched(chosen, rejected, [(c.ends, r.ends) for c, r in zip(encoded[0::2], encoded[1::2], strict=True)]))
+    values = {k: v["value"] if isinstance(v, dict) else v for k, v in {**summary, **matched}.items()}
     finite = {k: v for k, v in values.items() if v == v}
-    progress.run.append_metrics(step, split, {**finite, "n": len(pairs)}, 0, seconds)
+    counts = {"n": len(pairs), "n_length_matched": matched["accuracy_length_matched"]["n"]}
+    progress.run.append_metrics(step, split, {**finite, **counts}, 0, seconds)
     scorer = reward_scorer(config, progress.run.id, trained.chat.template_hash, trained=step > 0)
     progress.add("models", [models.base_row(config.model)])
     progress.add("scorers", [scorer.row])

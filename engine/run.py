@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import platform
-import resource
 import shutil
 import subprocess
 from dataclasses import replace
@@ -13,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from engine import memory, models, processes
 from engine.errors import PrefscopeError
+from engine.jobs import dependants
 from engine.progress import Cancelled, Progress
 from engine.rundir import ROOT, RunDir, now
 
@@ -28,6 +29,8 @@ def execute(progress: Progress) -> str:
     state, error = "failed", None
     try:
         config = run.config
+        processes.joined(models.best_device(config.device))
+        progress.agreed = processes.any_of
         run.update(device=described_device(config.device))
         import_module(f"engine.{config.kind}").run(progress, config)
         state = "done"
@@ -40,21 +43,26 @@ def execute(progress: Progress) -> str:
         log.exception("failed")
         error = sentence(problem, run)
     finish(progress, state, error)
+    processes.leave()
     return state
 
 
 def finish(progress: Progress, state: str, error: str | None) -> None:
     run = progress.run
-    run.update(state="finalising", stage="writing the tables", error=error, peak_bytes=peak_bytes())
-    if state == "done":
+    peaks = progress.stage_peaks()
+    peak = max(peaks.values(), default=memory.peak())
+    run.update(state="finalising", stage="writing the tables", error=error, stage_peaks=peaks, peak_bytes=peak)
+    if state == "done" and run.writes:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+        if not (run.config_values.get("keep_weights", True) or any(r.status.state == "queued" for r in dependants(progress.cache, run.id))):
+            shutil.rmtree(run.path / "model", ignore_errors=True)
     run.write_status(replace(run.written_status, state=state, stage="", finished_at=now(), eta_seconds=None))
     progress.milestone()
 
 
 def sentence(problem: Exception, run: RunDir) -> str:
     """What an unforeseen error means to the user."""
-    if isinstance(problem, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(problem):
+    if memory.is_out_of_memory(problem):
         return "out of memory: lower the batch size (and raise the accumulation to match) or the maximum of tokens"
     # safetensors and torch raise their own errors when a write fails, with the system's words in them
     full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
@@ -64,13 +72,6 @@ def sentence(problem: Exception, run: RunDir) -> str:
         return f"no right to write {problem.filename}: {problem.strerror}"
     first = str(problem).strip().splitlines()[0] if str(problem).strip() else "no message"
     return f"{type(problem).__name__}: {first} (the traceback is in log.txt)"
-
-
-def peak_bytes() -> int:
-    """Peak device memory on CUDA, else peak resident memory of this process."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def described_device(wanted: str) -> str:

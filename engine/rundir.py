@@ -4,6 +4,7 @@ A dataset, an import of results and a run are each a folder, and each holds its 
 
     datasets/<id>/   datasets · prompts · texts · pairs (.parquet), rejects.jsonl
     results/<id>/    the same, and generators · generations · scorers · rewards, raw/
+    studies/<name>/  studies (.parquet): the definition; its members are runs
     runs/<id>/       config.json, status.json, metrics.jsonl, log.txt, lock, checkpoints/, model/, and its tables
 """
 
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,7 @@ from engine.config import AnyRun, parse
 from engine.errors import DataError, RunError
 
 ROOT = Path(__file__).resolve().parent.parent
-KINDS_OF_FOLDER = ("datasets", "results", "runs")
+KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
 KEYS = {
     "models": ["model_id"],
     "scorers": ["scorer_id"],
@@ -34,6 +35,7 @@ KEYS = {
     "generations": ["generation_id"],
     "texts": ["text_id"],
     "rewards": ["scorer_id", "prompt_id", "text_id", "record"],
+    "disagreement": ["scorer_id", "prompt_id", "text_id"],
     "map_points": ["map_id", "text_id"],
 }  # what a run's rows are told apart by, as in schema.sql
 ENDED = ("done", "failed", "cancelled", "lost")
@@ -138,7 +140,10 @@ class Status:
     versions: dict[str, str] | None = None
     pairs_sha256: str | None = None
     peak_bytes: int | None = None
+    stage_peaks: dict[str, int] = field(default_factory=dict)  # bytes by stage
     resumed: int = 0
+    forward_tokens: int | None = None  # packed tokens of one forward pass, once memory made them fewer than configured
+    killed: bool = False  # its process ended without a word before it was resumed
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,7 @@ class RunDir:
     """One run's folder."""
 
     path: Path
+    writes: bool = True  # of several processes that do one run, the first
 
     @property
     def id(self) -> str:
@@ -182,6 +188,8 @@ class RunDir:
         return Status(**{**values, "notes": tuple(values.get("notes", ()))})
 
     def write_status(self, status: Status) -> None:
+        if not self.writes:
+            return
         write_json(self.path / "status.json", asdict(replace(status, updated_at=now())))
 
     def update(self, **changes: Any) -> Status:
@@ -195,13 +203,15 @@ class RunDir:
 
     def append_metrics(self, step: int, split: str, values: dict[str, float], tokens: int, seconds: float) -> None:
         """One line: the optimiser steps done, the split, and the values by name."""
+        if not self.writes:
+            return
         line = {"step": step, "split": split, "tokens": tokens, "seconds": round(seconds, 3), "values": values}
         with self.metrics_path.open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def cut_metrics(self, last_step: int) -> None:
         """Forget what a run resumed from `last_step` does anew: later training steps, and the validation at that step."""
-        if self.metrics_path.is_file():
+        if self.writes and self.metrics_path.is_file():
             lines = [(json.loads(line), line) for line in complete_lines(self.metrics_path)]
             kept = [line for x, line in lines if x["step"] < last_step or (x["step"] == last_step and x["split"] == "train")]
             write_text(self.metrics_path, "".join(line + "\n" for line in kept))

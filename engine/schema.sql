@@ -85,7 +85,8 @@ create table scorers (
     system_prompt      varchar,
     template_hash      varchar,              -- of the chat template
     seed               integer,              -- of the untrained head
-    members            json                  -- ensemble only
+    length_control     json,                 -- what length does to the reported reward; null: nothing
+    members            json                  -- ensemble only: [{run_id, scorer_id, weight, mean, std}]; mean and std null: not standardised
 );
 
 create table rewards (
@@ -99,9 +100,25 @@ create table rewards (
     primary key (scorer_id, prompt_id, text_id, record)
 );
 
+create table disagreement (
+    scorer_id   varchar not null,       -- of an ensemble
+    prompt_id   varchar not null,
+    text_id     varchar not null,
+    std         double not null,        -- standard deviation of the members' rewards as they enter the ensemble, n - 1
+    members     integer not null,
+    primary key (scorer_id, prompt_id, text_id)
+);
+
+create table studies (
+    study_id    varchar primary key,    -- its name; runs.study_id of its members
+    title       varchar not null,
+    definition  json not null,          -- engine.study.Study
+    created_at  timestamp not null      -- UTC
+);
+
 create table runs (
     run_id        varchar primary key,
-    kind          varchar not null,     -- reward | policy | generate | score | embed
+    kind          varchar not null,     -- reward | policy | generate | score | ensemble | embed
     name          varchar not null,
     parents       json not null,        -- [run_id]
     study_id      varchar,
@@ -114,7 +131,8 @@ create table runs (
     finished_at   timestamp,            -- UTC
     device        varchar,
     versions      json,
-    peak_bytes    bigint                -- resident memory, or device memory on CUDA
+    peak_bytes    bigint,               -- resident memory, or device memory on CUDA
+    stage_peaks   json                  -- the same by stage: {"stage": bytes}
 );
 
 create table metrics (
@@ -127,6 +145,9 @@ create table metrics (
                                         -- policy runs: loss, rewards/chosen, rewards/rejected, rewards/margins, rewards/accuracies, rewards/sum,
                                         --   logps/chosen, logps/rejected, learning_rate, grad_norm, epoch, pairs_per_second (train);
                                         --   the rewards/ names, loss and n (validation splits)
+                                        -- ensemble runs: as reward runs on validation splits, and of the same pairs accuracy/RUN of each member,
+                                        --   std_mean, disagreement (mean share of members that rank a pair unlike the ensemble, a tie half),
+                                        --   n_agree, accuracy_agree (all members rank alike), n_disagree, accuracy_disagree
     value    double not null,
     tokens   bigint,                    -- packed tokens trained on so far
     seconds  double,                    -- of training so far

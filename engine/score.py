@@ -1,6 +1,5 @@
 """Rewards of responses under a reward model, the scorers they belong to, and the run that scores what was generated."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from engine import models
+from engine import losses, models, processes
 from engine.batches import Chat, Encoded, Packed, pack, scoring_batches
 from engine.config import RewardConfig, ScoreConfig
 from engine.datasets_io import load_pairs
@@ -38,10 +37,11 @@ class Scorer:
     beta: float | None = None
     reduction: str | None = None
     read_at: str = "template_end"
+    length_control: str | None = None
 
     @property
     def id(self) -> str:
-        return digest(*(f"{k}={v}" for k, v in sorted(asdict(self).items()) if k != "name"))
+        return digest(*(f"{k}={v}" for k, v in sorted(asdict(self).items()) if k != "name" and (k, v) != ("length_control", None)))
 
     @property
     def row(self) -> dict[str, Any]:
@@ -50,19 +50,20 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response after a prompt: what a scorer scores."""
+    """A response after a prompt: what a scorer scores. group: what a conditional model is told of it."""
 
     turns: tuple[Turn, ...]
     response: str
+    group: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return prompt_id(self.turns), text_id(self.response)
 
 
-def answers_of(pairs: Sequence[PreferencePair]) -> list[Answer]:
+def answers_of(pairs: Sequence[PreferencePair], group_by: str | None = None) -> list[Answer]:
     """Chosen and rejected of every pair, one after the other."""
-    return [Answer(p.turns, response) for p in pairs for response in (p.chosen, p.rejected)]
+    return [Answer(p.turns, r, getattr(p, group_by) if group_by else None) for p in pairs for r in (p.chosen, p.rejected)]
 
 
 @torch.no_grad()
@@ -73,23 +74,27 @@ def values_of(
     precision: str,
     read_at: str = "template_end",
     progress: Callable[[int, int], None] = lambda done, of: None,
-) -> list[float]:
-    """The model's number for each sequence, (N,), in their order: rewards of a reward model, log-probabilities of a policy.
+) -> torch.Tensor:
+    """What the model says of each sequence, in their order: rewards (N,) of a reward model, log-probabilities (N, 2) of a policy.
 
-    Raises RunError when one is not finite.
+    Several processes share the batches, and every one gets all values. Raises RunError when one is not finite.
     """
-    values = [0.0] * len(sequences)
+    processes.joined(device)
+    mine: list[tuple[int, Any]] = []
     done = 0
-    for batch in scoring_batches(sequences, SCORING_TOKENS):
-        packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
-        with models.autocast(precision, device):
-            found = model(packed).float().tolist()
-        if not all(map(math.isfinite, found)):
-            raise RunError("the model gives numbers that are not finite: its weights are broken. Lower the learning rate or use fp32")
-        for i, value in zip(batch, found, strict=True):
-            values[i] = value
-        done += len(batch)
+    batches = scoring_batches(sequences, SCORING_TOKENS)
+    shared = processes.rounds(batches)
+    for number, batch in enumerate(shared, 1):
+        if batch is not None:
+            packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
+            with models.as_written(), models.autocast(precision, device):
+                found = model(packed).float().tolist()
+            mine.extend(zip(batch, found, strict=True))
+        done = round(number / len(shared) * len(sequences))
         progress(done, len(sequences))
+    values = torch.tensor([value for _, value in sorted(processes.gathered(mine))])
+    if not values.isfinite().all():
+        raise RunError("the model gives numbers that are not finite: its weights are broken. Lower the learning rate or use fp32")
     return values
 
 
@@ -118,36 +123,56 @@ def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained
         model_id=run_id if trained else config.model,
         precision=config.score_precision,
         max_tokens=config.max_tokens,
-        system_prompt=config.system_prompt,
+        system_prompt=f"{config.system_prompt}\nGroup: {{{config.group_by}}}" if config.conditional else config.system_prompt,
         template_hash=template_hash,
         seed=None if trained else config.seed,
         read_at=config.read_at,
+        length_control=config.length.model_dump_json() if at_scoring(config) else None,
     )
+
+
+def at_scoring(config: RewardConfig) -> bool:
+    """Whether length changes the reported rewards."""
+    control = config.length
+    return control.when != "training" and (control.divide is not None or control.penalty > 0)
+
+
+def rewards_of(
+    net: models.RewardModel, encoded: Sequence[Encoded], config: RewardConfig, device: str, progress: Callable[[int, int], None]
+) -> list[float]:
+    """Reported rewards under a reward run's settings, (N,)."""
+    found = values_of(net, encoded, device, config.score_precision, config.read_at, progress)
+    if at_scoring(config):
+        lengths = torch.tensor([float(e.ends) for e in encoded])
+        found = losses.length_controlled(found, lengths, **config.length.model_dump(exclude={"when"}))
+    rewards: list[float] = found.tolist()
+    return rewards
 
 
 def run(progress: Progress, config: ScoreConfig) -> None:
     """Score every answer under each reward model and its untrained twin; what a parent has scored already is not scored again."""
-    answers = answers_to_score(progress, config)
     for run_id in config.reward_models:
         reward_run = find_run(progress.cache, run_id)
         settings = reward_run.config
         if not isinstance(settings, RewardConfig):
             raise RunError(f"{run_id} is a {reward_run.config_values['kind']} run, expected a reward run")
+        answers = answers_to_score(progress, config, settings.group_by if settings.conditional else None)
         for trained in (False, True):
             score_under(progress, settings, run_id, trained, answers)
             progress.milestone()
 
 
-def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
-    """Each (prompt, response) once: of the stated splits, then of the stated generation runs."""
+def answers_to_score(progress: Progress, config: ScoreConfig, group_by: str | None = None) -> list[Answer]:
+    """Each (prompt, response) once: of the stated splits, then of the stated generation runs. A prompt's first pair names its group."""
     cache = progress.cache
     everything = {split: load_pairs(cache, config.dataset, split) for split in splits_of(cache, config.dataset)}
     turns = {p.prompt_id: p.turns for pairs in everything.values() for p in pairs}
     for split in config.splits:
         if split not in everything:
             raise RunError(f"{config.dataset} has no split {split!r}: expected one of {', '.join(everything)}")
-    found = [a for split in config.splits for a in answers_of(everything[split])]
-    found += [Answer(prompt, text) for run_id in config.generations for prompt, text in generated(cache, run_id, turns)]
+    groups = {p.turns: getattr(p, group_by) for pairs in everything.values() for p in reversed(pairs)} if group_by else {}
+    found = [a for split in config.splits for a in answers_of(everything[split], group_by)]
+    found += [Answer(prompt, text, groups.get(prompt)) for run_id in config.generations for prompt, text in generated(cache, run_id, turns)]
     return list({a.key: a for a in found}.values())
 
 
@@ -169,10 +194,10 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     network = models.load_reward_model(progress.cache, source, tokenizer)
     if not trained:
         models.untrain_head(network, settings.seed)
-    encoded = [chat.encode(a.turns, a.response) for a in missing]
+    encoded = [chat.encode(a.turns, a.response, a.group if settings.conditional else None) for a in missing]
     progress.stage(f"scoring with {name}", len(missing), "responses")
     net = models.RewardModel(network).to(device).eval()
-    rewards = values_of(net, encoded, device, settings.score_precision, settings.read_at, progress.advance)
+    rewards = rewards_of(net, encoded, settings, device, progress.advance)
     progress.add("rewards", reward_rows(scorer, missing, encoded, rewards))
     cut = sum(e.truncated for e in encoded)
     if cut:

@@ -152,6 +152,7 @@ def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
         "config": json.dumps(config, ensure_ascii=False),
         "dataset_id": config["dataset"],
         "versions": json.dumps(status["versions"]),
+        "stage_peaks": json.dumps(status["stage_peaks"]),
         **{k: status[k] for k in ("state", "error", "pairs_sha256", "started_at", "finished_at", "device", "peak_bytes")},
     }
     con.register("new_run", pl.DataFrame([row]).to_arrow())

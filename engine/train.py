@@ -13,18 +13,19 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from engine import estimates, memory, processes
 from engine.batches import in_parts, training_order
 from engine.config import TrainConfig
 from engine.errors import RunError
 from engine.progress import Cancelled, Progress
 from engine.rundir import RunDir, write_json
+from engine.schedule import FORWARD_TOKENS, steps_of
 
 log = logging.getLogger("engine")
-KEPT_CHECKPOINTS = 2
-FORWARD_TOKENS = {"cpu": 1024, "cuda": 16384}  # packed tokens of one forward pass, where the configuration leaves it open
+STEPS_BETWEEN_RELEASES = 10
 
 Values = dict[str, torch.Tensor]  # per-pair values by metric name, each (B,)
 
@@ -45,19 +46,9 @@ class Task:
     net: nn.Module
     groups: list[dict[str, Any]]
     tokens: Sequence[int]  # packed tokens of each training pair
-    loss: Callable[[nn.Module, list[int]], tuple[torch.Tensor, Values]]  # each pair's loss, (B,)
+    loss: Callable[[nn.Module, list[int], Any], tuple[torch.Tensor, Values]]  # each pair's loss, (B,), given what `whole` found
     evaluate: Callable[[int, float], None]  # (optimiser steps done, seconds trained)
-
-
-def steps_of(pairs: int, config: TrainConfig, processes: int = 1) -> int:
-    """Optimiser steps of one epoch: floor(n / (batch × accumulation × processes)). Raises RunError when there is none."""
-    need = config.batch_size * config.accumulation * processes
-    if pairs < need:
-        raise RunError(
-            f"split {config.train_split!r} has {pairs} training pair(s), and one optimiser step takes {need} "
-            f"(batch {config.batch_size} × accumulation {config.accumulation}): lower the batch size or add pairs"
-        )
-    return pairs // need
+    whole: Callable[[nn.Module, list[list[int]]], Any] = lambda net, parts: None  # what a loss must know of a step's whole batch
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:
@@ -71,18 +62,19 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
 def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> None:
     """Train the task's network through all epochs, from the last checkpoint when there is one.
 
-    Raises RunError when the loss is not finite, Cancelled after a checkpoint when the run was asked to stop.
+    Raises RunError when the loss is not finite or a pair does not fit in memory, and Cancelled, after a checkpoint, when asked to stop.
     """
     accelerator = Accelerator(cpu=device == "cpu")
-    optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=device == "cuda")
+    processes_, mine = accelerator.num_processes, accelerator.process_index
+    optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
     highest = [group["lr"] for group in optimizer.param_groups]
     net, optimizer = accelerator.prepare(task.net, optimizer)
-    per_epoch = steps_of(len(task.tokens), config, accelerator.num_processes)
+    per_epoch = steps_of(len(task.tokens), config, processes_)
     steps = per_epoch * config.epochs
     run = progress.run
     done = restore(run, task.net, optimizer)
     run.cut_metrics(done.step)
-    forward_tokens = config.forward_tokens or FORWARD_TOKENS[device]
+    room = Room(progress, config, device)
     order: list[list[int]] = []
     try:
         for step in range(done.step, steps):
@@ -98,45 +90,92 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
             share = rate_at(step, steps, config.warmup)
             for group, rate in zip(optimizer.param_groups, highest, strict=True):
                 group["lr"] = rate * share
-            places = [
-                (index * config.accumulation + k) * accelerator.num_processes + accelerator.process_index
-                for k in range(config.accumulation)
-            ]
-            batches = [order[place] for place in places]
-            parts = [part for batch in batches for part in in_parts(batch, task.tokens, forward_tokens)]
-            measured = optimiser_step(accelerator, net, optimizer, parts, task.loss, config.max_grad_norm)
+            batches = order[index * config.accumulation * processes_ :][: config.accumulation * processes_]
+            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout, where there is any, is the same after a resume
+            measured = room.fitting(
+                lambda parts: optimiser_step(accelerator, net, optimizer, parts, task, config.max_grad_norm),
+                batches[mine::processes_],
+                task,
+            )
             if not all(math.isfinite(measured[name]) for name in ("loss", "grad_norm")):
                 raise RunError(not_finite(run, step + 1))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             took = time.monotonic() - began
             done = Done(step + 1, done.seconds + took, done.tokens + sum(task.tokens[i] for batch in batches for i in batch))
-            values = {
-                **measured,
-                "learning_rate": highest[0] * share,
-                "epoch": done.step / per_epoch,
-                "pairs_per_second": config.batch_size * config.accumulation * accelerator.num_processes / took,
-            }
-            run.append_metrics(done.step, "train", values, done.tokens, done.seconds)
+            rates = {"learning_rate": highest[0] * share, "epoch": done.step / per_epoch, "pairs_per_second": sum(map(len, batches)) / took}
+            if done.step % STEPS_BETWEEN_RELEASES == 0:
+                memory.release()  # steps of different lengths leave holes behind that the allocator would keep
+            run.append_metrics(done.step, "train", {**measured, **rates}, done.tokens, done.seconds)
             progress.advance(done.step, steps)
             if done.step % config.checkpoint_every == 0 and done.step < steps:
-                save_checkpoint(run, task.net, optimizer, done)
+                save_checkpoint(run, task.net, optimizer, done, config.kept_checkpoints)
         task.evaluate(steps, done.seconds)
     except Cancelled:
         if done.step:
-            save_checkpoint(run, task.net, optimizer, done)
+            save_checkpoint(run, task.net, optimizer, done, config.kept_checkpoints)
         raise
 
 
+class Room:
+    """How many packed tokens one forward pass may have, and what happens when that is too many for the memory."""
+
+    def __init__(self, progress: Progress, config: TrainConfig, device: str) -> None:
+        self.progress, self.config, self.device = progress, config, device
+        status = progress.run.written_status
+        self.tokens = status.forward_tokens or config.forward_tokens or FORWARD_TOKENS[device]
+        free = memory.free() if device == "cpu" else None
+        configured = int(config.memory_gb * 1e9) if config.memory_gb else None
+        self.most = (configured or (memory.resident() + free if free else None)) if device == "cpu" else None
+        if status.killed and config.on_oom == "split":
+            self.lower(self.tokens // 2, "the run was killed while it trained, most likely for memory")
+
+    def fitting(self, step: Callable[[list[list[int]]], dict[str, float]], batches: list[list[int]], task: Task) -> dict[str, float]:
+        """The step's values; a step that does not fit is done again, whole, in parts of half the size. Raises RunError."""
+        while True:
+            parts = [part for batch in batches for part in in_parts(batch, task.tokens, self.tokens)]
+            try:
+                with memory.limited(self.most):
+                    return step(parts)
+            except Exception as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                log.warning("out of memory: %s", str(error).splitlines()[0])
+            # outside the handler, whose traceback held the tensors
+            for group in task.groups:
+                for parameter in group["params"]:
+                    parameter.grad = None
+            memory.release()
+            largest = max(parts, key=lambda part: sum(task.tokens[i] for i in part))
+            size = sum(task.tokens[i] for i in largest)
+            if self.config.on_oom == "fail" or len(largest) == 1 or processes.many():
+                raise RunError(self.refusal(size, len(largest)))
+            self.lower(size // 2, f"out of memory with {size:,} tokens in one forward pass")
+
+    def lower(self, tokens: int, why: str) -> None:
+        self.tokens = max(tokens, 64)
+        self.progress.run.update(forward_tokens=self.tokens)
+        self.progress.note(f"{why}: from now on at most {self.tokens:,} tokens at once; batch size and result are unchanged")
+
+    def refusal(self, tokens: int, pairs: int) -> str:
+        peak, limit = memory.peak(), self.most or memory.limit()
+        needs = f"did not fit: needs more than {peak / 1e9:.1f} GB" + (f", the limit is {limit / 1e9:.1f} GB" if limit else "")
+        if pairs == 1:
+            return f"{needs}. One pair alone has {tokens:,} tokens: lower max_tokens, or turn gradient checkpointing or LoRA on"
+        return f"{needs}, with {tokens:,} tokens in one forward pass: lower forward_tokens (the result is unchanged)"
+
+
 def optimiser_step(
-    accelerator: Accelerator, net: nn.Module, optimizer: Any, parts: list[list[int]], loss: Any, max_norm: float
+    accelerator: Accelerator, net: nn.Module, optimizer: Any, parts: list[list[int]], task: Task, max_norm: float
 ) -> dict[str, float]:
     """Gradients of one optimiser step, part by part, clipped; the mean of each value over the step's pairs, and the gradient's norm."""
     pairs = sum(map(len, parts))
+    net.train()
+    found = task.whole(net, parts)
     collected: list[Values] = []
     for k, part in enumerate(parts):
         with accelerator.no_sync(net) if k < len(parts) - 1 else nullcontext():
-            losses, values = loss(net, part)
+            losses, values = task.loss(net, part, found)
             accelerator.backward(losses.sum() / pairs)
         collected.append({"loss": losses.detach(), **values})
     means = {name: accelerator.gather(torch.cat([c[name] for c in collected])).float().mean().item() for name in collected[0]}
@@ -158,16 +197,21 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
-def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done) -> None:
-    """Weights, optimiser and counters under a temporary name, then renamed; the last two stay. Raises RunError when the disk is full."""
+def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done, kept: int) -> None:
+    """Trained weights, optimiser and counters under a temporary name, then renamed; the last `kept` stay.
+
+    Raises RunError when the disk is full.
+    """
     folder = run.path / "checkpoints" / f"step-{done.step:07d}"
-    if folder.is_dir():
+    if folder.is_dir() or not run.writes:
         return
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
+    numbers = sum(p.numel() for _, p in trained(net))
+    estimates.check_disk(run.path, estimates.needs_disk(0, numbers, 1))
     part.mkdir(parents=True)
     try:
-        save_model(net, str(part / "weights.safetensors"))
+        save_file({name: p.detach().contiguous() for name, p in trained(net)}, part / "weights.safetensors")
         torch.save(optimizer.state_dict(), part / "optimizer.pt")
         write_json(part / "state.json", asdict(done))
     except Exception as error:  # safetensors and torch each raise their own kind when a write fails
@@ -178,8 +222,13 @@ def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done) -> 
         ) from error
     part.replace(folder)
     log.info("checkpoint at step %d", done.step)
-    for old in checkpoints(run)[:-KEPT_CHECKPOINTS]:
+    for old in checkpoints(run)[:-kept]:
         shutil.rmtree(old)
+
+
+def trained(net: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """What a checkpoint holds: the parameters that are trained, a tied one once."""
+    return [(name, p) for name, p in net.named_parameters() if p.requires_grad]
 
 
 def restore(run: RunDir, net: nn.Module, optimizer: Any) -> Done:
@@ -187,7 +236,10 @@ def restore(run: RunDir, net: nn.Module, optimizer: Any) -> Done:
     kept = checkpoints(run)
     if not kept:
         return Done()
-    load_model(net, str(kept[-1] / "weights.safetensors"))
+    saved = load_file(kept[-1] / "weights.safetensors")
+    with torch.no_grad():
+        for name, parameter in trained(net):
+            parameter.copy_(saved[name])
     optimizer.load_state_dict(torch.load(kept[-1] / "optimizer.pt", weights_only=True))
     done = Done(**json.loads((kept[-1] / "state.json").read_text()))
     log.info("resumed from step %d", done.step)

@@ -14,6 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from engine.errors import ModelError
 
 ATTENTION = "prefscope_tree"
+KEPT_BYTES = 32 * 2**20
 
 
 def tree_attention(
@@ -42,8 +43,28 @@ def tree_attention(
     groups = q.shape[1] // k.shape[1]
     if groups > 1:
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    out = scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
+    plain = on_two_products(q)
+    out = by_products(q, k, v, scaling) if plain else scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
     return out.transpose(1, 2).reshape(n * length, q.shape[1], v.shape[3]).index_select(0, tree.home)[None], None
+
+
+def on_two_products(query: torch.Tensor) -> bool:
+    """Whether training on a CPU in bf16 takes two matrix products: the fused kernel's backward pass is several times slower there.
+
+    Only while the probabilities of a layer, which the backward pass keeps, are small.
+    """
+    n, heads, length, _ = query.shape
+    training = torch.is_grad_enabled() and query.device.type == "cpu" and query.dtype == torch.bfloat16
+    return training and 2 * n * heads * length**2 <= KEPT_BYTES
+
+
+def by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Causal attention as softmax(scale · Q Kᵀ + mask) V, (N, H, L, D): what transformers calls eager attention."""
+    n, heads, length, width = query.shape
+    q, k, v = (x.reshape(n * heads, length, width) for x in (query, key, value))
+    ahead = torch.full((length, length), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
+    scores = torch.baddbmm(ahead, q, k.transpose(1, 2), alpha=width**-0.5 if scaling is None else scaling)
+    return torch.bmm(torch.softmax(scores, -1), v).view(n, heads, length, width)
 
 
 def refuse_unsupported(module: Any, length: int, options: dict[str, Any]) -> None:

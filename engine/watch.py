@@ -13,6 +13,7 @@ from engine.rundir import ENDED, find_run
 def watch(cache: Path, run_ids: list[str]) -> int:
     """Show each run's stages as they pass; 0 when all are done, 1 when one is not."""
     failed = False
+    seconds = 0.5 if sys.stderr.isatty() else 60  # a log file gets a line a minute
     for number, run_id in enumerate(run_ids, 1):
         run = find_run(cache, run_id)
         label = f"[{number}/{len(run_ids)}] {run.config_values['name']}"
@@ -21,11 +22,12 @@ def watch(cache: Path, run_ids: list[str]) -> int:
             if status.stage and (bar is None or bar.desc != f"{label}: {status.stage}"):
                 if bar is not None:
                     bar.close()
-                bar = tqdm(desc=f"{label}: {status.stage}", unit=f" {status.unit}", file=sys.stderr, dynamic_ncols=True)
+                bar = tqdm(
+                    desc=f"{label}: {status.stage}", unit=f" {status.unit}", file=sys.stderr, dynamic_ncols=True, mininterval=seconds
+                )
             if bar is not None:
                 bar.total = status.steps or None
-                bar.n = status.step
-                bar.refresh()
+                bar.update(status.step - bar.n)
             jobs.start_next(cache)
             time.sleep(0.5)
         if bar is not None:

@@ -41,9 +41,9 @@ def pairs() -> list[PreferencePair]:
     return [PreferencePair((Turn("user", q),), c, r, kinds[i % 3], "kitchen.jsonl", i + 1) for i, (q, c, r) in enumerate(rows)]
 
 
-def write_dataset(cache: Path) -> list[PreferencePair]:
-    folder, rows = cache / "datasets" / DATASET, pairs()
-    splits = {"train": len(pairs()[:6]), "validation": len(rows) - 6}
+def write_dataset(cache: Path, rows: list[PreferencePair]) -> None:
+    folder = cache / "datasets" / DATASET
+    splits = {"train": len(rows[:6]), "validation": len(rows) - 6}
     about = {
         "dataset_id": DATASET,
         "name": "kitchen",
@@ -57,7 +57,6 @@ def write_dataset(cache: Path) -> list[PreferencePair]:
     rundir.write_table(folder, "prompts", [prompt_row(p.turns) for p in rows])
     rundir.write_table(folder, "texts", unique_texts([t for p in rows for t in (p.chosen, p.rejected)]))
     rundir.write_table(folder, "pairs", [pair_row(p, "train" if i < 6 else "validation") for i, p in enumerate(rows)])
-    return rows
 
 
 def unique_texts(texts: list[str]) -> list[dict[str, str | int]]:
@@ -177,9 +176,27 @@ def write_scores(
     )
 
 
-def fill(cache: Path, steps: int = 80) -> Path:
+def write_study(cache: Path) -> None:
+    """Batch 4 with accuracies 0.6 and 0.7, batch 16 with 0.5 and 0.5, and batch 64, which did not fit."""
+    row = {"study_id": "batch", "title": "What the batch size changes", "definition": "{}", "created_at": "2026-01-03T00:00:00"}
+    rundir.write_table(cache / "studies" / "batch", "studies", [row])
+    for number, (batch, seed, accuracy) in enumerate([(4, 0, 0.6), (4, 1, 0.7), (16, 0, 0.5), (16, 1, 0.5), (64, 0, None)]):
+        config = RewardConfig(
+            name=f"batch {batch}, seed {seed}", dataset=DATASET, study="batch", seed=seed, batch_size=batch, on_oom="fail"
+        )
+        run = write_run(cache, f"20260103-00000{number}-study", config, "done" if accuracy else "failed")
+        if accuracy:
+            run.update(peak_bytes=2_000_000_000)
+            for step, value in ((0, 0.5), (10, accuracy)):
+                run.append_metrics(step, "validation", {"accuracy": value, "reward_mean": 0.1, "reward_std": 1.0, "n": 30.0}, 0, step * 2.0)
+        else:
+            run.update(error="did not fit: needs about 9.1 GB, 4.0 GB are free")
+
+
+def fill(cache: Path, steps: int = 80, given: list[PreferencePair] | None = None) -> Path:
     """One dataset, two reward runs, a policy run, two generate runs, a score run and an embed run; then the database."""
-    rng, rows = np.random.default_rng(7), write_dataset(cache)
+    rng, rows = np.random.default_rng(7), given or pairs()
+    write_dataset(cache, rows)
     held_out = rows[6:]
     small = write_run(cache, "20260102-000100-rm", RewardConfig(name="reward model", dataset=DATASET, batch_size=4))
     large = write_run(cache, "20260102-000050-rm16", RewardConfig(name="reward model, batch 16", dataset=DATASET, batch_size=16))
@@ -198,5 +215,6 @@ def fill(cache: Path, steps: int = 80) -> Path:
         for t in ids
     ]
     rundir.write_table(embed.path, "map_points", points)
+    write_study(cache)
     store.rebuild(cache)
     return cache

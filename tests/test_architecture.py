@@ -10,8 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for folder in ("engine", "dashboard") for p in (ROOT / folder).rglob("*.py"))
-TORCH = ("torch", "transformers", "accelerate", "safetensors")
-MODEL_FILES = ("batches", "embed", "generate", "logps", "losses", "models", "policy", "reward", "run", "score", "train", "tree")
+TORCH = ("torch", "transformers", "accelerate", "safetensors", "peft")
+MODEL_FILES = (
+    "batches", "embed", "generate", "logps", "losses", "models", "policy", "processes",
+    "reference", "reward", "run", "score", "train", "tree",
+)  # fmt: skip
 STREAMLIT = tuple(f"dashboard/{name}" for name in ("app", "data", "widgets", "forms", "sidebar", "uploads", "columns", "views/"))
 HOMES = {
     "streamlit": STREAMLIT,
@@ -24,6 +27,7 @@ HOMES = {
     "kaleido": ("dashboard/report",),
     "subprocess": ("engine/jobs", "engine/run"),
     "fcntl": ("engine/rundir",),
+    "psutil": ("engine/memory", "engine/preflight"),
     **dict.fromkeys(TORCH, ("engine/__main__", *(f"engine/{name}" for name in MODEL_FILES))),
 }
 # left may import these of the right, and itself
@@ -35,17 +39,28 @@ LAYERS = {
         "engine.metrics",
         "engine.store",
     ),  # the store for its type of a connection
-    "dashboard.queries": ("engine.store", "engine.metrics", "engine.config", "engine.records"),
+    "dashboard.queries": (
+        "engine.store",
+        "engine.metrics",
+        "engine.config",
+        "engine.records",
+        "engine.comparisons",
+    ),  # comparisons: what the command line prints too
+    "engine.comparisons": ("engine.store", "engine.metrics"),
     "dashboard.theme": (),
     "engine.metrics": (),
     "engine.records": (),
     "engine.errors": (),
-    "engine.config": ("engine.errors",),
+    "engine.hyperparameters": (),
+    "engine.config": ("engine.errors", "engine.hyperparameters"),
     "engine.rundir": ("engine.config", "engine.errors", "engine.records"),
     "engine.store": ("engine.rundir", "engine.errors"),
     "engine.losses": (),
     "engine.logps": ("engine.batches",),
     "engine.tree": ("engine.errors",),
+    "engine.memory": (),
+    "engine.schedule": ("engine.config", "engine.errors"),
+    "engine.weights": ("engine.config", "engine.errors"),
     "engine.batches": ("engine.errors", "engine.records"),
 }
 
@@ -91,7 +106,8 @@ def test_library_has_one_home(library: str) -> None:
 
 def test_pages_and_queue_work_without_torch() -> None:
     modules = (
-        "dashboard.data, dashboard.queries, dashboard.figures, dashboard.report, engine.jobs, engine.config, engine.store, engine.summary"
+        "dashboard.data, dashboard.queries, dashboard.figures, dashboard.report, "
+        "engine.jobs, engine.config, engine.store, engine.summary, engine.preflight"
     )
     heavy = ("torch", "transformers", "datasets", "umap", "sklearn")
     program = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"

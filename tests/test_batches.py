@@ -1,5 +1,6 @@
 """Conversations become the right tokens, packed without padding; batches cover what they should."""
 
+from array import array
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_response_longer_than_the_context_keeps_its_end_of_turn() -> None:
     assert len(found) == 64
     assert found.truncated
     assert found.prompt == whole.prompt[-SHORTEST_PROMPT:]
-    assert found.response == (*whole.response[: 64 - SHORTEST_PROMPT - 2], *chat.encode(ASK, "x").response[-2:])
+    assert [*found.response] == [*whole.response[: 64 - SHORTEST_PROMPT - 2], *chat.encode(ASK, "x").response[-2:]]
     assert found.response[found.ends - 1] == chat.tokenizer.eos_token_id
 
 
@@ -188,7 +189,7 @@ def test_parts_cover_the_batch_and_keep_within_the_limit(tokens: list[int], most
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=40), st.integers(10, 120))
 def test_scoring_batches_cover_all_once_within_the_limit(shapes: list[tuple[int, int, int]], most: int) -> None:
-    sequences = [Encoded((p,) * n, (9,) * m, m, False) for p, n, m in shapes]
+    sequences = [Encoded(array("i", [p] * n), array("i", [9] * m), m, False) for p, n, m in shapes]
     batches = scoring_batches(sequences, most)
     assert sorted(i for b in batches for i in b) == list(range(len(sequences)))
     assert all(len(b) == 1 or pack([sequences[i] for i in b]).tokens <= most for b in batches)

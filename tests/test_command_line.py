@@ -118,15 +118,20 @@ def test_every_field_of_a_run_is_an_option(kind: str, capsys: pytest.CaptureFixt
         assert name in ("kind", "parents", "study") or f"--{name.replace('_', '-')}" in said
 
 
-def test_submitted_run_has_the_stated_values_and_its_parents(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_submitted_run_has_the_stated_values_and_its_parents(
+    cache: Path, pairs_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lock = wait_for_lock(cache / "locks" / "cpu.lock", 5)
-    policy = outcome(capsys, "policy", "--dataset", "d", "--device", "cpu", "--loss.beta", "0.3", "--validation-splits", "a", "b")[
-        1
-    ].strip()
-    outcome(capsys, "generate", "--dataset", "d", "--device", "cpu", "--policy", policy)
+    for split in "ab":
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({**RECORD, "question": f"What is {split}?"}) + "\n")
+    outcome(capsys, "import", f"train={pairs_file}", f"a={tmp_path / 'a.jsonl'}", f"b={tmp_path / 'b.jsonl'}")
+    common = ["--dataset", dataset_ids(cache)[0], "--device", "cpu"]
+    asked = ["--model", "nobody/has-this-model", "--loss.beta", "0.3", "--validation-splits", "a", "b"]
+    policy = outcome(capsys, "policy", *common, *asked)[1].strip()
+    outcome(capsys, "generate", *common, "--split", "a", "--policy", policy)
     first, second = run_dirs(cache)
     assert first.id == policy
-    assert first.config_values["loss"] == {"name": "dpo", "beta": 0.3}
+    assert first.config_values["loss"] == {"name": "dpo", "beta": 0.3, "label_smoothing": 0.0}
     assert first.config_values["validation_splits"] == ["a", "b"]
     assert second.config.parents == (policy,)
     status, out, _ = outcome(capsys, "runs")

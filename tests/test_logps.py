@@ -22,13 +22,14 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 
 
 def naive(policy: Policy, side: Encoded) -> torch.Tensor:
-    """Σ_t log softmax(logits_{t−1})[y_t], one token at a time, with the library's own attention."""
+    """Σ_t log softmax(logits_{t−1})[y_t], of all tokens and of those in common, one token at a time, with the library's own attention."""
     policy.model.set_attn_implementation("eager")
     ids = torch.tensor([[*side.prompt, *side.response]])
     logits: Any = policy.model(input_ids=ids).logits[0]
     policy.model.set_attn_implementation("prefscope_tree")
     start = len(side.prompt)
-    return sum((logits[t - 1].log_softmax(-1)[ids[0, t]] for t in range(start, start + side.ends)), torch.zeros(()))
+    each = torch.stack([logits[t - 1].log_softmax(-1)[ids[0, t]] for t in range(start, start + side.ends)])
+    return torch.stack([each.sum(), each[: side.common].sum()])
 
 
 def test_packed_equals_the_naive_loop(policy: Policy) -> None:
@@ -37,11 +38,11 @@ def test_packed_equals_the_naive_loop(policy: Policy) -> None:
 
 
 def test_gradient_equals_the_naive_loop_s(policy: Policy) -> None:
-    weights = torch.linspace(-1, 1, len(SIDES))
+    weights = torch.linspace(-1, 1, 2 * len(SIDES)).view(-1, 2)
     (policy(pack(SIDES)) * weights).sum().backward()
     packed = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
     policy.zero_grad()
-    sum(naive(policy, s) * w for s, w in zip(SIDES, weights, strict=True)).backward()
+    sum((naive(policy, s) * w).sum() for s, w in zip(SIDES, weights, strict=True)).backward()
     for name, parameter in policy.named_parameters():
         assert parameter.grad is not None
         assert torch.allclose(packed[name], parameter.grad, atol=1e-3, rtol=1e-3), name
@@ -57,7 +58,7 @@ def test_first_token_and_end_of_turn_are_counted(policy: Policy) -> None:
         logits = policy.model.get_output_embeddings()(states).log_softmax(-1)
     start = len(one.prompt)
     expected = logits[start - 1, one.response[0]] + logits[start, one.response[1]]
-    assert policy(packed).item() == pytest.approx(expected.item(), abs=1e-5)
+    assert policy(packed)[0, 0].item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 10_000])

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from engine import store
-from engine.rundir import run_dirs, take_lock, write_json
+from engine.rundir import RunDir, run_dirs, take_lock, write_json
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
@@ -158,12 +158,44 @@ def test_deleting_a_run_that_others_need_is_refused_with_their_names(
     assert parent.path.is_dir()
 
 
-@pytest.mark.parametrize("kind", ["reward", "policy", "generate", "score", "embed"])
+@pytest.mark.parametrize("kind", ["reward", "policy", "generate", "score", "ensemble", "embed"])
 def test_every_kind_of_run_has_a_form(kind: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "runs.py")
     app.selectbox(key="new_kind").select(kind).run()
     assert not app.exception
     assert any(str(t.key).endswith("Config_name") and t.value == kind for t in app.text_input)
+
+
+def write_model(run: RunDir) -> None:
+    """A model folder in which there is nothing to load."""
+    write_json(run.path / "model" / "config.json", {})
+    (run.path / "model" / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+
+
+def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
+    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No base model lies in this cache: Start and Check both say so, and Check shows what is known."""
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+    before = run_dirs(cache)
+    app = opened(cache, monkeypatch, "runs.py")
+    next(b for b in app.button if b.label == "Retrain").click().run()
+    assert not app.exception
+    assert any("the embedded model is not in" in e.value for e in app.error)
+    assert app.subheader[-2].value == "All runs"
+    next(b for b in app.button if b.label == "Check").click().run(timeout=120)
+    assert any("the embedded model is not in" in e.value for e in app.error)
+    assert "Work: 6 pairs" in [t.value for t in app.text]
+    assert run_dirs(cache) == before
+
+
+def test_a_run_shows_the_memory_of_its_stages(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+    run_dirs(cache)[-1].update(stage_peaks={"loading the model": 1_250_000_000, "training": 4_500_000_000})
+    app = opened(cache, monkeypatch, "runs.py")
+    assert any(e.label == "Memory: at most 4.5 GB" for e in app.expander)
+    rows = [d.value.to_dict("list") for d in app.dataframe]
+    assert {"While": ["loading the model", "training"], "Highest memory (GB)": [1.25, 4.5]} in rows
 
 
 def test_a_run_started_from_the_form_is_queued_behind_the_runs_it_names(
@@ -174,6 +206,7 @@ def test_a_run_started_from_the_form_is_queued_behind_the_runs_it_names(
     app = opened(cache, monkeypatch, "runs.py")
     app.selectbox(key="new_kind").select("score").run()
     model = next(run for run in run_dirs(cache) if run.config_values["kind"] == "reward")
+    write_model(model)
     app.multiselect(key="ScoreConfig_reward_models").select(model.id)
     next(b for b in app.button if b.label == "Start").click().run()
     queued = run_dirs(cache)[-1]

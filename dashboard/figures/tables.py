@@ -1,4 +1,4 @@
-"""Table 1 and Table 2."""
+"""The tables of the report."""
 
 from dashboard import queries
 from dashboard.figures.registry import TABLES, Table
@@ -19,5 +19,21 @@ TABLES += [
         "dpo_vs_base",
         queries.answered_prompts,
         "Generate answers with base and tuned policy, then score them, to see them side by side.",
+    ),
+    Table(
+        "3",
+        "study",
+        "What does each configuration of the study reach?",
+        "training",
+        queries.study,
+        "Start a study with `./run.sh engine study` to compare its configurations over several seeds.",
+    ),
+    Table(
+        "4",
+        "accuracy_by_group",
+        "How right is each reward model on each group?",
+        "reward_model",
+        queries.accuracy_by_group,
+        "Train reward models on pairs that name a group (a type of prompt, a source) to compare them on each.",
     ),
 ]

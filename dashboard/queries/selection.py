@@ -21,6 +21,8 @@ class Selection:
     tuned_generator: str | None = None
     map_method: str = "umap"
     pair_id: str | None = None  # Table 1
+    study: str | None = None  # Table 3
+    group_field: str = "prompt_type"  # Table 4: prompt_type | source
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,11 @@ class Choices:
 
     datasets: pl.DataFrame  # dataset_id, name, kept
     splits: pl.DataFrame  # dataset_id, split, pairs
-    runs: pl.DataFrame  # run_id, kind, name, state, dataset_id
+    runs: pl.DataFrame  # run_id, kind, name, state, dataset_id, in_study
     scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (whose chosen response it has scored)
     generators: pl.DataFrame  # generator_id, name, kind, run_id, dataset_id, split, prompts (it has answered)
+    studies: pl.DataFrame  # study_id, name, dataset_id
+    group_fields: pl.DataFrame  # field, name, dataset_id, split: fields of the pairs that name more than one group
 
 
 DATASETS = """
@@ -44,7 +48,24 @@ SPLITS = """
     select dataset_id, split, count(*) as pairs from pairs group by dataset_id, split
     order by dataset_id, (case when split = 'train' then 2 when split = 'validation' then 0 else 1 end), split
 """
-RUNS = "select run_id, kind, name, state, dataset_id from runs order by run_id desc"
+RUNS = """
+    select run_id, kind, name, state, dataset_id, coalesce(study_id in (select study_id from studies), false) as in_study
+    from runs order by run_id desc
+"""
+STUDIES = """
+    select study_id, s.title as name, dataset_id from studies s join runs using (study_id)
+    group by all order by max(run_id) desc
+"""
+GROUP_FIELDS = """
+    with used as (select distinct dataset_id, config ->> 'group_by' as field from runs where kind = 'reward'),
+    counted as (
+        select dataset_id, split, count(distinct prompt_type) as prompt_type, count(distinct source) as source from pairs group by all
+    )
+    select field, field as name, c.dataset_id, split
+    from (unpivot counted on prompt_type, source into name field value groups) c
+    left join used using (dataset_id, field)
+    where groups > 1 order by used.field is null, field
+"""
 SCORERS = """
     select s.scorer_id, s.name, s.kind, m.run_id, p.dataset_id, p.split, count(*) as pairs
     from scorers s left join models m using (model_id)
@@ -60,7 +81,8 @@ GENERATORS = """
 """
 TWIN = """
     select u.scorer_id
-    from scorers t left join models m on m.model_id = t.model_id left join runs r using (run_id), scorers u
+    from scorers t left join models m on m.model_id = coalesce(t.model_id, t.members ->> '$[0].run_id')
+    left join runs r using (run_id), scorers u
     where t.scorer_id = $trained and u.kind = 'untrained_head' and u.scorer_id in (select unnest($scorers))
       and u.model_id in (m.base_model, t.model_id)
     order by coalesce(u.seed = cast(r.config ->> 'seed' as integer), false) desc, u.template_hash is distinct from t.template_hash,
@@ -71,7 +93,7 @@ TWIN = """
 
 def choices(con: Connection) -> Choices:
     """What can be chosen: datasets with splits, runs by kind, scorers and generators with where they were used."""
-    return Choices(*(frame(con, query) for query in (DATASETS, SPLITS, RUNS, SCORERS, GENERATORS)))
+    return Choices(*(frame(con, query) for query in (DATASETS, SPLITS, RUNS, SCORERS, GENERATORS, STUDIES, GROUP_FIELDS)))
 
 
 def default_selection(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Selection:
@@ -93,6 +115,8 @@ def default_selection(con: Connection, dataset_id: str | None = None, split: str
         trained_scorer=trained,
         base_generator=of_kind(generators, "generator_id", "base") or imported(generators, "generator_id", base=True),
         tuned_generator=tuned,
+        study=first(where(known.studies, "dataset_id", dataset), "study_id"),
+        group_field=first(where(where(known.group_fields, "dataset_id", dataset), "split", split), "field") or "prompt_type",
     )
 
 
@@ -119,9 +143,11 @@ def run_of(rows: pl.DataFrame, column: str, value: str | None) -> str | None:
 
 
 def runs_to_show(runs: pl.DataFrame, kind: str, leading: str | None, most: int = 4) -> tuple[str, ...]:
-    """The run behind the selected scorer or generator first, then the newest others that have begun."""
-    begun = runs.filter((pl.col("kind") == kind) & (pl.col("state") != "queued"))["run_id"].to_list()
-    ordered = [leading, *(run for run in begun if run != leading)] if leading in begun else begun
+    """The run behind the selected scorer or generator first, then the newest others that have begun; of a study where there is no other."""
+    trained = runs.filter((pl.col("kind") == kind) & (pl.col("state") != "queued"))
+    alone = trained.filter(~pl.col("in_study"))
+    begun = (trained if alone.is_empty() else alone)["run_id"].to_list()
+    ordered = [leading, *(run for run in begun if run != leading)] if leading in trained["run_id"] else begun
     return tuple(run for run in ordered[:most] if run)
 
 

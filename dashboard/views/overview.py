@@ -16,7 +16,7 @@ WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the h
 def experiment() -> None:
     """Every run that is going on, waiting, or stopped by a fault, with its progress."""
     runs = data.runs()
-    shown = [run for run in reversed(runs) if run.status.state not in ("done", "cancelled")]
+    shown = [run for run in reversed(runs) if run.status.state != "cancelled" and not run.is_result]
     if shown:
         st.subheader(_("Under way") if data.alive() else _("Stopped"))
         done = sum(run.status.state == "done" for run in runs)

@@ -44,6 +44,7 @@ if selection.trained_scorer is None:
 numbers()
 widgets.show_page("reward_model", selection)
 for table in [t for t in figures.TABLES if t.page == "reward_model"]:
-    pair = pair_picker()
-    sidebar.say_unknown()
-    widgets.show_table(table, replace(selection, pair_id=pair))
+    if table.name == "preference_pair":
+        selection = replace(selection, pair_id=pair_picker())
+        sidebar.say_unknown()
+    widgets.show_table(table, selection)

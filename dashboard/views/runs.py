@@ -4,7 +4,8 @@ import streamlit as st
 
 from dashboard import data, forms, queries, widgets
 from dashboard.messages import _
-from engine.config import KINDS, PRESETS
+from engine.config import KINDS, PRESETS, RunConfig
+from engine.errors import PrefscopeError
 from engine.rundir import RunDir
 
 TAIL_LINES, MOST_CARDS = 40, 30
@@ -15,10 +16,22 @@ def new_run() -> None:
     kind = st.selectbox(_("What to do"), list(widgets.KINDS), format_func=widgets.KINDS.__getitem__, key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
     own = {name: value for name, value in given.items() if name in KINDS[kind].model_fields}
-    config = forms.form_for(KINDS[kind], own, known_values(), _("Retrain") if kind in ("reward", "policy") else _("Start"))
+    submit = _("Retrain") if kind in ("reward", "policy") else _("Start")
+    config = forms.form_for(KINDS[kind], own, known_values(), submit, (_("Check"), check))
     if config:
-        data.submit(config)
+        try:
+            data.submit(config)
+        except PrefscopeError as error:
+            data.refuse(error)
+            return
         st.success(_("{name} is queued; it stands in the list below.").format(name=data.literal(config.name)))
+
+
+def check(config: RunConfig) -> None:
+    """What the run would need, and what stands in its way."""
+    with st.spinner(_("Reading the pairs and the model")):
+        found = data.preflight(config)
+    widgets.preflight(found)
 
 
 def known_values() -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import data, widgets
+from dashboard import data, figures, widgets
 from dashboard.data import Run
 from dashboard.messages import _
 
@@ -27,3 +27,6 @@ selection = widgets.heading(_("Training"))
 if not (selection.reward_runs or selection.policy_runs or data.alive()):
     st.info(_("No training run has begun on this dataset. Start one on the page Runs; its curves appear here while it trains."))
 widgets.live(going_on)
+if selection.study:
+    for table in [t for t in figures.TABLES if t.page == "training"]:
+        widgets.show_table(table, selection)

@@ -1,5 +1,6 @@
 """What align-anything reports of a reward model, and the same with intervals and per side."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan, sqrt
 
@@ -37,6 +38,23 @@ def reward_summary(chosen: ArrayLike, rejected: ArrayLike) -> RewardSummary:
     c, r = np.asarray(chosen, dtype=float), np.asarray(rejected, dtype=float)
     (pooled_mean, pooled_std), sides = mean_and_std(np.concatenate([c, r])), (*mean_and_std(c), *mean_and_std(r))
     return RewardSummary(accuracy(c, r), pooled_mean, pooled_std, *sides, mean_difference(c, r), mean_and_std(c - r)[1])
+
+
+@dataclass(frozen=True)
+class LengthMatched:
+    """Accuracy on the pairs whose responses are about equally long: what is left when length cannot decide."""
+
+    accuracy_length_matched: Estimate
+
+    @property
+    def n(self) -> int:
+        return self.accuracy_length_matched.n
+
+
+def length_matched(chosen: ArrayLike, rejected: ArrayLike, lengths: Sequence[tuple[int, int]], within: float = 0.1) -> LengthMatched:
+    """Accuracy on pairs with | |y_c| − |y_r| | ≤ within · max(|y_c|, |y_r|); lengths in tokens, (N, 2)."""
+    near = np.array([abs(c - r) <= within * max(c, r) for c, r in lengths], dtype=bool)
+    return LengthMatched(accuracy(np.asarray(chosen, dtype=float)[near], np.asarray(rejected, dtype=float)[near]))
 
 
 def mean_and_std(values: NDArray[np.float64]) -> tuple[float, float]:

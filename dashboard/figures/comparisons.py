@@ -1,0 +1,115 @@
+"""What a study's settings change beyond its seeds, and which reward model serves which group."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard import queries
+from dashboard.figures.registry import figure
+from dashboard.theme import COLOURS, caption, excerpt, run_style
+
+MOST_GROUPS = 6  # side by side on a narrow screen
+FIELDS = {"prompt_type": "type of prompt", "source": "source of the pair"}
+
+
+@figure(
+    name="study_runs",
+    title="Does a setting change more than the seed?",
+    page="training",
+    query=queries.study_runs,
+    empty="Start a study with `./run.sh engine study` to see each run, and mean and spread of each configuration.",
+)
+def study_runs(frame: pl.DataFrame) -> go.Figure:
+    plot = go.Figure()
+    labels = [excerpt(c, 24) for c in frame["configuration"].unique(maintain_order=True)]
+    place = {c: i for i, c in enumerate(frame["configuration"].unique(maintain_order=True))}
+    spread = frame.drop_nulls("accuracy").group_by("configuration", maintain_order=True)
+    means = spread.agg(pl.col("accuracy").mean(), std=pl.col("accuracy").std(), runs=pl.len())
+    rows = frame.drop_nulls("accuracy")
+    plot.add_scatter(
+        x=means["accuracy"].to_list(),
+        y=[place[c] for c in means["configuration"]],
+        error_x={"type": "data", "array": means["std"].fill_null(0).to_list(), "thickness": 2, "width": 8, "color": COLOURS["trained"]},
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": COLOURS["trained"]}},
+        customdata=means.select("runs", pl.col("std").fill_null(0)).rows(),
+        hovertemplate="mean of %{customdata[0]} runs %{x:.1%}, standard deviation %{customdata[1]:.1%}",
+        name="mean ± standard deviation",
+        showlegend=True,
+    )
+    plot.add_scatter(
+        x=rows["accuracy"].to_list(),
+        y=[place[c] for c in rows["configuration"]],
+        mode="markers",
+        marker={"size": 9, "color": COLOURS["chosen"], "opacity": 0.7},
+        customdata=[excerpt(r, 80) for r in rows["run"]],
+        hovertemplate="%{customdata}: %{x:.1%}",
+        name="a run",
+        showlegend=True,
+    )
+    for row in unmeasured(frame).iter_rows(named=True):
+        plot.add_annotation(
+            text=excerpt(row["state"]), x=0, xref="x domain", xanchor="left", y=place[row["configuration"]], showarrow=False, font_size=11
+        )
+    plot.update_xaxes(title_text="accuracy", tickformat=".0%", nticks=6)
+    plot.update_yaxes(tickvals=list(place.values()), ticktext=labels, range=[len(place) - 0.4, -0.6], showgrid=False)
+    return caption(plot, *sizes(frame), "spread: over seeds")
+
+
+def unmeasured(frame: pl.DataFrame) -> pl.DataFrame:
+    """Configurations without any measured run: how the first ended or stands."""
+    measured = frame.drop_nulls("accuracy")["configuration"].unique()
+    return frame.filter(~pl.col("configuration").is_in(measured.implode())).unique("configuration", maintain_order=True)
+
+
+def sizes(frame: pl.DataFrame) -> list[str]:
+    measured = frame.drop_nulls("accuracy")
+    pairs = f"{excerpt(measured['split'][0], 24)}: n = {measured['n'].to_numpy().max():,.0f} pairs" if len(measured) else ""
+    return [f"{len(measured)} of n = {frame['run_id'].n_unique()} runs measured", pairs]
+
+
+@figure(
+    name="group_accuracy",
+    title="Which reward model serves which group?",
+    page="reward_model",
+    query=queries.accuracy_by_group,
+    empty="Train reward models on pairs that name a group (a type of prompt, a source) to compare them on each.",
+)
+def group_accuracy(frame: pl.DataFrame) -> go.Figure:
+    plot = go.Figure()
+    groups = frame["group"].unique(maintain_order=True).to_list()[:MOST_GROUPS]
+    scorers = frame.select("scorer_id", "scorer", "model", "trained_on").unique("scorer_id", maintain_order=True)
+    step = 0.7 / max(1, len(scorers))
+    for number, (scorer_id, scorer, model, trained_on) in enumerate(scorers.iter_rows()):
+        rows = frame.filter((pl.col("scorer_id") == scorer_id) & pl.col("group").is_in(groups))
+        colour = COLOURS["untrained"] if model == "untrained" else run_style(number)["color"]
+        plot.add_scatter(
+            x=[groups.index(g) + (number - (len(scorers) - 1) / 2) * step for g in rows["group"]],
+            y=rows["accuracy"].to_list(),
+            error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 3}
+            | {
+                "array": (rows["accuracy_high"] - rows["accuracy"]).to_list(),
+                "arrayminus": (rows["accuracy"] - rows["accuracy_low"]).to_list(),
+            },
+            mode="markers",
+            marker={"size": 9, "color": colour, "symbol": number % 8},
+            customdata=[(excerpt(g, 60), n) for g, n in rows.select("group", "n").iter_rows()],
+            hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]:,} pairs",
+            name=excerpt(scorer) + {"group": f" (only {excerpt(trained_on, 20)})", "conditional": " (told the group)"}.get(model, ""),
+            showlegend=True,
+        )
+    plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
+    plot.update_xaxes(
+        title_text=FIELDS.get(frame["field"][0], "group"), tickvals=list(range(len(groups))),
+        ticktext=[excerpt(g or "none", 16) for g in groups], range=[-0.5, len(groups) - 0.5], showgrid=False,
+    )  # fmt: skip
+    plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[-0.03, 1.03])
+    return caption(plot, *group_sizes(frame, groups), "bars: 95 % intervals", "dotted: guessing")
+
+
+def group_sizes(frame: pl.DataFrame, groups: list[str]) -> list[str]:
+    """Pairs of the drawn groups, and how many groups are only in the table."""
+    sized = frame.filter(pl.col("group").is_in(groups)).group_by("group").agg(pl.col("n").max())
+    rest = frame["group"].n_unique() - len(groups)
+    sizes = sized["n"].to_numpy()
+    span = f"{sizes.min():,} to {sizes.max():,}" if sizes.min() < sizes.max() else f"{sizes.max():,}"
+    return [f"n = {span} pairs a group", f"{rest} smaller groups in the table" if rest else ""]

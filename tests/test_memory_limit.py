@@ -1,0 +1,93 @@
+"""Training under a memory limit, in a process of its own: the limit is the kernel's and the allocations that fail are real."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import executed, metrics, pairs, prepared, reward_config, trl_record
+
+from engine.datasets_io import import_dataset
+from engine.records import PreferencePair, Turn
+from engine.rundir import RunDir
+
+# Loads what a run loads, then allows it this many bytes more.
+PROGRAM = """
+import sys, torch, peft, engine.reward
+from pathlib import Path
+from engine import memory
+from engine.progress import Progress
+from engine.run import execute
+from engine.rundir import RunDir, write_json
+torch.set_num_threads(1)
+run = RunDir(Path(sys.argv[1]) / "runs" / sys.argv[2])
+write_json(run.path / "config.json", {**run.config_values, "memory_gb": (memory.resident() + int(sys.argv[3])) / 1e9})
+execute(Progress(Path(sys.argv[1]), run))
+"""
+LONG = "One thing after another, and then the next thing again. " * 30
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("limited") / "cache"
+
+
+@pytest.fixture(scope="module")
+def dataset(cache: Path) -> str:
+    """Sixteen pairs of about 2,000 tokens each."""
+    made = [
+        PreferencePair((Turn("user", f"{p.turns[0].content} {i}"),), p.chosen + LONG, p.rejected + LONG) for i, p in enumerate(pairs(18))
+    ]
+    files = {}
+    for split, part in (("train", made[:16]), ("validation", made[16:])):
+        files[split] = str(cache.parent / f"long-{split}.jsonl")
+        Path(files[split]).write_text("".join(json.dumps(trl_record(p)) + "\n" for p in part))
+    return import_dataset(cache, "long", files).dataset_id
+
+
+def limited(cache: Path, dataset: str, model: Path, room: int, **changes: Any) -> RunDir:
+    run = prepared(cache, reward_config(dataset, model, batch_size=16, forward_tokens=100_000, max_tokens=1024, **changes))
+    subprocess.run([sys.executable, "-c", PROGRAM, str(cache), run.id, str(room)], check=True, capture_output=True, timeout=120)
+    return run
+
+
+@pytest.mark.slow
+def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    whole = executed(cache, reward_config(dataset, tiny_llama, batch_size=16, forward_tokens=100_000, max_tokens=1024))
+    run = limited(cache, dataset, tiny_llama, room=220_000_000)
+    assert run.status.error is None
+    assert "out of memory with" in run.status.notes[-1]
+    assert "batch size and result are unchanged" in run.status.notes[-1]
+    assert run.status.forward_tokens is not None
+    assert run.config_values["forward_tokens"] == 100_000
+    for one, two in zip(metrics(whole), metrics(run), strict=True):
+        assert two["values"] == pytest.approx(one["values"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_told_to_fail_says_what_it_needs(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = limited(cache, dataset, tiny_llama, room=220_000_000, on_oom="fail")
+    assert run.status.state == "failed"
+    assert str(run.status.error).startswith("did not fit: needs more than")
+    assert "tokens in one forward pass" in str(run.status.error)
+
+
+@pytest.mark.slow
+def test_one_pair_that_does_not_fit_ends_the_run_with_that_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = limited(cache, dataset, tiny_llama, room=4_000_000)
+    assert run.status.state == "failed"
+    assert "did not fit" in str(run.status.error)
+
+
+def test_a_run_killed_while_it_trained_goes_on_in_smaller_parts(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = prepared(cache, reward_config(dataset, tiny_llama, batch_size=8, forward_tokens=4096, max_tokens=1024))
+    run.update(killed=True)
+    from tiny import listening
+
+    from engine.run import execute
+
+    execute(listening(cache, run))
+    assert run.status.forward_tokens == 2048
+    assert run.status.notes[-1].startswith("the run was killed while it trained, most likely for memory: from now on at most 2,048 tokens")

@@ -1,0 +1,97 @@
+"""A run in two processes under torchrun (gloo) gives what one process gives, and counts everything once."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tiny import executed, metrics, reward_config, table, toy_dataset
+
+from engine import jobs
+from engine.config import GenerateConfig, PolicyConfig, RunConfig
+from engine.hyperparameters import KTO
+from engine.rundir import RunDir, find_run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("processes") / "cache"
+
+
+@pytest.fixture(scope="module")
+def dataset(cache: Path) -> str:
+    return toy_dataset(cache, train=12, validation=5)
+
+
+def in_two(cache: Path, config: RunConfig) -> RunDir:
+    """Submitted like any run; the queue starts it in two processes."""
+    run = find_run(cache, jobs.submit_one(cache, config.model_copy(update={"processes": 2})))
+    status = jobs.wait_for_end(run, 300)
+    assert status.state == "done", f"{status.error}\n{(run.path / 'log.txt').read_text()[-2000:]}"
+    return run
+
+
+def test_reward_training_equals_one_process_with_twice_the_accumulation(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """Two processes of batch 2 take the pairs that one takes in two batches of 2; gradients are averaged, metrics gathered."""
+    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, epochs=2))
+    two = in_two(cache, reward_config(dataset, tiny_llama, batch_size=2, epochs=2))
+    assert len(metrics(two)) == len(metrics(one)) == 8  # 2 · 3 steps, 2 validations
+    for left, right in zip(metrics(one), metrics(two), strict=True):
+        assert (left["step"], left["tokens"]) == (right["step"], right["tokens"])
+        assert right["values"] == pytest.approx(left["values"], abs=1e-4)
+
+
+def test_every_validation_pair_is_scored_exactly_once(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """Five pairs do not divide by two processes: ten responses under two scorers, no more."""
+    run = in_two(cache, reward_config(dataset, tiny_llama))
+    assert table(run, "rewards").height == 20
+    assert {line["values"]["n"] for line in metrics(run) if line["split"] == "validation"} == {5}
+
+
+def test_policy_training_and_kto_s_batch_equal_one_process(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    values = {"precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "max_tokens": 256, "model": str(tiny_llama), "loss": KTO()}
+    one = executed(cache, PolicyConfig(dataset=dataset, batch_size=2, accumulation=2, **values))
+    two = in_two(cache, PolicyConfig(dataset=dataset, batch_size=2, **values))
+    for left, right in zip(metrics(one), metrics(two), strict=True):
+        assert right["values"] == pytest.approx(left["values"], abs=5e-4)
+
+
+def test_answers_are_those_of_one_process(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    config = GenerateConfig(dataset=dataset, policy=str(tiny_llama), max_new_tokens=6, batch_size=2, precision="fp32", device="cpu")
+    columns = "prompt_id", "text_id", "tokens", "finish_reason"
+    one, two = (table(run, "generations").select(columns).sort("prompt_id") for run in (executed(cache, config), in_two(cache, config)))
+    assert one.equals(two)
+    assert one["prompt_id"].is_unique().all()
+
+
+def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    config = reward_config(dataset, tiny_llama, batch_size=64, processes=2)
+    run = RunDir(cache / "runs" / jobs.new_run_id("reward", "too few"))
+    from engine.rundir import Status, now, write_json
+
+    write_json(run.path / "config.json", config.model_dump(mode="json"))
+    run.write_status(Status(submitted_at=now()))
+    jobs.start_next(cache)
+    status = jobs.wait_for_end(run, 300)
+    assert status.state == "failed"
+    assert "one optimiser step takes 128" in str(status.error)
+
+
+def test_cancelled_together_they_resume_together(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    import time
+
+    config = reward_config(dataset, tiny_llama, batch_size=1, epochs=20, processes=2, checkpoint_every=1000)
+    whole = in_two(cache, config)
+    run = find_run(cache, jobs.submit_one(cache, config))
+    deadline = time.monotonic() + 120
+    while not (run.metrics_path.is_file() and len(run.metrics_path.read_text().splitlines()) > 5) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    jobs.cancel(cache, run.id)
+    assert jobs.wait_for_end(run, 120).state == "cancelled"
+    reached = metrics(run)[-1]["step"]
+    assert 0 < reached < 120
+    jobs.resume(cache, run.id)
+    assert jobs.wait_for_end(run, 300).state == "done"
+    assert metrics(run) == metrics(whole)
+    assert pl.Series([line["step"] for line in metrics(run) if line["split"] == "train"]).to_list() == list(range(1, 121))

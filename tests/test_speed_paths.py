@@ -1,0 +1,178 @@
+"""Every fast path equals its slow, obvious twin."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import executed, metrics, pairs, reward_config, table, tiny_chat, toy_dataset
+from torch.nn.functional import scaled_dot_product_attention
+
+from engine import tree
+from engine.batches import encode_pairs, pack
+from engine.config import DPO, GenerateConfig, PolicyConfig
+from engine.generate import continued
+from engine.hyperparameters import KTO
+from engine.models import RewardModel, best_precision, compile_layers, load_policy, load_reward_model, load_tokenizer
+from engine.rundir import RunDir
+
+SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(6)) for side in pair]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def dataset(cache: Path) -> str:
+    return toy_dataset(cache)
+
+
+@pytest.fixture
+def reward_model(tiny_llama: Path) -> RewardModel:
+    tokenizer = load_tokenizer(tiny_llama.parent / "cache", str(tiny_llama))
+    return RewardModel(load_reward_model(tiny_llama.parent / "cache", str(tiny_llama), tokenizer))
+
+
+def gradients(net: RewardModel) -> dict[str, torch.Tensor]:
+    net.zero_grad()
+    net(pack(SIDES)).square().sum().backward()
+    return {name: p.grad.clone() for name, p in net.named_parameters() if p.grad is not None}
+
+
+# Attention
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_two_products_give_the_fused_kernel_s_attention_and_gradient(kind: torch.dtype) -> None:
+    """bf16 has 8 bits: values of size 1 agree to about 2⁻⁷."""
+    torch.manual_seed(0)
+    sides = [torch.randn(3, 2, 17, 8, dtype=kind, requires_grad=True) for _ in range(3)]
+    found = []
+    for attend in (
+        lambda q, k, v: tree.by_products(q, k, v, 0.3),
+        lambda q, k, v: scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.3),
+    ):
+        out = attend(*sides)
+        found.append([out, *torch.autograd.grad(out.float().square().sum(), sides)])
+    for one, two in zip(*found, strict=True):
+        assert torch.allclose(one, two, atol=1e-5 if kind == torch.float32 else 0.15, rtol=0.05)
+
+
+def test_two_products_are_taken_in_bf16_training_of_short_rows_only() -> None:
+    query = torch.zeros(2, 3, 64, 8, dtype=torch.bfloat16)
+    assert tree.on_two_products(query)
+    assert not tree.on_two_products(query.float())
+    assert not tree.on_two_products(torch.zeros(2, 9, 2048, 8, dtype=torch.bfloat16))  # 2 · 2 · 9 · 2048² bytes = 151 MB a layer
+    with torch.no_grad():
+        assert not tree.on_two_products(query)
+
+
+# Compiled layers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_layers_give_the_gradients_of_those_written(reward_model: RewardModel, tiny_llama: Path, precision: str) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        plain = gradients(reward_model)
+        assert compile_layers(reward_model.model, reward_config("d", tiny_llama, compile="on"), precision, "cpu", 0)
+        compiled = gradients(reward_model)
+    worst = {name: ((compiled[name] - g).norm() / g.norm()).item() for name, g in plain.items()}
+    assert max(worst.values()) < (1e-4 if precision == "fp32" else 0.05), worst
+
+
+def test_short_runs_and_fp32_are_not_compiled_unless_asked(reward_model: RewardModel, tiny_llama: Path) -> None:
+    config = reward_config("d", tiny_llama)
+    assert not compile_layers(reward_model.model, config, "bf16", "cpu", 1_000)
+    assert not compile_layers(reward_model.model, config, "fp32", "cpu", 10**9)
+    assert not compile_layers(reward_model.model, config.model_copy(update={"compile": "off"}), "bf16", "cpu", 10**9)
+
+
+# Memory for time
+
+
+def test_gradient_checkpointing_changes_no_number(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    kept, again = (executed(cache, reward_config(dataset, tiny_llama, gradient_checkpointing=g)) for g in (False, True))
+    for one, two in zip(metrics(kept), metrics(again), strict=True):
+        assert two["values"] == pytest.approx(one["values"], abs=1e-4)
+
+
+# The reference
+
+
+def policy_run(cache: Path, dataset: str, model: Path, **changes: Any) -> RunDir:
+    values = {"batch_size": 4, "precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "max_tokens": 256}
+    return executed(cache, PolicyConfig(dataset=dataset, model=str(model), **{**values, **changes}))
+
+
+def stages(run: RunDir) -> list[str]:
+    return [line.split(" (")[0] for line in (run.path / "log.txt").read_text().splitlines()]
+
+
+def test_reference_is_scored_once_for_the_same_model_and_pairs(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    first = policy_run(cache, dataset, tiny_llama)
+    kept = {p.name: p.stat().st_mtime_ns for p in (cache / "references").iterdir()}
+    second = policy_run(cache, dataset, tiny_llama, loss=DPO(beta=0.5))
+    assert {p.name: p.stat().st_mtime_ns for p in (cache / "references").iterdir()} == kept
+    assert len(kept) == 2  # the two splits
+    assert metrics(second)[1]["values"]["logps/chosen"] == metrics(first)[1]["values"]["logps/chosen"]
+
+
+def test_other_tokens_are_another_reference(cache: Path, dataset: str, tiny_llama: Path, tiny_qwen: Path) -> None:
+    policy_run(cache, dataset, tiny_llama)
+    policy_run(cache, dataset, tiny_llama, system_prompt="Be long.")
+    policy_run(cache, dataset, tiny_qwen)
+    assert len(list((cache / "references").iterdir())) == 6
+
+
+def test_kto_s_reference_point_is_that_of_the_whole_batch_however_it_is_parted(cache: Path, tiny_llama: Path) -> None:
+    dataset = toy_dataset(cache, train=4, validation=2)
+    whole = policy_run(cache, dataset, tiny_llama, loss=KTO(), epochs=3)
+    parts = policy_run(cache, dataset, tiny_llama, loss=KTO(), epochs=3, forward_tokens=128)
+    several = policy_run(cache, dataset, tiny_llama, loss=KTO(), epochs=3, batch_size=2, accumulation=2)
+    for other in (parts, several):
+        for one, two in zip(metrics(whole)[2:], metrics(other)[2:], strict=True):
+            assert two["values"] == pytest.approx(one["values"], abs=5e-4)
+
+
+# Generation
+
+
+@pytest.mark.parametrize("longest", [1, 40])
+def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int) -> None:
+    """A third of the vocabulary ends an answer, so that rows leave at different steps."""
+    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa").eval()
+    ends, prompts = list(range(0, 336, 3)), [list(s.prompt) for s in SIDES[::2]]
+    config = GenerateConfig(dataset="d", max_new_tokens=longest)
+    found = continued(model, prompts, 0, ends, config, "cpu")
+    assert longest == 1 or len({len(tokens) for tokens in found}) > 1
+    for prompt, tokens in zip(prompts, found, strict=True):
+        with torch.no_grad():
+            alone = model.generate(
+                input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
+                max_new_tokens=longest, eos_token_id=ends, pad_token_id=0,
+            )  # fmt: skip
+        assert tokens == alone[0, len(prompt) :].tolist()
+
+
+def test_sampled_answers_stay_in_the_top_p_set(tiny_llama: Path) -> None:
+    """top_p → 0 leaves the most probable token, whatever the temperature."""
+    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa").eval()
+    prompts = [list(s.prompt) for s in SIDES[::2]]
+    greedy = continued(model, prompts, 0, [2], GenerateConfig(dataset="d", max_new_tokens=6), "cpu")
+    narrow = GenerateConfig(dataset="d", max_new_tokens=6, temperature=1.5, top_p=1e-6)
+    assert continued(model, prompts, 0, [2], narrow, "cpu") == greedy
+
+
+def test_answers_of_a_run_end_at_the_end_of_turn_or_at_the_longest(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, GenerateConfig(dataset=dataset, policy=str(tiny_llama), max_new_tokens=5, precision="fp32", device="cpu"))
+    rows = table(run, "generations")
+    assert set(rows["finish_reason"]) <= {"stop", "length"}
+    assert rows["tokens"].max() <= 5
+
+
+def test_auto_precision_is_bf16_where_the_processor_multiplies_it() -> None:
+    capable = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    assert best_precision("auto", "cpu") == ("bf16" if capable else "fp32")
