@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.messages import _
 
+FIELDS = {"prompt_type": _("Type of prompt"), "source": _("Source of the pair")}  # what can name the group of a pair
 REWARD = _("A scorer's reward has no unit and no zero: only differences under the same scorer mean something.")
 HEADINGS = {
     "prompt": (_("Prompt"), None),
@@ -58,7 +59,9 @@ def readable(rows: pl.DataFrame) -> pl.DataFrame:
     """The columns a person reads, in the order of HEADINGS: without ids, and without those in which nothing stands yet."""
     order = [name for name in HEADINGS if name in rows.columns]
     names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith("_id"))]
-    return rows.select(name for name in names if rows[name].null_count() < len(rows))
+    shown = rows.select(name for name in names if rows[name].null_count() < len(rows))
+    words = {"field": pl.col("field").replace(FIELDS)} if "field" in shown.columns else {}
+    return shown.with_columns(pl.col("^accuracy.*$") * 100, **words)
 
 
 def headed(rows: pl.DataFrame) -> dict[str, Any]:
@@ -68,8 +71,12 @@ def headed(rows: pl.DataFrame) -> dict[str, Any]:
 
 def column(values: pl.Series, heading: str, help: str | None) -> Any:
     if values.name.startswith("accuracy"):
-        return st.column_config.NumberColumn(heading, help=help, format="percent")
+        return st.column_config.NumberColumn(heading, help=help, format="%.1f %%")
     if values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=help, format="%.2f")
-    long = values.dtype == pl.String and (values.str.len_chars() > LONG_CHARS).any()
-    return st.column_config.Column(heading, help=help, width=TEXT_PIXELS if long else None)
+    return st.column_config.Column(heading, help=help, width=TEXT_PIXELS if is_long(values) else None)
+
+
+def is_long(values: pl.Series) -> bool:
+    """Whether a column holds texts that need several lines."""
+    return values.dtype == pl.String and bool((values.str.len_chars() > LONG_CHARS).any())

@@ -14,7 +14,7 @@ from dashboard import data
 from dashboard.messages import _
 from engine.config import RunConfig
 from engine.hyperparameters import Weighted
-from engine.options import models_in, named
+from engine.options import models_in, named, titled
 
 FIRST = ("name", "model", "policy", "reward_models", "generations", "pairs", "batch_size", "accumulation", "epochs", "learning_rate")
 SET_ELSEWHERE = ("kind", "dataset", "parents", "study")
@@ -78,16 +78,15 @@ def picked_models(model: type[RunConfig], given: dict[str, Any]) -> Picked:
     for name, found in chosen_by_name.items():
         field = model.model_fields[name]
         by_name = {named(one): one for one in found}
+        shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
         label, key = field.title or name, f"{model.__name__}_{name}"
-        picked[name] = by_name[
-            st.selectbox(label, list(by_name), format_func=lambda loss: loss.replace("_", " "), key=key, help=described(found))
-        ]
+        picked[name] = by_name[st.selectbox(label, list(by_name), format_func=shown, key=key, help=described(found))]
         for added in several:
             other = model.model_fields[added]
             picked[added] = st.multiselect(
                 other.title or added,
                 list(by_name),
-                format_func=lambda loss: loss.replace("_", " "),
+                format_func=shown,
                 key=f"{model.__name__}_{added}",
                 help=other.description,
             )
@@ -101,7 +100,7 @@ def picked_models(model: type[RunConfig], given: dict[str, Any]) -> Picked:
 
 def described(models: Sequence[type[BaseModel]]) -> str:
     """What each model is, one line each."""
-    return "\n".join(f"- {named(one).replace('_', ' ')}: {(one.__doc__ or '').splitlines()[0]}" for one in models)
+    return "\n".join(f"- {titled(one)}: {(one.__doc__ or '').splitlines()[0]}" for one in models)
 
 
 def asked(model: type[BaseModel], name: str, given: dict[str, Any], options: Options, picked: Picked) -> Any:

@@ -6,10 +6,10 @@ import polars as pl
 import streamlit as st
 
 from dashboard import data, queries
+from dashboard.columns import FIELDS
 from dashboard.messages import _
 from dashboard.queries import Choices, Selection
 
-FIELDS = {"prompt_type": _("Type of prompt"), "source": _("Source of the pair")}
 MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import data, figures, queries
-from dashboard.columns import headed, readable
+from dashboard.columns import headed, is_long, readable
 from dashboard.data import Run
 from dashboard.messages import _
 from dashboard.queries import Selection
@@ -32,7 +32,7 @@ STATES = {
 }
 KINDS = {
     "reward": _("Train a reward model"),
-    "policy": _("Train a policy (DPO)"),
+    "policy": _("Train a policy"),
     "generate": _("Answer prompts"),
     "score": _("Score pairs and answers"),
     "ensemble": _("Join reward models"),
@@ -113,7 +113,8 @@ def show_table(table: figures.Table, selection: Selection) -> None:
         st.info(table.empty)
         return
     shown = readable(rows)
-    st.dataframe(shown, hide_index=True, row_height=130, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
+    height = 130 if any(is_long(column) for column in shown) else None
+    st.dataframe(shown, hide_index=True, row_height=height, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
     below(_("Table {number}").format(number=table.number), rows, table.name)
 
 

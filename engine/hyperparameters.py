@@ -37,6 +37,7 @@ class DPO(Frozen):
 class RobustDPO(Frozen):
     """DPO made unbiased under labels that are flipped at a known rate."""
 
+    model_config = ConfigDict(title="Robust DPO")
     name: Literal["robust_dpo"] = "robust_dpo"
     beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     label_smoothing: float = Field(0.1, ge=0, lt=0.5, title="Flip rate", description=SMOOTHING)
@@ -81,6 +82,7 @@ class KTO(Frozen):
 class DPOP(Frozen):
     """DPO with a penalty when the chosen response becomes less probable than under the reference (DPO-positive)."""
 
+    model_config = ConfigDict(title="DPO-positive")
     name: Literal["dpop"] = "dpop"
     beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     penalty: float = Field(5.0, ge=0, title="Penalty", description="Weight of the chosen response's lost log-probability (lambda).")
@@ -89,6 +91,7 @@ class DPOP(Frozen):
 class RPO(Frozen):
     """DPO plus the chosen response's negative log-likelihood per token."""
 
+    model_config = ConfigDict(title="DPO + NLL (RPO)")
     name: Literal["rpo"] = "rpo"
     beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     alpha: float = Field(1.0, ge=0, title="Alpha", description="Weight of the negative log-likelihood.")
@@ -97,6 +100,7 @@ class RPO(Frozen):
 class LDDPO(Frozen):
     """DPO in which tokens beyond the shorter response's length count less (length-desensitised DPO)."""
 
+    model_config = ConfigDict(title="LD-DPO")
     name: Literal["ld_dpo"] = "ld_dpo"
     beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     alpha: float = Field(0.5, ge=0, le=1, title="Alpha", description="Weight of those tokens: 1 is DPO, 0 ignores them.")
@@ -105,6 +109,7 @@ class LDDPO(Frozen):
 class RDPO(Frozen):
     """DPO with a length regulariser: a longer chosen response has less left to learn."""
 
+    model_config = ConfigDict(title="R-DPO")
     name: Literal["r_dpo"] = "r_dpo"
     beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     alpha: float = Field(0.01, ge=0, title="Alpha", description="Reward taken away per token of length.")
@@ -113,6 +118,7 @@ class RDPO(Frozen):
 class GuidedDPO(Frozen):
     """DPO with an offset: pairs that a reward model holds far apart must end up further apart."""
 
+    model_config = ConfigDict(title="Guided DPO")
     name: Literal["guided_dpo"] = "guided_dpo"
     beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     scale: float = Field(0.1, ge=0, title="Scale", description="Margin per unit of the reward model's difference.")

@@ -28,6 +28,11 @@ def named(model: type[BaseModel]) -> str:
     return str(model.model_fields["name"].default)
 
 
+def titled(model: type[BaseModel]) -> str:
+    """What a person calls a model that is one of several."""
+    return str(model.model_config.get("title") or model.__name__)
+
+
 def add_fields(command: argparse.ArgumentParser, kind: str, model: type[RunConfig]) -> None:
     """One option per field of a run's configuration."""
     command.set_defaults(kind=kind)
