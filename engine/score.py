@@ -81,17 +81,14 @@ def values_of(
     """
     processes.joined(device)
     mine: list[tuple[int, Any]] = []
-    done = 0
     batches = scoring_batches(sequences, SCORING_TOKENS)
     shared = processes.rounds(batches)
-    for number, batch in enumerate(shared, 1):
-        if batch is not None:
-            packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
-            with models.as_written(), models.autocast(precision, device):
-                found = model(packed).float().tolist()
-            mine.extend(zip(batch, found, strict=True))
-        done = round(number / len(shared) * len(sequences))
-        progress(done, len(sequences))
+    with models.as_written(), models.autocast(precision, device):  # one context, so that weights are cast once for all batches
+        for number, batch in enumerate(shared, 1):
+            if batch is not None:
+                packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
+                mine.extend(zip(batch, model(packed).float().tolist(), strict=True))
+            progress(round(number / len(shared) * len(sequences)), len(sequences))
     values = torch.tensor([value for _, value in sorted(processes.gathered(mine))])
     if not values.isfinite().all():
         raise RunError("the model gives numbers that are not finite: its weights are broken. Lower the learning rate or use fp32")
