@@ -1,0 +1,105 @@
+"""What is measured beside what: for each stage its sides, in the order in which they take turns, and which two a row compares."""
+
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
+
+NO_TRL = "plain padded loop (TRL is not installed)"
+TABLES = "tables"  # the workload of ingest and queries
+LEARNING_RATE = 1e-5
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way of doing a stage's work."""
+
+    name: str
+    call: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage on every workload, or on the tables. `flops` are FLOP per parameter of a linear layer and token, 0 for none."""
+
+    name: str
+    sides: tuple[Side, ...]
+    rows: tuple[tuple[str, str], ...]  # (ours, anchor) by name
+    checked: tuple[Side, ...] = ()  # ours and the anchor whose losses on one batch stand side by side
+    flops: int = 0
+    unit: str = "pairs"
+    on_tables: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the plan depends on."""
+
+    precision: str  # of training and generation: bf16 or fp32
+    compile: str  # on, off or auto
+    longest: int = 256  # tokens of a real answer
+    equal: int = 96  # tokens of answers of equal length
+    together: int = 64  # answers in one batch
+    trl: bool = importlib.util.find_spec("trl") is not None
+
+
+def training(name: str, function: str, flops: int, settings: Settings) -> Stage:
+    """Compiled and not compiled beside the anchor at its best, with its defaults and grouped by length."""
+    common = {"precision": settings.precision, "learning_rate": LEARNING_RATE}
+    ours = Side("Prefscope", f"engine_sides:{function}", {**common, "compile": settings.compile})
+    eager = Side("Prefscope, not compiled", ours.call, {**common, "compile": "off"})
+    if settings.trl:
+        call = f"trl_sides:{function}"
+        anchors = [
+            Side("TRL, checkpointing off", call, {**common, "gradient_checkpointing": False}),
+            Side("TRL, defaults", call, common),
+            Side("TRL, by length", call, {**common, "gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}),
+        ]
+    else:
+        anchors = [Side(NO_TRL, f"plain_sides:{function}", common)]
+    compiled = settings.compile != "off"
+    sides = (ours, anchors[0], *((eager,) if compiled else ()), *anchors[1:])
+    rows = [(ours.name, anchor.name) for anchor in anchors] + ([(eager.name, anchors[0].name), (ours.name, eager.name)] if compiled else [])
+    return Stage(name, sides, tuple(rows), (eager, anchors[0]), flops)
+
+
+def scoring() -> Stage:
+    sides = (
+        Side("Prefscope, bf16", "engine_sides:scoring", {"precision": "bf16"}),
+        Side("pipeline, bf16, by length", "plain_sides:scoring", {"precision": "bf16", "sorted": True}),
+        Side("Prefscope, fp32", "engine_sides:scoring", {"precision": "fp32"}),
+        Side("pipeline, fp32", "plain_sides:scoring", {"precision": "fp32", "sorted": False}),
+    )
+    bf16, by_length, fp32, plain = (side.name for side in sides)
+    rows = ((bf16, by_length), (bf16, plain), (fp32, plain), (fp32, by_length))
+    return Stage("scoring", sides, rows, flops=2, unit="responses")
+
+
+def generation(name: str, model: str, longest: int, settings: Settings) -> Stage:
+    common = {"precision": settings.precision, "model": model, "max_new_tokens": longest, "batch_size": settings.together}
+    ours = Side("Prefscope", "engine_sides:generation", common)
+    anchor = Side(f"generate, {settings.precision}, {settings.together}", "plain_sides:generation", common)
+    return Stage(name, (ours, anchor), ((ours.name, anchor.name),), unit="tokens")
+
+
+def two(name: str, unit: str, function: str, anchor: str, plain: str, on_tables: bool) -> Stage:
+    sides = Side("Prefscope", f"table_sides:{function}"), Side(anchor, f"table_sides:{plain}")
+    return Stage(name, sides, (("Prefscope", anchor),), unit=unit, on_tables=on_tables)
+
+
+def stages(settings: Settings) -> dict[str, Stage]:
+    """Every stage by the name that --stages takes. DPO does the reward model's work and one forward pass of the reference."""
+    found = (
+        training("reward", "reward", 6, settings),
+        training("dpo", "dpo", 8, settings),
+        scoring(),
+        generation("generate-equal", "endless", settings.equal, settings),
+        generation("generate-real", "policy", settings.longest, settings),
+        two("import", "records", "importing", "datasets, unchecked", "importing_with_datasets", False),
+        two("ingest", "rows", "ingesting", "DuckDB, without keys", "ingesting_without_keys", True),
+        two("queries", "queries", "queries", "Polars, a join each", "joins_in_polars", True),
+    )
+    return {stage.name: stage for stage in found}
+
+
+STAGES = tuple(stages(Settings("fp32", "off")))
