@@ -16,7 +16,7 @@ from engine.metrics.rewards import reward_summary
 from engine.progress import Progress
 from engine.records import digest
 from engine.rundir import complete_lines, find_run
-from engine.score import Answer, answers_of, answers_to_score, score_under
+from engine.score import answers_of, answers_to_score, score_under, told_group
 
 Matrix = NDArray[np.float64]
 Key = tuple[str, str]  # prompt_id, text_id
@@ -37,14 +37,14 @@ class Member:
 def run(progress: Progress, config: EnsembleConfig) -> None:
     """Score what a member has not scored yet, join the rewards, and measure ensemble and members on the splits."""
     given = {name: getattr(config, name) for name in ("name", "dataset", "reward_models", "splits", "generations")}
-    answers = answers_to_score(progress, ScoreConfig(**given))
+    asked = ScoreConfig(**given)
     for run_id in config.reward_models:
-        score_missing(progress, run_id, answers)
+        score_missing(progress, run_id, asked)
     if not progress.run.writes:
         return
     progress.stage("joining the rewards")
     members = [Member(run_id, known_rewards(progress, run_id)) for run_id in config.reward_models]
-    keys = sorted({a.key for a in answers})
+    keys = sorted({a.key for a in answers_to_score(progress, asked)})
     rewards = np.array([in_order(member, keys) for member in members]).T
     values = entering(config, rewards, [prompt for prompt, _ in keys], members)
     weights = np.array(weights_of(progress, config))
@@ -55,8 +55,8 @@ def run(progress: Progress, config: EnsembleConfig) -> None:
         measure(progress, config, split, {key: place for place, key in enumerate(keys)}, values, joined)
 
 
-def score_missing(progress: Progress, run_id: str, answers: list[Answer]) -> None:
-    """Score those answers with a reward run's model that no run has scored with it.
+def score_missing(progress: Progress, run_id: str, asked: ScoreConfig) -> None:
+    """Score those of the asked answers with a reward run's model that no run has scored with it.
 
     Raises RunError when it is no reward run, or when something is left to score and its weights are gone.
     """
@@ -64,6 +64,7 @@ def score_missing(progress: Progress, run_id: str, answers: list[Answer]) -> Non
     settings = reward_run.config
     if not isinstance(settings, RewardConfig):
         raise RunError(f"{run_id} is a run of kind {reward_run.config_values['kind']}, expected a reward run")
+    answers = answers_to_score(progress, asked, told_group(settings))
     known = set(known_rewards(progress, run_id).select("prompt_id", "text_id").iter_rows())
     missing = [a for a in answers if a.key not in known]
     if missing and not (reward_run.path / "model").is_dir():

@@ -15,9 +15,9 @@ from engine.losses import POLICY_LOSSES, Logps, Objective, PairLoss, log_ratios,
 from engine.pairs import count_truncated, training_pairs, validation_pairs
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.reward import hyper_parameters, told_group
+from engine.reward import hyper_parameters
 from engine.rundir import find_run
-from engine.score import Scorer, answers_of, reward_rows, rewards_of, values_of
+from engine.score import Scorer, answers_of, reward_rows, rewards_of, told_group, values_of
 from engine.train import Task, Values, fit
 
 Pairs = list[tuple[Encoded, Encoded]]

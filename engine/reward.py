@@ -13,7 +13,7 @@ from engine.metrics.rewards import length_matched, reward_summary
 from engine.pairs import count_truncated, training_pairs, validation_pairs
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.score import answers_of, reward_rows, reward_scorer, rewards_of
+from engine.score import answers_of, reward_rows, reward_scorer, rewards_of, told_group
 from engine.train import Task, Values, fit
 
 
@@ -68,11 +68,6 @@ def run(progress: Progress, config: RewardConfig) -> None:
     models.compile_layers(model, config, precision, device, sum(tokens) * config.epochs)
     fit(progress, config, Task(net, parameter_groups(model, config), tokens, loss, evaluate), device)
     models.save_run(progress, net.model, adapted, tokenizer, "reward", config.model, max(steps_seen))
-
-
-def told_group(config: RewardConfig) -> str | None:
-    """The field whose value the system prompt names."""
-    return config.group_by if config.conditional else None
 
 
 def hyper_parameters(loss: Any) -> dict[str, Any]:

@@ -128,6 +128,11 @@ def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained
     )
 
 
+def told_group(config: RewardConfig) -> str | None:
+    """The field whose value the system prompt names."""
+    return config.group_by if config.conditional else None
+
+
 def at_scoring(config: RewardConfig) -> bool:
     """Whether length changes the reported rewards."""
     control = config.length
@@ -153,7 +158,7 @@ def run(progress: Progress, config: ScoreConfig) -> None:
         settings = reward_run.config
         if not isinstance(settings, RewardConfig):
             raise RunError(f"{run_id} is a {reward_run.config_values['kind']} run, expected a reward run")
-        answers = answers_to_score(progress, config, settings.group_by if settings.conditional else None)
+        answers = answers_to_score(progress, config, told_group(settings))
         for trained in (False, True):
             score_under(progress, settings, run_id, trained, answers)
             progress.milestone()
