@@ -78,7 +78,8 @@ def test_packed_log_probabilities_equal_the_library_s(cache: Path, dataset: str)
             ids = torch.tensor([[*side.prompt, *side.response]])
             logps = plain(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
             start = len(side.prompt) - 1
-            assert found == pytest.approx(logps[start : start + side.ends].sum().item(), abs=2e-3)
+            whole, common = (logps[start : start + tokens].sum().item() for tokens in (side.ends, side.common))
+            assert found == pytest.approx([whole, common], abs=2e-3)
 
 
 def test_reward_model_learns_its_own_training_pairs(reward: RunDir) -> None:
