@@ -185,6 +185,11 @@ class GenerateConfig(RunConfig):
     temperature: float = Field(0.0, ge=0, le=2, title="Temperature", description="0 is greedy: always the most probable token.")
     top_p: float = Field(1.0, gt=0, le=1, title="Top-p", description="Sample from the smallest set of tokens with this probability.")
     batch_size: int = Field(32, ge=1, title="Batch size", description="Prompts answered at once.")
+    backend: Literal["auto", "transformers", "vllm"] = Field(
+        "auto",
+        title="Backend",
+        description="auto takes vLLM where it is installed and there is a GPU, with the same settings; else transformers.",
+    )
     precision: Precision = Field("auto", title="Precision", description="auto takes bf16 where the hardware has it.")
 
 

@@ -2,23 +2,26 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
 from engine import models, processes
 from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
-from engine.errors import RunError
+from engine.errors import ModelError, RunError
 from engine.pairs import seeded_choice
 from engine.progress import Progress
 from engine.records import Turn, digest, prompt_id, text_id, text_row
 from engine.rundir import read_table
+from engine.weights import source_of
 
 Prompt = tuple[Turn, ...]
 
@@ -29,10 +32,11 @@ def run(progress: Progress, config: GenerateConfig) -> None:
     device = models.best_device(config.device)
     precision = models.best_precision(config.precision, device)
     tokenizer = models.load_tokenizer(progress.cache, config.policy)
-    model = models.load_policy(progress.cache, config.policy, attention="sdpa")
-    model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+    backend = best_backend(config.backend, device)
+    loaded = vllm_writer if backend == "vllm" else transformers_writer
+    writer = loaded(progress.cache, config, tokenizer, precision, device)
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
-    generator = generator_row(progress, config, precision)
+    generator = generator_row(progress, config, precision, backend)
     progress.add("models", [models.base_row(config.policy)] if generator["kind"] == "base" else [])
     progress.add("generators", [generator])
     prompts = prompts_of(progress, config)
@@ -48,8 +52,7 @@ def run(progress: Progress, config: GenerateConfig) -> None:
         found: list[tuple[Prompt, Answer]] = []
         if shared is not None:
             number, batch = shared
-            torch.manual_seed(config.seed * 1_000_003 + number)  # a batch samples the same answers whether or not the run was resumed
-            found = list(zip(batch, answers(model, tokenizer, chat, batch, config, device), strict=True))
+            found = list(zip(batch, answers(writer, tokenizer, chat, batch, number), strict=True))
         found = processes.gathered(found)
         write(progress, generator["generator_id"], found)
         done += len(found)
@@ -62,11 +65,13 @@ def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
     return seeded_choice(found, config.prompts, config.seed, f"the prompts of split {config.split!r} of {config.dataset}")
 
 
-def generator_row(progress: Progress, config: GenerateConfig, precision: str) -> dict[str, Any]:
+def generator_row(progress: Progress, config: GenerateConfig, precision: str, backend: str) -> dict[str, Any]:
     """The row of the table `generators`; its id is a hash of all that changes an answer."""
     tuned = (progress.cache / "runs" / config.policy / "status.json").is_file()
     names = ("system_prompt", "temperature", "top_p", "seed", "max_tokens", "max_new_tokens", "batch_size")
     settings = {**{name: getattr(config, name) for name in names}, "precision": precision}
+    if backend != "transformers":
+        settings["backend"] = backend
     if config.temperature == 0:
         del settings["top_p"], settings["seed"]  # greedy decoding draws nothing
     text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
@@ -83,15 +88,67 @@ def generator_row(progress: Progress, config: GenerateConfig, precision: str) ->
 Answer = tuple[str, int, str, float]  # text, new tokens, finish reason, seconds
 
 
-def answers(model: Any, tokenizer: Any, chat: Chat, batch: Sequence[Prompt], config: GenerateConfig, device: str) -> list[Answer]:
+@dataclass(frozen=True)
+class Writer:
+    """What continues prompts: new tokens of each, given the number of the batch, which seeds it; and the tokens that end a turn."""
+
+    written: Callable[[list[Sequence[int]], int], list[list[int]]]
+    ends: list[int]
+
+
+def seed_of(config: GenerateConfig, number: int) -> int:
+    """A batch samples the same answers whether or not the run was resumed."""
+    return config.seed * 1_000_003 + number
+
+
+def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
+    model = models.load_policy(cache, config.policy, attention="sdpa")
+    model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+    ends = end_tokens(model.generation_config, tokenizer)
+
+    def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
+        torch.manual_seed(seed_of(config, number))
+        return continued(model, prompts, tokenizer.pad_token_id, ends, config, device)
+
+    return Writer(written, ends)
+
+
+def vllm_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
+    """The same with vLLM. Never run here: there was no GPU."""
+    from vllm import LLM, SamplingParams
+
+    source = source_of(cache, config.policy)
+    longest = config.max_tokens + config.max_new_tokens
+    model = LLM(model=source, dtype="bfloat16" if precision == "bf16" else "float32", max_model_len=longest, seed=config.seed)
+    ends = end_tokens(GenerationConfig.from_pretrained(source), tokenizer)
+
+    def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
+        asked = SamplingParams(
+            temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_new_tokens,
+            stop_token_ids=ends, seed=seed_of(config, number), detokenize=False,
+        )  # fmt: skip
+        found = model.generate([{"prompt_token_ids": list(p)} for p in prompts], asked, use_tqdm=False)
+        return [list(one.outputs[0].token_ids) for one in found]
+
+    return Writer(written, ends)
+
+
+def best_backend(wanted: str, device: str) -> str:
+    """auto: vLLM where it is installed and there is a GPU. Raises ModelError when it is asked for and cannot be had."""
+    can = device == "cuda" and find_spec("vllm") is not None
+    if wanted == "vllm" and not can:
+        raise ModelError("backend is 'vllm', which needs a GPU and `pip install vllm`: expected auto or transformers here")
+    return "vllm" if can and wanted != "transformers" else "transformers"
+
+
+def answers(writer: Writer, tokenizer: Any, chat: Chat, batch: Sequence[Prompt], number: int) -> list[Answer]:
     """The answer to each prompt; its seconds are the batch's divided by its answers."""
     began = time.monotonic()
-    ends = end_tokens(model, tokenizer)
-    written = continued(model, [chat.prompt(turns) for turns in batch], tokenizer.pad_token_id, ends, config, device)
+    written = writer.written([chat.prompt(turns) for turns in batch], number)
     seconds = (time.monotonic() - began) / len(batch)
     found: list[Answer] = []
     for tokens in written:
-        stopped = bool(tokens) and tokens[-1] in ends
+        stopped = bool(tokens) and tokens[-1] in writer.ends
         text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True).strip()
         found.append((text, len(tokens), "stop" if stopped else "length", seconds))
     return found
@@ -138,9 +195,9 @@ def drawn(logits: torch.Tensor, config: GenerateConfig) -> torch.Tensor:
     return torch.multinomial(kept.softmax(-1), 1)[:, 0]
 
 
-def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+def end_tokens(settings: Any, tokenizer: Any) -> list[int]:
     """Every token that ends a turn: the tokenizer's and those the model's generation settings name."""
-    stated = model.generation_config.eos_token_id
+    stated = settings.eos_token_id
     several = stated if isinstance(stated, list) else [stated]
     return sorted({tokenizer.eos_token_id, *several} - {None})
 

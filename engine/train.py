@@ -65,6 +65,9 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
     Raises RunError when the loss is not finite or a pair does not fit in memory, and Cancelled, after a checkpoint, when asked to stop.
     """
     accelerator = Accelerator(cpu=device == "cpu")
+    sharded = accelerator.distributed_type.value
+    if sharded in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise RunError(f"{sharded} is not supported: a model too large for one device needs LoRA or gradient checkpointing")
     processes_, mine = accelerator.num_processes, accelerator.process_index
     optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
     highest = [group["lr"] for group in optimizer.param_groups]

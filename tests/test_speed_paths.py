@@ -176,3 +176,8 @@ def test_answers_of_a_run_end_at_the_end_of_turn_or_at_the_longest(cache: Path, 
 def test_auto_precision_is_bf16_where_the_processor_multiplies_it() -> None:
     capable = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     assert best_precision("auto", "cpu") == ("bf16" if capable else "fp32")
+
+
+def test_vllm_is_refused_where_there_is_no_gpu(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = executed(cache, GenerateConfig(dataset=dataset, policy=str(tiny_llama), backend="vllm", device="cpu"))
+    assert str(run.status.error).startswith("backend is 'vllm', which needs a GPU")
