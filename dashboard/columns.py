@@ -61,7 +61,7 @@ def readable(rows: pl.DataFrame) -> pl.DataFrame:
     names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith("_id"))]
     shown = rows.select(name for name in names if rows[name].null_count() < len(rows))
     words = {"field": pl.col("field").replace(FIELDS)} if "field" in shown.columns else {}
-    return shown.with_columns(pl.col("^accuracy.*$") * 100, **words)
+    return shown.with_columns(pl.col("^accuracy.*$").round(3), **words)
 
 
 def headed(rows: pl.DataFrame) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def headed(rows: pl.DataFrame) -> dict[str, Any]:
 
 def column(values: pl.Series, heading: str, help: str | None) -> Any:
     if values.name.startswith("accuracy"):
-        return st.column_config.NumberColumn(heading, help=help, format="%.1f %%")
+        return st.column_config.NumberColumn(heading, help=help, format="percent")
     if values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=help, format="%.2f")
     return st.column_config.Column(heading, help=help, width=TEXT_PIXELS if is_long(values) else None)

@@ -14,8 +14,8 @@ from dashboard.messages import _
 from dashboard.queries import Selection
 from dashboard.tabular import flat
 from engine import jobs
-from engine.config import load_preset
 from engine.errors import PrefscopeError
+from engine.preset import load_preset
 from engine.rundir import cache_path
 
 STATE_COLOURS: dict[str, Literal["green", "blue", "red", "orange"]] = {

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config import KINDS, PRESETS, RunConfig, load_preset, parse
+from engine.config import KINDS, RunConfig, parse
 from engine.errors import PrefscopeError
 from engine.options import add_fields, stated
+from engine.preset import PRESETS, load_preset
 from engine.rundir import RunDir, cache_path, find_run, run_dirs
 
 
@@ -264,6 +265,7 @@ def execute_run(options: argparse.Namespace) -> int:
     """Run under the locks the queue handed over; started by hand, the run takes its own. One of several processes leaves them alone."""
     from engine import jobs
     from engine.rundir import take_lock
+    from engine.schedule import expected_processes
 
     cache = cache_path()
     run = find_run(cache, options.run)
@@ -272,7 +274,7 @@ def execute_run(options: argparse.Namespace) -> int:
     locks = jobs.inherited_locks()
     if locks is None and take_lock(run.path / "lock") is None:
         raise PrefscopeError(f"run {run.id} is running already")
-    count = jobs.processes_of(run.config)
+    count = expected_processes(run.config)
     status = work(cache, run) if count == 1 else jobs.run_in_processes(run, count)
     if locks is not None:
         for lock in locks:

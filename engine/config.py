@@ -5,17 +5,17 @@ A field's title is its label, its description the tooltip, its bounds the check.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from engine.errors import ConfigError
 from engine.hyperparameters import DPO, BradleyTerry, Frozen, LengthControl, LoRA, PolicyLoss, Weighted
 
-PRESETS = Path(__file__).parent / "presets"
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 SYSTEM_PROMPT = "You are a helpful assistant."
 
+Stated = TypeVar("Stated", bound=Frozen)
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -147,6 +147,11 @@ class RewardConfig(TrainConfig):
         description="The response's last token under the chat template (where plain transformers and other tools read it too), or its end-of-turn token.",
     )
 
+    @property
+    def told_group(self) -> Literal["prompt_type", "source"] | None:
+        """The field of a pair whose value the system prompt names."""
+        return self.group_by if self.conditional else None
+
     @model_validator(mode="after")
     def _groups_are_named(self) -> Self:
         if self.group_by is None and (self.group is not None or self.conditional):
@@ -258,27 +263,6 @@ KINDS: dict[str, type[RunConfig]] = {
 ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="kind")])
 
 
-class DataSource(Frozen):
-    """Where a preset's pairs come from: `starter`, a file, a folder or a hub name."""
-
-    name: str
-    source: str | dict[str, str]  # one source, or {"split": source}
-    format: str | None = None
-    licence: str | None = None
-    validation_share: float = Field(0.1, ge=0, lt=1)
-    seed: int = 0
-
-
-class Preset(Frozen):
-    """A whole experiment. In `runs`, "@label" stands for the run with that label and makes it a parent."""
-
-    name: str
-    title: str
-    data: DataSource
-    common: dict[str, Any] = Field({})
-    runs: dict[str, dict[str, Any]]
-
-
 def parse(values: dict[str, Any], where: str = "configuration") -> AnyRun:
     """Check a run's configuration. Raises ConfigError naming every wrong field, its value and what was expected."""
     try:
@@ -287,14 +271,14 @@ def parse(values: dict[str, Any], where: str = "configuration") -> AnyRun:
         raise ConfigError(f"{where}: {explained(error)}") from None
 
 
-def load_preset(name: str) -> Preset:
-    """A preset by name (engine/presets) or by path to a JSON file. Raises ConfigError."""
-    path = Path(name) if name.endswith(".json") else PRESETS / f"{name}.json"
+def load_stated(model: type[Stated], what: str, folder: Path, name: str) -> Stated:
+    """What a JSON file of the folder states, by its name, or any file by its path. Raises ConfigError."""
+    path = Path(name) if name.endswith(".json") else folder / f"{name}.json"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.json")))
-        raise ConfigError(f"preset {name!r} not found: expected one of {known}, or a path to a .json file")
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.json")))
+        raise ConfigError(f"{what} {name!r} not found: expected one of {known}, or a path to a .json file")
     try:
-        return Preset.model_validate(json.loads(path.read_text()))
+        return model.model_validate(json.loads(path.read_text()))
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
     except ValidationError as error:
@@ -308,41 +292,3 @@ def explained(error: ValidationError) -> str:
         field, message = ".".join(str(part) for part in e["loc"] if part not in KINDS), e["msg"].removeprefix("Value error, ")
         sentences.append(f"{field} is {e['input']!r}: {message[0].lower()}{message[1:]}" if field else message)
     return "; ".join(sentences)
-
-
-def plan(preset: Preset, dataset: str, run_ids: dict[str, str]) -> dict[str, AnyRun]:
-    """The preset's runs in order, {run_id: config}, with every "@label" replaced by its run id.
-
-    run_ids: {label: run_id}, a fresh one per run. Raises ConfigError when a label is unknown or comes later.
-    """
-    planned: dict[str, AnyRun] = {}
-    for label, values in preset.runs.items():
-        where = f"preset {preset.name}, run {label!r}"
-        kind = values.get("kind")
-        if kind not in KINDS:
-            raise ConfigError(f"{where}: kind is {kind!r}, expected one of {', '.join(KINDS)}")
-        earlier = {name: run_ids[name] for name in preset.runs if run_ids[name] in planned}
-        parents = tuple(dict.fromkeys(resolved(f, earlier, where) for f in references(list(values.values()))))
-        common = {k: v for k, v in preset.common.items() if k in KINDS[kind].model_fields}
-        own = {k: resolved(v, earlier, where) for k, v in values.items()}
-        planned[run_ids[label]] = parse(
-            {"name": label, "study": preset.name, "dataset": dataset, "parents": parents, **common, **own}, where
-        )
-    return planned
-
-
-def references(values: list[Any]) -> list[str]:
-    """Every "@label" among the values of a preset's run."""
-    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    return [v for v in flat if isinstance(v, str) and v.startswith("@")]
-
-
-def resolved(value: Any, earlier: dict[str, str], where: str) -> Any:
-    """The value with every "@label" replaced by the id of that earlier run. Raises ConfigError for an unknown label."""
-    if isinstance(value, list):
-        return [resolved(v, earlier, where) for v in value]
-    if not (isinstance(value, str) and value.startswith("@")):
-        return value
-    if value[1:] not in earlier:
-        raise ConfigError(f"{where}: {value} is not an earlier run of this preset")
-    return earlier[value[1:]]

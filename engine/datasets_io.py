@@ -184,6 +184,12 @@ def dataset_ids(cache: Path) -> list[str]:
     return sorted(p.parent.name for p in (cache / "datasets").glob("[!.]*/datasets.parquet"))
 
 
+def splits_in(cache: Path, dataset: str) -> dict[str, int] | None:
+    """{split: pairs} of an imported dataset; None when there is no such dataset."""
+    row = read_table(cache / "datasets" / dataset, "datasets") if dataset else None
+    return None if row is None else dict(json.loads(row["splits"][0]))
+
+
 def load_pairs(cache: Path, dataset_id: str, split: str) -> list[PreferencePair]:
     """The pairs of a split in the order they were imported. Raises DataError naming what there is."""
     folder = cache / "datasets" / dataset_id

@@ -1,7 +1,7 @@
 """An ensemble run: several reward models as one scorer, how far they agree on every response, and whether that tells right from wrong."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -12,11 +12,11 @@ from engine.datasets_io import load_pairs
 from engine.errors import RunError
 from engine.metrics.ensembles import agreement, combined, standardised, win_shares
 from engine.metrics.proportions import share_above_zero
-from engine.metrics.rewards import reward_summary
+from engine.metrics.rewards import plain, reward_summary
 from engine.progress import Progress
 from engine.records import digest
 from engine.rundir import complete_lines, find_run
-from engine.score import answers_of, answers_to_score, score_under, told_group
+from engine.score import Answer, answers_of, answers_to_score, score_under
 
 Matrix = NDArray[np.float64]
 Key = tuple[str, str]  # prompt_id, text_id
@@ -37,14 +37,14 @@ class Member:
 def run(progress: Progress, config: EnsembleConfig) -> None:
     """Score what a member has not scored yet, join the rewards, and measure ensemble and members on the splits."""
     given = {name: getattr(config, name) for name in ("name", "dataset", "reward_models", "splits", "generations")}
-    asked = ScoreConfig(**given)
+    answers = answers_to_score(progress, ScoreConfig(**given))
     for run_id in config.reward_models:
-        score_missing(progress, run_id, asked)
+        score_missing(progress, run_id, answers)
     if not progress.run.writes:
         return
     progress.stage("joining the rewards")
     members = [Member(run_id, known_rewards(progress, run_id)) for run_id in config.reward_models]
-    keys = sorted({a.key for a in answers_to_score(progress, asked)})
+    keys = sorted({a.key for a in answers})
     rewards = np.array([in_order(member, keys) for member in members]).T
     values = entering(config, rewards, [prompt for prompt, _ in keys], members)
     weights = np.array(weights_of(progress, config))
@@ -55,8 +55,8 @@ def run(progress: Progress, config: EnsembleConfig) -> None:
         measure(progress, config, split, {key: place for place, key in enumerate(keys)}, values, joined)
 
 
-def score_missing(progress: Progress, run_id: str, asked: ScoreConfig) -> None:
-    """Score those of the asked answers with a reward run's model that no run has scored with it.
+def score_missing(progress: Progress, run_id: str, answers: list[Answer]) -> None:
+    """Score those of the answers with a reward run's model that no run has scored with it.
 
     Raises RunError when it is no reward run, or when something is left to score and its weights are gone.
     """
@@ -64,7 +64,6 @@ def score_missing(progress: Progress, run_id: str, asked: ScoreConfig) -> None:
     settings = reward_run.config
     if not isinstance(settings, RewardConfig):
         raise RunError(f"{run_id} is a run of kind {reward_run.config_values['kind']}, expected a reward run")
-    answers = answers_to_score(progress, asked, told_group(settings))
     known = set(known_rewards(progress, run_id).select("prompt_id", "text_id").iter_rows())
     missing = [a for a in answers if a.key not in known]
     if missing and not (reward_run.path / "model").is_dir():
@@ -151,10 +150,9 @@ def measure(progress: Progress, config: EnsembleConfig, split: str, places: dict
     keys = [answer.key for answer in answers_of(load_pairs(progress.cache, config.dataset, split))]
     chosen, rejected = ([places[key] for key in keys[side::2]] for side in (0, 1))
     margins, margin = values[chosen] - values[rejected], joined[chosen] - joined[rejected]
-    summary = asdict(reward_summary(joined[chosen], joined[rejected]))
     found = agreement(margins, margin)
     measured = {
-        **{name: v["value"] if isinstance(v, dict) else v for name, v in summary.items()},
+        **plain(reward_summary(joined[chosen], joined[rejected])),
         **{f"accuracy/{run}": share_above_zero(margins[:, m]).value for m, run in enumerate(config.reward_models)},
         "n": len(margin),
         "std_mean": values[[*chosen, *rejected]].std(axis=1, ddof=1).mean(),

@@ -15,7 +15,7 @@ from engine.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfi
 from engine.errors import RunError
 from engine.hyperparameters import LoRA
 from engine.rundir import RunDir, complete_lines, run_dirs
-from engine.schedule import FORWARD_TOKENS, expected_device, expected_precision
+from engine.schedule import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision
 from engine.weights import Network
 
 PROCESS = 650_000_000  # resident bytes of Python with torch and transformers, and what the allocator keeps back
@@ -23,9 +23,7 @@ SLACK = 1.5  # measured bytes of activations over counted ones: temporaries, att
 COUNTED = {"bf16": (38, 8), "fp32": (52, 16)}  # bytes a layer keeps of one token for each unit of its width, and of its inner width
 CHECKPOINTED = 24  # measured bytes kept of one token for each unit of a layer's width under gradient checkpointing
 LOGIT = 14  # bytes of one logit while its chunk exists: bf16, fp32, log-softmax and gradient
-LOGIT_CHUNK = 512  # response tokens whose logits exist at once, as in engine.logps
 PASSING = (10, 3)  # numbers one layer has of one token in a forward pass without gradients: of its width, of its inner width
-SCORING_TOKENS = 2048  # packed tokens of one forward pass, as in engine.score
 
 
 def trained_parameters(network: Network, config: TrainConfig) -> int:

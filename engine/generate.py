@@ -47,7 +47,6 @@ def run(progress: Progress, config: GenerateConfig) -> None:
     missing = [(n, batch) for n, batch in enumerate(batches) if not all(prompt_id(turns) in answered for turns in batch)]
     done = len(prompts) - sum(len(batch) for _, batch in missing)
     progress.stage("answering", len(prompts), "prompts", first=done)
-    processes.joined(device)
     for shared in processes.rounds(missing):
         found: list[tuple[Prompt, Answer]] = []
         if shared is not None:

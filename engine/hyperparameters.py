@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BETA = "How strongly the policy is held to the reference: small values let it move further."
 SMOOTHING = "Share of the labels that is assumed to be the wrong way round."
 
 
@@ -26,28 +25,46 @@ class BradleyTerry(Frozen):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, title="Label smoothing", description=SMOOTHING)
 
 
-class DPO(Frozen):
+class OnPolicy(Frozen):
+    """A policy's loss."""
+
+    @property
+    def per_token(self) -> bool:
+        """Whether its reward is a mean over response tokens, not their sum."""
+        return True
+
+
+class AgainstReference(OnPolicy):
+    """A loss of log-ratios to the reference."""
+
+    beta: float = Field(
+        0.1, gt=0, title="Beta", description="How strongly the policy is held to the reference: small values let it move further."
+    )
+
+    @property
+    def per_token(self) -> bool:
+        return getattr(self, "reduction", "sum") == "mean"
+
+
+class DPO(AgainstReference):
     """Direct preference optimisation; with label smoothing it is conservative DPO."""
 
     name: Literal["dpo"] = "dpo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, title="Label smoothing", description=SMOOTHING)
 
 
-class RobustDPO(Frozen):
+class RobustDPO(AgainstReference):
     """DPO made unbiased under labels that are flipped at a known rate."""
 
     model_config = ConfigDict(title="Robust DPO")
     name: Literal["robust_dpo"] = "robust_dpo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     label_smoothing: float = Field(0.1, ge=0, lt=0.5, title="Flip rate", description=SMOOTHING)
 
 
-class IPO(Frozen):
+class IPO(AgainstReference):
     """Regress the log-ratio's margin to 1 / (2β) instead of pushing it without end."""
 
     name: Literal["ipo"] = "ipo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     reduction: Literal["mean", "sum"] = Field(
         "mean",
         title="Log-ratio",
@@ -55,7 +72,7 @@ class IPO(Frozen):
     )
 
 
-class SimPO(Frozen):
+class SimPO(OnPolicy):
     """Per-token log-probability as the reward, with a target margin and no reference."""
 
     name: Literal["simpo"] = "simpo"
@@ -63,64 +80,58 @@ class SimPO(Frozen):
     gamma: float = Field(1.0, ge=0, title="Gamma", description="How far the chosen reward should lie above the rejected one.")
 
 
-class ORPO(Frozen):
+class ORPO(OnPolicy):
     """Likelihood of the chosen response plus the odds ratio of the two, without a reference."""
 
     name: Literal["orpo"] = "orpo"
     beta: float = Field(0.1, gt=0, title="Lambda", description="Weight of the odds ratio beside the likelihood of the chosen response.")
 
 
-class KTO(Frozen):
+class KTO(AgainstReference):
     """Gains and losses against a reference point that is estimated from the batch."""
 
     name: Literal["kto"] = "kto"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     desirable: float = Field(1.0, gt=0, title="Weight of chosen", description="Weight of a chosen response's loss (lambda_w).")
     undesirable: float = Field(1.0, gt=0, title="Weight of rejected", description="Weight of a rejected response's loss (lambda_l).")
 
 
-class DPOP(Frozen):
+class DPOP(AgainstReference):
     """DPO with a penalty when the chosen response becomes less probable than under the reference (DPO-positive)."""
 
     model_config = ConfigDict(title="DPO-positive")
     name: Literal["dpop"] = "dpop"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     penalty: float = Field(5.0, ge=0, title="Penalty", description="Weight of the chosen response's lost log-probability (lambda).")
 
 
-class RPO(Frozen):
+class RPO(AgainstReference):
     """DPO plus the chosen response's negative log-likelihood per token."""
 
     model_config = ConfigDict(title="DPO + NLL (RPO)")
     name: Literal["rpo"] = "rpo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     alpha: float = Field(1.0, ge=0, title="Alpha", description="Weight of the negative log-likelihood.")
 
 
-class LDDPO(Frozen):
+class LDDPO(AgainstReference):
     """DPO in which tokens beyond the shorter response's length count less (length-desensitised DPO)."""
 
     model_config = ConfigDict(title="LD-DPO")
     name: Literal["ld_dpo"] = "ld_dpo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     alpha: float = Field(0.5, ge=0, le=1, title="Alpha", description="Weight of those tokens: 1 is DPO, 0 ignores them.")
 
 
-class RDPO(Frozen):
+class RDPO(AgainstReference):
     """DPO with a length regulariser: a longer chosen response has less left to learn."""
 
     model_config = ConfigDict(title="R-DPO")
     name: Literal["r_dpo"] = "r_dpo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     alpha: float = Field(0.01, ge=0, title="Alpha", description="Reward taken away per token of length.")
 
 
-class GuidedDPO(Frozen):
+class GuidedDPO(AgainstReference):
     """DPO with an offset: pairs that a reward model holds far apart must end up further apart."""
 
     model_config = ConfigDict(title="Guided DPO")
     name: Literal["guided_dpo"] = "guided_dpo"
-    beta: float = Field(0.1, gt=0, title="Beta", description=BETA)
     scale: float = Field(0.1, ge=0, title="Scale", description="Margin per unit of the reward model's difference.")
 
 

@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.config import AnyRun, DataSource, Preset, RunConfig, plan
+from engine.config import AnyRun, RunConfig
 from engine.datasets_io import import_dataset
 from engine.errors import RunError
 from engine.preflight import require
+from engine.preset import DataSource, Preset, plan
 from engine.rundir import ROOT, RunDir, Status, find_run, is_locked, now, run_dirs, take_lock, wait_for_lock, write_json
-from engine.schedule import expected_device, expected_processes
+from engine.schedule import expected_device
 
 LOCKS = "PREFSCOPE_LOCKS"
 NOT_STARTED = "not started: "
@@ -147,11 +148,6 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
         run.update(state="failed", error=f"its process could not be started: {error}", finished_at=now())
     finally:
         os.close(run_lock)
-
-
-def processes_of(config: RunConfig) -> int:
-    """How many processes do a run."""
-    return expected_processes(config)
 
 
 def run_in_processes(run: RunDir, count: int) -> int:

@@ -7,11 +7,10 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from engine.batches import Packed
+from engine.schedule import LOGIT_CHUNK
 
-CHUNK = 512  # response tokens whose logits exist at once
 
-
-def response_logps(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int = CHUNK) -> torch.Tensor:
+def response_logps(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int = LOGIT_CHUNK) -> torch.Tensor:
     """Σ_t log π(y_t | x, y_<t) of each response, end-of-turn token included, and of its tokens in common with its pair's other, (N, 2).
 
     In nats. hidden: (T, d). Only positions before a response token meet the language-model head, `chunk` at a time; the backward pass

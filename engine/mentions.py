@@ -1,6 +1,5 @@
 """What a run's configuration names (dataset, splits, runs, models), and whether it is there. Torch-free."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any
 
 from engine.config import EmbedConfig, EnsembleConfig, RunConfig
 from engine.errors import ModelError
-from engine.rundir import RunDir, read_table
+from engine.rundir import RunDir
 from engine.weights import SENTENCE_MODEL, folder_of
 
 SPLITS = ("train_split", "validation_splits", "split", "splits")
@@ -26,12 +25,6 @@ class Findings:
     problems: list[str] = field(default_factory=list)  # the run would fail
     warnings: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # what cannot be said yet, and why
-
-
-def splits_in(cache: Path, dataset: str) -> dict[str, int] | None:
-    """{split: pairs} of an imported dataset; None when there is no such dataset."""
-    row = read_table(cache / "datasets" / dataset, "datasets") if dataset else None
-    return None if row is None else dict(json.loads(row["splits"][0]))
 
 
 def check_splits(config: RunConfig, splits: Mapping[str, int], found: Findings) -> set[str]:

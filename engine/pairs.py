@@ -1,10 +1,8 @@
 """The pairs a run works on: chosen with its seed, pinned in its folder, counted when cut."""
 
 import hashlib
-import json
 import random
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from engine.batches import Encoded
@@ -13,7 +11,6 @@ from engine.datasets_io import load_pairs
 from engine.errors import RunError
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.rundir import read_table
 
 Item = TypeVar("Item")
 
@@ -80,11 +77,3 @@ def count_truncated(progress: Progress, encoded: Sequence[tuple[Encoded, Encoded
     cut = sum(chosen.truncated or rejected.truncated for chosen, rejected in encoded)
     if cut:
         progress.note(f"{cut} of {len(encoded)} pairs of {split} were cut to the maximum of tokens: the prompt's beginning went first")
-
-
-def splits_of(cache: Path, dataset_id: str) -> list[str]:
-    """The names of a dataset's splits. Raises RunError when there is no such dataset."""
-    row = read_table(cache / "datasets" / dataset_id, "datasets")
-    if row is None:
-        raise RunError(f"dataset {dataset_id!r} not found in {cache / 'datasets'}")
-    return list(json.loads(row["splits"][0]))

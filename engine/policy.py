@@ -11,13 +11,14 @@ from engine import models, processes, reference
 from engine.batches import Chat, Encoded, Packed, encode_pairs, pack, pair_tokens
 from engine.config import PolicyConfig, RewardConfig
 from engine.errors import RunError
+from engine.hyperparameters import AgainstReference
 from engine.losses import POLICY_LOSSES, Logps, Objective, PairLoss, log_ratios, reference_point
 from engine.pairs import count_truncated, training_pairs, validation_pairs
 from engine.progress import Progress
 from engine.records import PreferencePair
 from engine.reward import hyper_parameters
 from engine.rundir import find_run
-from engine.score import Scorer, answers_of, reward_rows, rewards_of, told_group, values_of
+from engine.score import Scorer, answers_of, reward_rows, rewards_of, values_of
 from engine.train import Task, Values, fit
 
 Pairs = list[tuple[Encoded, Encoded]]
@@ -182,7 +183,7 @@ def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Ten
     tokenizer = models.load_tokenizer(cache, guiding.id)
     net = models.RewardModel(models.load_reward_model(cache, guiding.id, tokenizer)).to(tuned.device).eval()
     chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
-    encoded = [side for pair in encode_pairs(chat, pairs, told_group(settings)) for side in pair]
+    encoded = [side for pair in encode_pairs(chat, pairs, settings.told_group) for side in pair]
     tuned.progress.stage(f"guide on {split}", len(encoded), "responses")
     rewards = torch.tensor(rewards_of(net, encoded, settings, tuned.device, tuned.progress.advance))
     return rewards[0::2] - rewards[1::2]
@@ -213,21 +214,15 @@ def evaluate_split(tuned: Tuned, split: str, part: Part, step: int, seconds: flo
 def scorer_of(tuned: Tuned) -> Scorer:
     """The reward that this run's loss implies: β times a log-ratio to the reference, or times the policy's own log-probability."""
     config, loss = tuned.config, tuned.config.loss
-    per_token = loss.name in ("simpo", "orpo") or getattr(loss, "reduction", "sum") == "mean"
     return Scorer(
         name=f"{config.name}, implicit reward",
         kind="implicit",
         model_id=tuned.progress.run.id,
-        reference_model_id=config.model if "reference" in signature_of(loss.name) else None,
+        reference_model_id=config.model if isinstance(loss, AgainstReference) else None,
         beta=loss.beta,
-        reduction="mean" if per_token else "sum",
+        reduction="mean" if loss.per_token else "sum",
         precision=config.score_precision,
         max_tokens=config.max_tokens,
         system_prompt=config.system_prompt,
         template_hash=tuned.chat.template_hash,
     )
-
-
-def signature_of(name: str) -> set[str]:
-    """What a loss needs besides the policy."""
-    return Objective(((1.0, POLICY_LOSSES[name], {}),)).needs

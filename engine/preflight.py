@@ -13,9 +13,9 @@ import psutil
 from engine import estimates, memory, schedule
 from engine.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.counts import Sample, items_of
-from engine.datasets_io import dataset_ids
+from engine.datasets_io import dataset_ids, splits_in
 from engine.errors import ConfigError, PrefscopeError, RunError
-from engine.mentions import Findings, check_models, check_runs, check_splits, splits_in
+from engine.mentions import Findings, check_models, check_runs, check_splits
 from engine.rundir import is_locked, run_dirs
 from engine.weights import Network, network_of
 

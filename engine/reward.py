@@ -1,6 +1,6 @@
 """A reward run: train a Bradley-Terry reward model and score the validation pairs before (base reward model) and after."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,11 +9,11 @@ from torch import nn
 from engine import losses, models
 from engine.batches import Chat, Encoded, encode_pairs, pack, pair_tokens
 from engine.config import RewardConfig
-from engine.metrics.rewards import length_matched, reward_summary
+from engine.metrics.rewards import length_matched, plain, reward_summary
 from engine.pairs import count_truncated, training_pairs, validation_pairs
 from engine.progress import Progress
 from engine.records import PreferencePair
-from engine.score import answers_of, reward_rows, reward_scorer, rewards_of, told_group
+from engine.score import answers_of, reward_rows, reward_scorer, rewards_of
 from engine.train import Task, Values, fit
 
 
@@ -41,7 +41,7 @@ def run(progress: Progress, config: RewardConfig) -> None:
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
     trained = Trained(net, chat, device, config, progress)
     progress.stage("tokenising")
-    encoded = encode_pairs(chat, training_pairs(progress, config), told_group(config))
+    encoded = encode_pairs(chat, training_pairs(progress, config), config.told_group)
     count_truncated(progress, encoded, config.train_split)
     held_out = {split: validation_pairs(progress, config, split) for split in config.validation_splits}
     steps_seen: dict[int, float] = {}
@@ -86,17 +86,15 @@ def evaluate_split(trained: Trained, split: str, pairs: list[PreferencePair], st
     """Score a split's pairs; its metrics, and its rewards as rows of the scorer that the model is by now."""
     progress, config = trained.progress, trained.config
     answers = answers_of(pairs)
-    encoded: list[Encoded] = [e for pair in encode_pairs(trained.chat, pairs, told_group(config)) for e in pair]
+    encoded: list[Encoded] = [e for pair in encode_pairs(trained.chat, pairs, config.told_group) for e in pair]
     progress.stage(f"scoring {split} {'before training' if step == 0 else f'after step {step}'}", len(encoded), "responses")
     trained.net.eval()
     rewards = rewards_of(trained.net, encoded, config, trained.device, progress.advance)
     chosen, rejected = rewards[0::2], rewards[1::2]
-    summary = asdict(reward_summary(chosen, rejected))
-    matched = asdict(length_matched(chosen, rejected, [(c.ends, r.ends) for c, r in zip(encoded[0::2], encoded[1::2], strict=True)]))
-    values = {k: v["value"] if isinstance(v, dict) else v for k, v in {**summary, **matched}.items()}
-    finite = {k: v for k, v in values.items() if v == v}
-    counts = {"n": len(pairs), "n_length_matched": matched["accuracy_length_matched"]["n"]}
-    progress.run.append_metrics(step, split, {**finite, **counts}, 0, seconds)
+    lengths = [(c.ends, r.ends) for c, r in zip(encoded[0::2], encoded[1::2], strict=True)]
+    matched = length_matched(chosen, rejected, lengths)
+    values = {**plain(reward_summary(chosen, rejected)), **plain(matched), "n": len(pairs), "n_length_matched": matched.n}
+    progress.run.append_metrics(step, split, values, 0, seconds)
     scorer = reward_scorer(config, progress.run.id, trained.chat.template_hash, trained=step > 0)
     progress.add("models", [models.base_row(config.model)])
     progress.add("scorers", [scorer.row])

@@ -10,15 +10,13 @@ import torch
 from engine import losses, models, processes
 from engine.batches import Chat, Encoded, Packed, pack, scoring_batches
 from engine.config import RewardConfig, ScoreConfig
-from engine.datasets_io import load_pairs
+from engine.datasets_io import load_pairs, splits_in
 from engine.errors import RunError
 from engine.generate import generated
-from engine.pairs import splits_of
 from engine.progress import Progress
 from engine.records import PreferencePair, Turn, digest, prompt_id, text_id
 from engine.rundir import find_run
-
-SCORING_TOKENS = 2048  # packed tokens in one forward pass
+from engine.schedule import SCORING_TOKENS
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,21 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response after a prompt: what a scorer scores. group: what a conditional model is told of it."""
+    """A response after a prompt: what a scorer scores. Its pair's type of prompt and source are what a conditional model is told."""
 
     turns: tuple[Turn, ...]
     response: str
-    group: str | None = None
+    prompt_type: str | None = None
+    source: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
         return prompt_id(self.turns), text_id(self.response)
 
 
-def answers_of(pairs: Sequence[PreferencePair], group_by: str | None = None) -> list[Answer]:
+def answers_of(pairs: Sequence[PreferencePair]) -> list[Answer]:
     """Chosen and rejected of every pair, one after the other."""
-    return [Answer(p.turns, r, getattr(p, group_by) if group_by else None) for p in pairs for r in (p.chosen, p.rejected)]
+    return [Answer(p.turns, response, p.prompt_type, p.source) for p in pairs for response in (p.chosen, p.rejected)]
 
 
 @torch.no_grad()
@@ -79,7 +78,6 @@ def values_of(
 
     Several processes share the batches, and every one gets all values. Raises RunError when one is not finite.
     """
-    processes.joined(device)
     mine: list[tuple[int, Any]] = []
     batches = scoring_batches(sequences, SCORING_TOKENS)
     shared = processes.rounds(batches)
@@ -128,11 +126,6 @@ def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained
     )
 
 
-def told_group(config: RewardConfig) -> str | None:
-    """The field whose value the system prompt names."""
-    return config.group_by if config.conditional else None
-
-
 def at_scoring(config: RewardConfig) -> bool:
     """Whether length changes the reported rewards."""
     control = config.length
@@ -153,28 +146,31 @@ def rewards_of(
 
 def run(progress: Progress, config: ScoreConfig) -> None:
     """Score every answer under each reward model and its untrained twin; what a parent has scored already is not scored again."""
+    answers = answers_to_score(progress, config)
     for run_id in config.reward_models:
         reward_run = find_run(progress.cache, run_id)
         settings = reward_run.config
         if not isinstance(settings, RewardConfig):
             raise RunError(f"{run_id} is a {reward_run.config_values['kind']} run, expected a reward run")
-        answers = answers_to_score(progress, config, told_group(settings))
         for trained in (False, True):
             score_under(progress, settings, run_id, trained, answers)
             progress.milestone()
 
 
-def answers_to_score(progress: Progress, config: ScoreConfig, group_by: str | None = None) -> list[Answer]:
-    """Each (prompt, response) once: of the stated splits, then of the stated generation runs. A prompt's first pair names its group."""
+def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
+    """Each (prompt, response) once: of the stated splits, then of the stated generation runs. A prompt's first pair names its groups."""
     cache = progress.cache
-    everything = {split: load_pairs(cache, config.dataset, split) for split in splits_of(cache, config.dataset)}
+    splits = splits_in(cache, config.dataset)
+    if splits is None:
+        raise RunError(f"dataset {config.dataset!r} not found in {cache / 'datasets'}")
+    everything = {split: load_pairs(cache, config.dataset, split) for split in splits}
     turns = {p.prompt_id: p.turns for pairs in everything.values() for p in pairs}
     for split in config.splits:
         if split not in everything:
             raise RunError(f"{config.dataset} has no split {split!r}: expected one of {', '.join(everything)}")
-    groups = {p.turns: getattr(p, group_by) for pairs in everything.values() for p in reversed(pairs)} if group_by else {}
-    found = [a for split in config.splits for a in answers_of(everything[split], group_by)]
-    found += [Answer(prompt, text, groups.get(prompt)) for run_id in config.generations for prompt, text in generated(cache, run_id, turns)]
+    groups = {p.turns: (p.prompt_type, p.source) for pairs in everything.values() for p in reversed(pairs)}
+    found = [a for split in config.splits for a in answers_of(everything[split])]
+    found += [Answer(prompt, text, *groups[prompt]) for run_id in config.generations for prompt, text in generated(cache, run_id, turns)]
     return list({a.key: a for a in found}.values())
 
 
@@ -196,7 +192,7 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     network = models.load_reward_model(progress.cache, source, tokenizer)
     if not trained:
         models.untrain_head(network, settings.seed)
-    encoded = [chat.encode(a.turns, a.response, a.group if settings.conditional else None) for a in missing]
+    encoded = [chat.encode(a.turns, a.response, told_of(a, settings)) for a in missing]
     progress.stage(f"scoring with {name}", len(missing), "responses")
     net = models.RewardModel(network).to(device).eval()
     rewards = rewards_of(net, encoded, settings, device, progress.advance)
@@ -204,6 +200,11 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     cut = sum(e.truncated for e in encoded)
     if cut:
         progress.note(f"{cut} of {len(encoded)} responses were cut to {settings.max_tokens} tokens for {name}")
+
+
+def told_of(answer: Answer, settings: RewardConfig) -> str | None:
+    """The group that the system prompt names for an answer."""
+    return getattr(answer, settings.told_group) if settings.told_group else None
 
 
 def scored_already(progress: Progress, run_id: str, scorer_id: str) -> set[tuple[str, str]]:

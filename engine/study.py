@@ -11,14 +11,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from engine import jobs, store
 from engine.comparisons import study_table
-from engine.config import KINDS, AnyRun, DataSource, TrainConfig, explained, parse
+from engine.config import KINDS, AnyRun, TrainConfig, load_stated, parse
 from engine.datasets_io import dataset_ids
 from engine.errors import ConfigError
 from engine.hyperparameters import Frozen
+from engine.preset import DataSource
 from engine.rundir import RunDir, now, run_dirs, write_table
 
 STUDIES = Path(__file__).parent / "studies"
@@ -64,16 +65,7 @@ class Study(Frozen):
 
 def load_study(name: str) -> Study:
     """A study by name (engine/studies) or by path to a JSON file. Raises ConfigError."""
-    path = Path(name) if name.endswith(".json") else STUDIES / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in STUDIES.glob("*.json")))
-        raise ConfigError(f"study {name!r} not found: expected one of {known}, or a path to a .json file")
-    try:
-        return Study.model_validate(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explained(error)}") from None
+    return load_stated(Study, "study", STUDIES, name)
 
 
 def configurations(study: Study) -> Iterator[tuple[str, Overrides]]:

@@ -124,7 +124,7 @@ class Room:
     """How many packed tokens one forward pass may have, and what happens when that is too many for the memory."""
 
     def __init__(self, progress: Progress, config: TrainConfig, device: str) -> None:
-        self.progress, self.config, self.device = progress, config, device
+        self.progress, self.config = progress, config
         status = progress.run.written_status
         self.tokens = status.forward_tokens or config.forward_tokens or FORWARD_TOKENS[device]
         free = memory.free() if device == "cpu" else None

@@ -16,6 +16,19 @@ def empty_cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def cache(empty_cache: Path) -> Path:
+    return empty_cache
+
+
+@pytest.fixture
+def dataset(cache: Path) -> str:
+    """Twelve seeded pairs to train on and six to validate, imported."""
+    from tiny import toy_dataset  # here, because it imports torch
+
+    return toy_dataset(cache)
+
+
 @pytest.fixture(scope="session")
 def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache after the whole experiment (tests/filled.py). Shared by all tests: read it, never write to it."""

@@ -56,10 +56,10 @@ LAYERS = {
     "engine.rundir": ("engine.config", "engine.errors", "engine.records"),
     "engine.store": ("engine.rundir", "engine.errors"),
     "engine.losses": (),
-    "engine.logps": ("engine.batches",),
+    "engine.schedule": ("engine.config", "engine.errors"),
+    "engine.logps": ("engine.batches", "engine.schedule"),
     "engine.tree": ("engine.errors",),
     "engine.memory": (),
-    "engine.schedule": ("engine.config", "engine.errors"),
     "engine.weights": ("engine.config", "engine.errors"),
     "engine.batches": ("engine.errors", "engine.records"),
 }

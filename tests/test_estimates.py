@@ -98,7 +98,7 @@ def test_answers_take_weights_keys_values_and_logits() -> None:
 
 
 def test_constants_are_those_of_the_code_they_speak_of() -> None:
-    assert (estimates.SCORING_TOKENS, estimates.LOGIT_CHUNK) == (score.SCORING_TOKENS, logps.CHUNK)
+    assert (estimates.SCORING_TOKENS, estimates.LOGIT_CHUNK) == (score.SCORING_TOKENS, logps.LOGIT_CHUNK)
 
 
 # Disk

@@ -17,16 +17,6 @@ from engine.rundir import RunDir, complete_lines
 from engine.train import checkpoints, step_of
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dataset(cache: Path) -> str:
-    return toy_dataset(cache)
-
-
 def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:
     """A run that got a stop signal once `file` had so many lines (or, being no text, was there)."""
     run = prepared(cache, config)

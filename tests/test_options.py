@@ -1,14 +1,13 @@
 """What a training run can be asked for besides its loss: adapters, length control, groups, a guide, added losses."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 import torch
 from peft import PeftModel
 from pydantic import ValidationError
-from tiny import executed, metrics, pairs, reward_config, table, tiny_chat, toy_dataset, trl_record
+from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, trl_record
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from engine.config import GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
@@ -16,21 +15,6 @@ from engine.datasets_io import import_dataset, load_pairs
 from engine.hyperparameters import DPO, ORPO, GuidedDPO, LengthControl, LoRA, SimPO, Weighted
 from engine.metrics.rewards import length_matched
 from engine.rundir import RunDir, write_text
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dataset(cache: Path) -> str:
-    return toy_dataset(cache)
-
-
-def policy_run(cache: Path, dataset: str, model: Path, **changes: Any) -> RunDir:
-    values = {"batch_size": 4, "precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "max_tokens": 256}
-    return executed(cache, PolicyConfig(dataset=dataset, model=str(model), **{**values, **changes}))
 
 
 def last(run: RunDir, split: str = "validation") -> dict[str, float]:
@@ -41,7 +25,7 @@ def last(run: RunDir, split: str = "validation") -> dict[str, float]:
 
 
 def test_adapters_load_in_plain_peft_and_equal_the_merged_model(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    run = policy_run(cache, dataset, tiny_llama, lora=LoRA(rank=4), epochs=2)
+    run = executed(cache, policy_config(dataset, tiny_llama, lora=LoRA(rank=4), epochs=2))
     ids = torch.arange(20)[None]
     base = AutoModelForCausalLM.from_pretrained(tiny_llama)
     with torch.no_grad():
@@ -72,7 +56,7 @@ def test_a_target_that_names_no_layer_is_refused(cache: Path, dataset: str, tiny
 
 
 def test_a_loss_without_a_reference_never_scores_one(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    run = policy_run(cache, dataset, tiny_llama, loss=SimPO())
+    run = executed(cache, policy_config(dataset, tiny_llama, loss=SimPO()))
     scorer = table(run, "scorers").row(0, named=True)
     assert run.status.error is None
     assert not (cache / "references").exists()
@@ -80,8 +64,8 @@ def test_a_loss_without_a_reference_never_scores_one(cache: Path, dataset: str, 
 
 
 def test_added_losses_change_the_training_and_not_the_rewards_at_the_start(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    alone = policy_run(cache, dataset, tiny_llama)
-    both = policy_run(cache, dataset, tiny_llama, added=(Weighted(weight=0.5, loss=ORPO()),))
+    alone = executed(cache, policy_config(dataset, tiny_llama))
+    both = executed(cache, policy_config(dataset, tiny_llama, added=(Weighted(weight=0.5, loss=ORPO()),)))
     first, second = (metrics(run)[1]["values"] for run in (alone, both))
     assert second["loss"] > first["loss"] + 0.5
     assert second["rewards/chosen"] == pytest.approx(first["rewards/chosen"], abs=1e-6)
@@ -90,7 +74,7 @@ def test_added_losses_change_the_training_and_not_the_rewards_at_the_start(cache
 def test_guided_dpo_takes_its_margins_from_a_reward_model(cache: Path, dataset: str, tiny_llama: Path) -> None:
     """At the reference L = −log σ(−s (r_c − r_r)) for each pair."""
     reward = executed(cache, reward_config(dataset, tiny_llama, epochs=3))
-    run = policy_run(cache, dataset, tiny_llama, loss=GuidedDPO(scale=2.0), guide=reward.id, score_precision="fp32")
+    run = executed(cache, policy_config(dataset, tiny_llama, loss=GuidedDPO(scale=2.0), guide=reward.id, score_precision="fp32"))
     assert run.status.error is None
     scorer = table(reward, "scorers").filter(pl.col("kind") == "head")["scorer_id"][0]
     rewards = dict(table(reward, "rewards").filter(pl.col("scorer_id") == scorer).select("text_id", "reward").iter_rows())
@@ -108,8 +92,8 @@ def test_guided_dpo_and_its_guide_go_together() -> None:
 
 
 def test_a_guide_that_is_no_reward_run_is_refused(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    other = policy_run(cache, dataset, tiny_llama)
-    run = policy_run(cache, dataset, tiny_llama, loss=GuidedDPO(), guide=other.id)
+    other = executed(cache, policy_config(dataset, tiny_llama))
+    run = executed(cache, policy_config(dataset, tiny_llama, loss=GuidedDPO(), guide=other.id))
     assert run.status.error == f"guide {other.id} is a policy run, expected a reward run"
 
 

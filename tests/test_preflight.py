@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import executed, pairs, prepared, reward_config, save_tiny, tiny_chat, toy_dataset, trl_record
+from tiny import executed, pairs, prepared, reward_config, save_tiny, tiny_chat, trl_record
 
 from engine import jobs, weights
 from engine.__main__ import main
@@ -23,16 +23,6 @@ from engine.progress import Progress
 from engine.rundir import run_dirs, take_lock
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dataset(cache: Path) -> str:
-    return toy_dataset(cache)
 
 
 def looked_at(cache: Path, config: RunConfig, **options: Any) -> Preflight:

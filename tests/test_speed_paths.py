@@ -1,32 +1,21 @@
 """Every fast path equals its slow, obvious twin."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tiny import executed, metrics, pairs, reward_config, table, tiny_chat, toy_dataset
+from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, toy_dataset
 from torch.nn.functional import scaled_dot_product_attention
 
 from engine import tree
 from engine.batches import encode_pairs, pack
-from engine.config import DPO, GenerateConfig, PolicyConfig
+from engine.config import DPO, GenerateConfig
 from engine.generate import continued
 from engine.hyperparameters import KTO
 from engine.models import RewardModel, best_precision, compile_layers, load_policy, load_reward_model, load_tokenizer
 from engine.rundir import RunDir
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(6)) for side in pair]
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dataset(cache: Path) -> str:
-    return toy_dataset(cache)
 
 
 @pytest.fixture
@@ -102,36 +91,31 @@ def test_gradient_checkpointing_changes_no_number(cache: Path, dataset: str, tin
 # The reference
 
 
-def policy_run(cache: Path, dataset: str, model: Path, **changes: Any) -> RunDir:
-    values = {"batch_size": 4, "precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "max_tokens": 256}
-    return executed(cache, PolicyConfig(dataset=dataset, model=str(model), **{**values, **changes}))
-
-
 def stages(run: RunDir) -> list[str]:
     return [line.split(" (")[0] for line in (run.path / "log.txt").read_text().splitlines()]
 
 
 def test_reference_is_scored_once_for_the_same_model_and_pairs(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    first = policy_run(cache, dataset, tiny_llama)
+    first = executed(cache, policy_config(dataset, tiny_llama))
     kept = {p.name: p.stat().st_mtime_ns for p in (cache / "references").iterdir()}
-    second = policy_run(cache, dataset, tiny_llama, loss=DPO(beta=0.5))
+    second = executed(cache, policy_config(dataset, tiny_llama, loss=DPO(beta=0.5)))
     assert {p.name: p.stat().st_mtime_ns for p in (cache / "references").iterdir()} == kept
     assert len(kept) == 2  # the two splits
     assert metrics(second)[1]["values"]["logps/chosen"] == metrics(first)[1]["values"]["logps/chosen"]
 
 
 def test_other_tokens_are_another_reference(cache: Path, dataset: str, tiny_llama: Path, tiny_qwen: Path) -> None:
-    policy_run(cache, dataset, tiny_llama)
-    policy_run(cache, dataset, tiny_llama, system_prompt="Be long.")
-    policy_run(cache, dataset, tiny_qwen)
+    executed(cache, policy_config(dataset, tiny_llama))
+    executed(cache, policy_config(dataset, tiny_llama, system_prompt="Be long."))
+    executed(cache, policy_config(dataset, tiny_qwen))
     assert len(list((cache / "references").iterdir())) == 6
 
 
 def test_kto_s_reference_point_is_that_of_the_whole_batch_however_it_is_parted(cache: Path, tiny_llama: Path) -> None:
     dataset = toy_dataset(cache, train=4, validation=2)
-    whole = policy_run(cache, dataset, tiny_llama, loss=KTO(), epochs=3)
-    parts = policy_run(cache, dataset, tiny_llama, loss=KTO(), epochs=3, forward_tokens=128)
-    several = policy_run(cache, dataset, tiny_llama, loss=KTO(), epochs=3, batch_size=2, accumulation=2)
+    whole = executed(cache, policy_config(dataset, tiny_llama, loss=KTO(), epochs=3))
+    parts = executed(cache, policy_config(dataset, tiny_llama, loss=KTO(), epochs=3, forward_tokens=128))
+    several = executed(cache, policy_config(dataset, tiny_llama, loss=KTO(), epochs=3, batch_size=2, accumulation=2))
     for other in (parts, several):
         for one, two in zip(metrics(whole)[2:], metrics(other)[2:], strict=True):
             assert two["values"] == pytest.approx(one["values"], abs=5e-4)

@@ -19,16 +19,6 @@ from engine.score import answers_of, values_of
 from engine.train import checkpoints, rate_at
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def dataset(cache: Path) -> str:
-    return toy_dataset(cache)
-
-
 def of_split(run: RunDir, split: str) -> dict[int, dict[str, float]]:
     return {line["step"]: line["values"] for line in metrics(run) if line["split"] == split}
 

@@ -101,6 +101,12 @@ def reward_config(dataset: str, model: Path | str, **changes: Any) -> RewardConf
     return RewardConfig(**{"name": "toy", "dataset": dataset, "model": str(model), **sizes, **changes})
 
 
+def policy_config(dataset: str, model: Path | str, **changes: Any) -> PolicyConfig:
+    """A policy run of a few short steps in fp32."""
+    sizes = {"batch_size": 4, "learning_rate": 1e-3, "precision": "fp32", "device": "cpu", "max_tokens": 256}
+    return PolicyConfig(**{"dataset": dataset, "model": str(model), **sizes, **changes})
+
+
 def prepared(cache: Path, config: RunConfig) -> RunDir:
     """A queued run that no process has been started for."""
     run = RunDir(cache / "runs" / new_run_id(config.model_dump()["kind"], config.name))

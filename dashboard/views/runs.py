@@ -4,8 +4,9 @@ import streamlit as st
 
 from dashboard import data, forms, queries, widgets
 from dashboard.messages import _
-from engine.config import KINDS, PRESETS, RunConfig
+from engine.config import KINDS, RunConfig
 from engine.errors import PrefscopeError
+from engine.preset import PRESETS
 from engine.rundir import RunDir
 
 TAIL_LINES, MOST_CARDS = 40, 30

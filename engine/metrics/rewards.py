@@ -40,6 +40,12 @@ def reward_summary(chosen: ArrayLike, rejected: ArrayLike) -> RewardSummary:
     return RewardSummary(accuracy(c, r), pooled_mean, pooled_std, *sides, mean_difference(c, r), mean_and_std(c - r)[1])
 
 
+def plain(summary: object) -> dict[str, float]:
+    """A summary's numbers by name, its estimates without their intervals, and without what could not be measured."""
+    found = {name: value.value if isinstance(value, Estimate) else value for name, value in vars(summary).items()}
+    return {name: value for name, value in found.items() if value == value}
+
+
 @dataclass(frozen=True)
 class LengthMatched:
     """Accuracy on the pairs whose responses are about equally long: what is left when length cannot decide."""
