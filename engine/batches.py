@@ -14,6 +14,7 @@ from engine.records import PreferencePair, Turn
 
 Tokens: TypeAlias = "array[int]"  # of 32 bits each
 SHORTEST_PROMPT = 16  # tokens of the prompt's end that a long response never pushes out
+LONGEST_SPAN = 256  # queries whose attention is computed at once on a CPU
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Packed:
     position_ids: torch.Tensor  # (1, T), each response's positions continue its prompt's
     rows: torch.Tensor  # (N, L) place in the row of each sequence's tokens; what is beyond its end points to 0
     home: torch.Tensor  # (T,) place in rows.flatten() of each token
+    spans: torch.Tensor  # (S, 5) queries from, to; own keys from; the prompt's keys from, to
     read_at: torch.Tensor  # (N,) place of the token a reward is read from
     before: torch.Tensor  # (S,) place of the token before each response token
     targets: torch.Tensor  # (S,) the response tokens, to the end of turn
@@ -123,6 +125,11 @@ class Packed:
         return Packed(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
+def spans_of(start: int, end: int, prompt: range) -> list[tuple[int, int, int, int, int]]:
+    """The tokens from start to end as stretches of queries; each sees the prompt, and from start to its own last token."""
+    return [(at, min(at + LONGEST_SPAN, end), start, prompt.start, prompt.stop) for at in range(start, end, LONGEST_SPAN)]
+
+
 def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Packed:
     """Lay the sequences out in one row, each distinct prompt once."""
     ids: list[int] = []
@@ -134,15 +141,18 @@ def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Pac
     targets: list[int] = []
     owner: list[int] = []
     common: list[bool] = []
+    spans: list[tuple[int, int, int, int, int]] = []
     for n, s in enumerate(sequences):
         key = s.prompt.tobytes()
         if key not in prompts:
             prompts[key] = range(len(ids), len(ids) + len(s.prompt))
             ids.extend(s.prompt)
             positions.extend(range(len(s.prompt)))
+            spans.extend(spans_of(prompts[key].start, len(ids), range(0)))
         prompt, start = prompts[key], len(ids)
         ids.extend(s.response)
         positions.extend(range(len(s.prompt), len(s)))
+        spans.extend(spans_of(start, len(ids), prompt))
         rows.append([*prompt, *range(start, len(ids))])
         read_at.append(start + (s.ends if read_at_end_of_turn else len(s.response)) - 1)
         before.extend([prompt[-1], *range(start, start + s.ends - 1)])
@@ -156,7 +166,7 @@ def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Pac
     padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
     columns = map(torch.tensor, ([ids], [positions], read_at, before, targets, owner, common))
     input_ids, position_ids, *places = columns
-    return Packed(input_ids, position_ids, padded, home, *places)
+    return Packed(input_ids, position_ids, padded, home, torch.tensor(spans), *places)
 
 
 def encode_pairs(chat: Chat, pairs: Sequence[PreferencePair], group_by: str | None = None) -> list[tuple[Encoded, Encoded]]:

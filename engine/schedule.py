@@ -7,7 +7,7 @@ from engine.config import RunConfig, TrainConfig
 from engine.errors import RunError
 
 FORWARD_TOKENS = {"cpu": 1024, "cuda": 16384}  # packed tokens of one forward pass, where the configuration leaves it open
-SCORING_TOKENS = 2048  # packed tokens of one forward pass without gradients
+SCORING_TOKENS = 4096  # packed tokens of one forward pass without gradients
 LOGIT_CHUNK = 512  # response tokens whose logits exist at once
 NVIDIA = Path("/proc/driver/nvidia")
 

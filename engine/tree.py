@@ -1,20 +1,23 @@
 """Attention over one packed row in which responses share their prompt.
 
 A row (1, T) holds, for each prompt, its tokens once and then the tokens of its responses one after the other. Every response
-attends to its prompt and to itself, nothing else. `Packed.rows` lays the sequences out again, prompt + response each; padding at the
-right needs no mask, because causal attention never looks ahead. Linear layers see every token once and no padding at all.
+attends to its prompt and to itself, nothing else, and every linear layer sees a token once. On a CPU, attention goes span by span
+(`Packed.spans`): no padding, a prompt once for all its responses, memory linear in the row. On a GPU, `Packed.rows` lays the
+sequences out again, prompt + response each, for the fused kernel; padding at the right needs no mask, because causal attention never
+looks ahead.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from engine.batches import LONGEST_SPAN
 from engine.errors import ModelError
 
 ATTENTION = "prefscope_tree"
-KEPT_BYTES = 32 * 2**20
 
 
 def tree_attention(
@@ -32,39 +35,90 @@ def tree_attention(
     if tree is None:
         raise ModelError(f"{type(module).__name__} does not pass the packed layout on: this architecture is not supported")
     refuse_unsupported(module, tree.rows.shape[1], options)
-    n, length = tree.rows.shape
-    flat = tree.rows.reshape(-1)
+    scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    groups = query.shape[1] // key.shape[1]
+    k, v = (x[0].repeat_interleave(groups, 0) if groups > 1 else x[0] for x in (key, value))
+    q, k = scaled[0].to(v.dtype), k.to(v.dtype)  # rotated queries and keys leave autocast in fp32
+    if query.device.type == "cpu":
+        return on_spans(q.contiguous(), k.contiguous(), v.contiguous(), tree.spans)[None], None
+    return on_rows(q, k, v, tree.rows, tree.home)[None], None
+
+
+def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, home: torch.Tensor) -> torch.Tensor:
+    """Causal attention of every sequence laid out by itself, q (scaled), k and v (H, T, D) -> (T, H, D)."""
+    n, length = rows.shape
+    flat = rows.reshape(-1)
 
     def laid_out(x: torch.Tensor) -> torch.Tensor:
-        """(1, H, T, D) -> (N, H, L, D)"""
-        return x[0].transpose(0, 1).index_select(0, flat).view(n, length, x.shape[1], x.shape[3]).transpose(1, 2)
+        """(H, T, D) -> (N, H, L, D)"""
+        return x.transpose(0, 1).index_select(0, flat).view(n, length, x.shape[0], x.shape[2]).transpose(1, 2)
 
-    q, k, v = laid_out(query), laid_out(key), laid_out(value)
-    groups = q.shape[1] // k.shape[1]
-    if groups > 1:
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-    plain = on_two_products(q)
-    out = by_products(q, k, v, scaling) if plain else scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
-    return out.transpose(1, 2).reshape(n * length, q.shape[1], v.shape[3]).index_select(0, tree.home)[None], None
+    out = scaled_dot_product_attention(laid_out(q), laid_out(k), laid_out(v), is_causal=True, scale=1.0)
+    return out.transpose(1, 2).reshape(n * length, q.shape[0], v.shape[2]).index_select(0, home)
 
 
-def on_two_products(query: torch.Tensor) -> bool:
-    """Whether training on a CPU in bf16 takes two matrix products: the fused kernel's backward pass is several times slower there.
+@torch.library.custom_op("prefscope::on_spans", mutates_args=())
+def on_spans(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
+    """softmax(Q Kᵀ + mask) V span by span, q (scaled), k and v (H, T, D), spans (S, 5) -> (T, H, D).
 
-    Only while the probabilities of a layer, which the backward pass keeps, are small.
+    One operation to the compiler, since the number of spans differs from batch to batch.
     """
-    n, heads, length, _ = query.shape
-    training = torch.is_grad_enabled() and query.device.type == "cpu" and query.dtype == torch.bfloat16
-    return training and 2 * n * heads * length**2 <= KEPT_BYTES
+    out = q.new_empty(q.shape[1], q.shape[0], v.shape[2])
+    for begin, end, own, first, last in spans.tolist():
+        seen = slice(first, last), slice(own, end)
+        p = probabilities(q[:, begin:end], gathered(k, seen))
+        out[begin:end] = torch.bmm(p, gathered(v, seen)).transpose(0, 1)
+    return out
 
 
-def by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
-    """Causal attention as softmax(scale · Q Kᵀ + mask) V, (N, H, L, D): what transformers calls eager attention."""
-    n, heads, length, width = query.shape
-    q, k, v = (x.reshape(n * heads, length, width) for x in (query, key, value))
-    ahead = torch.full((length, length), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
-    scores = torch.baddbmm(ahead, q, k.transpose(1, 2), alpha=width**-0.5 if scaling is None else scaling)
-    return torch.bmm(torch.softmax(scores, -1), v).view(n, heads, length, width)
+@torch.library.custom_op("prefscope::on_spans_backward", mutates_args=())
+def on_spans_backward(
+    grad: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients of q, k and v, in their shapes. The probabilities P are computed again, so that a row keeps none of them:
+    dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − row sums of P ∘ dO Vᵀ), dQ = dS K, dK = dSᵀ Q.
+    """
+    dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    grad = grad.to(q.dtype).transpose(0, 1).contiguous()
+    for begin, end, own, first, last in spans.tolist():
+        seen = slice(first, last), slice(own, end)
+        queries, keys, do = q[:, begin:end], gathered(k, seen), grad[:, begin:end]
+        p = probabilities(queries, keys)
+        ds = torch._softmax_backward_data(torch.bmm(do, gathered(v, seen).transpose(1, 2)), p, -1, p.dtype)
+        dq[:, begin:end] = torch.bmm(ds, keys)
+        for total, part in ((dk, torch.bmm(ds.transpose(1, 2), queries)), (dv, torch.bmm(p.transpose(1, 2), do))):
+            total[:, seen[0]] += part[:, : last - first]
+            total[:, seen[1]] += part[:, last - first :]
+    return dq, dk, dv
+
+
+def probabilities(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """Causal softmax of (H, n, D) queries over (H, m, D) keys, whose last is the last query's own: (H, n, m)."""
+    n = queries.shape[1]
+    scores = torch.bmm(queries, keys.transpose(1, 2))
+    scores[:, :, -n:] += ahead(queries.dtype)[:n, :n]
+    return torch.softmax(scores, -1)
+
+
+def gathered(x: torch.Tensor, seen: tuple[slice, slice]) -> torch.Tensor:
+    """The prompt's keys or values and the span's own, (H, m, D)."""
+    prompt, own = seen
+    return torch.cat([x[:, prompt], x[:, own]], 1) if prompt.stop > prompt.start else x[:, own]
+
+
+@cache
+def ahead(dtype: torch.dtype) -> torch.Tensor:
+    """−inf where a key comes after its query."""
+    return torch.full((LONGEST_SPAN, LONGEST_SPAN), float("-inf"), dtype=dtype).triu(1)
+
+
+def _keep_inputs(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+on_spans.register_fake(lambda q, k, v, spans: q.new_empty(q.shape[1], q.shape[0], v.shape[2]))
+on_spans_backward.register_fake(lambda grad, q, k, v, spans: (torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)))
+on_spans.register_autograd(lambda ctx, grad: (*on_spans_backward(grad, *ctx.saved_tensors), None), setup_context=_keep_inputs)
 
 
 def refuse_unsupported(module: Any, length: int, options: dict[str, Any]) -> None:

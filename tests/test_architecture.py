@@ -58,7 +58,7 @@ LAYERS = {
     "engine.losses": (),
     "engine.schedule": ("engine.config", "engine.errors"),
     "engine.logps": ("engine.batches", "engine.schedule"),
-    "engine.tree": ("engine.errors",),
+    "engine.tree": ("engine.batches", "engine.errors"),
     "engine.memory": (),
     "engine.weights": ("engine.config", "engine.errors"),
     "engine.batches": ("engine.errors", "engine.records"),

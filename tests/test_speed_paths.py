@@ -1,14 +1,15 @@
 """Every fast path equals its slow, obvious twin."""
 
+from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, toy_dataset
-from torch.nn.functional import scaled_dot_product_attention
 
 from engine import tree
-from engine.batches import encode_pairs, pack
+from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
 from engine.config import DPO, GenerateConfig
 from engine.generate import continued
 from engine.hyperparameters import KTO
@@ -33,29 +34,28 @@ def gradients(net: RewardModel) -> dict[str, torch.Tensor]:
 # Attention
 
 
+LONG = [replace(side, response=side.response + array("i", [7] * 600)) for side in SIDES[:2]]  # more queries than one span takes
+
+
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_two_products_give_the_fused_kernel_s_attention_and_gradient(kind: torch.dtype) -> None:
-    """bf16 has 8 bits: values of size 1 agree to about 2⁻⁷."""
+@pytest.mark.parametrize("sides", [SIDES, LONG], ids=["short", "long"])
+def test_attention_by_spans_is_that_of_sequences_laid_out_with_its_gradient(kind: torch.dtype, sides: list[Encoded]) -> None:
+    """bf16 has 8 bits: values of size 1 agree to about 2⁻⁷, sums over hundreds of tokens to ten times that."""
+    packed = pack(sides)
     torch.manual_seed(0)
-    sides = [torch.randn(3, 2, 17, 8, dtype=kind, requires_grad=True) for _ in range(3)]
+    inputs = [(torch.randn(2, packed.tokens, 8) / 2).to(kind).requires_grad_() for _ in range(3)]
     found = []
-    for attend in (
-        lambda q, k, v: tree.by_products(q, k, v, 0.3),
-        lambda q, k, v: scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.3),
-    ):
-        out = attend(*sides)
-        found.append([out, *torch.autograd.grad(out.float().square().sum(), sides)])
+    for out in (tree.on_spans(*inputs, packed.spans), tree.on_rows(*inputs, packed.rows, packed.home)):
+        found.append([out, *torch.autograd.grad(out.float().square().sum(), inputs)])
     for one, two in zip(*found, strict=True):
-        assert torch.allclose(one, two, atol=1e-5 if kind == torch.float32 else 0.15, rtol=0.05)
+        assert torch.allclose(one, two, atol=1e-4 if kind == torch.float32 else 0.1, rtol=0.05)
 
 
-def test_two_products_are_taken_in_bf16_training_of_short_rows_only() -> None:
-    query = torch.zeros(2, 3, 64, 8, dtype=torch.bfloat16)
-    assert tree.on_two_products(query)
-    assert not tree.on_two_products(query.float())
-    assert not tree.on_two_products(torch.zeros(2, 9, 2048, 8, dtype=torch.bfloat16))  # 2 · 2 · 9 · 2048² bytes = 151 MB a layer
-    with torch.no_grad():
-        assert not tree.on_two_products(query)
+def test_no_span_holds_padding_or_too_many_queries() -> None:
+    packed = pack([*SIDES, *LONG])
+    queries = [(begin, end) for begin, end, *_ in packed.spans.tolist()]
+    assert [token for begin, end in queries for token in range(begin, end)] == list(range(packed.tokens))
+    assert max(end - begin for begin, end in queries) == LONGEST_SPAN
 
 
 # Compiled layers
