@@ -42,6 +42,7 @@ HEADINGS = {
     "accuracy_std": (_("Std. dev. over seeds"), _("Standard deviation of the accuracy over the runs that differ in the seed only.")),
     "accuracy_min": (_("Lowest accuracy"), None),
     "accuracy_max": (_("Highest accuracy"), None),
+    "accuracy_length_matched": (_("On like lengths"), _("Accuracy on the pairs whose responses differ by at most 10 % in length.")),
     "accuracy_low": (_("95 % from"), _("Lower end of Wilson's interval.")),
     "accuracy_high": (_("95 % to"), _("Upper end of Wilson's interval.")),
     "reward_mean": (_("Mean reward"), _("Of chosen and rejected together.") + " " + REWARD),

@@ -8,8 +8,8 @@ from engine.metrics.proportions import wilson
 from engine.store import Connection, frame
 
 STUDY_COLUMNS = (
-    "configuration", "split", "runs", "done", "accuracy", "accuracy_std", "accuracy_min", "accuracy_max", "reward_mean", "reward_std", "n",
-    "seconds", "peak_gb", "state", "reason",
+    "configuration", "split", "runs", "done", "accuracy", "accuracy_std", "accuracy_min", "accuracy_max", "accuracy_length_matched",
+    "reward_mean", "reward_std", "n", "seconds", "peak_gb", "state", "reason",
 )  # fmt: skip
 GROUP_FIELDS = ("prompt_type", "source")
 NOT_FITTING = "did not fit"  # how the error of a run begins that memory did not suffice for
@@ -26,11 +26,12 @@ STUDY_RUNS = f"""
     ), measured as (
         select run_id, split, max(value) filter (name in ('accuracy', 'rewards/accuracies')) as accuracy,
                max(case name when 'reward_mean' then value when 'rewards/sum' then value / 2 end) as reward_mean,
+               max(value) filter (name = 'accuracy_length_matched') as accuracy_length_matched,
                max(value) filter (name = 'reward_std') as reward_std, cast(max(value) filter (name = 'n') as integer) as n
         from last group by run_id, split
     )
     select min(run_id) over (partition by configuration) as place, configuration, seed, run, run_id, state, error, seconds, peak_gb,
-           split, n, accuracy, reward_mean, reward_std
+           split, n, accuracy, accuracy_length_matched, reward_mean, reward_std
     from member left join measured using (run_id)
     order by place, seed, run_id, split
 """
@@ -64,14 +65,16 @@ def study_runs(con: Connection, study: str | None) -> pl.DataFrame:
     """One row per run and validation split, in the order they were submitted; a run without measurement is one row without a split.
 
     Columns: place (first run of the configuration), configuration, seed, run, run_id, state, error, seconds, peak_gb, split, n (pairs),
-    accuracy (a policy's: of its implicit reward), reward_mean (chosen and rejected pooled), reward_std.
+    accuracy (a policy's: of its implicit reward), accuracy_length_matched (a reward model's, on pairs of like length), reward_mean (chosen
+    and rejected pooled), reward_std.
     """
     return frame(con, STUDY_RUNS, {"study": study})
 
 
 def study_table(con: Connection, study: str | None) -> pl.DataFrame:
-    """One row per configuration and validation split: runs, done, accuracy (mean, std over seeds with n − 1, min, max), reward_mean and
-    reward_std (means over seeds), n (pairs), seconds (mean), peak_gb (highest), state, reason (the first error).
+    """One row per configuration and validation split: runs, done, accuracy (mean, std over seeds with n − 1, min, max),
+    accuracy_length_matched, reward_mean and reward_std (means over seeds), n (pairs), seconds (mean), peak_gb (highest), state, reason (the
+    first error).
     """
     rows = study_runs(con, study)
     value, done = pl.col("accuracy"), pl.col("state") == "done"
@@ -83,7 +86,7 @@ def study_table(con: Connection, study: str | None) -> pl.DataFrame:
     measured = rows.drop_nulls("split").group_by("configuration", "split", maintain_order=True)
     of_splits = measured.agg(
         value.mean(), value.std().alias("accuracy_std"), value.min().alias("accuracy_min"), value.max().alias("accuracy_max"),
-        pl.col("reward_mean", "reward_std").mean(), pl.col("n").max(),
+        pl.col("accuracy_length_matched", "reward_mean", "reward_std").mean(), pl.col("n").max(),
     )  # fmt: skip
     both = of_runs.join(of_splits, on="configuration", how="left", maintain_order="left_right")
     return both.with_columns(pl.Series("state", [outcome(s) for s in both["state"]], dtype=pl.String)).select(STUDY_COLUMNS)

@@ -94,6 +94,11 @@ class TrainConfig(RunConfig):
         description="Keep only each layer's input and compute the rest again: less memory, a third slower.",
     )
     lora: LoRA | None = Field(None, title="LoRA", description="Train low-rank adapters instead of all weights.")
+    shard: bool = Field(
+        False,
+        title="Shard",
+        description="Divide weights, gradients and optimiser among the processes (FSDP), for a model that does not fit one device.",
+    )
     balance_length: bool = Field(
         False,
         title="Balance length",
@@ -123,6 +128,12 @@ class TrainConfig(RunConfig):
         True, title="Keep the weights", description="Off: the model is deleted when the run is done; curves and rewards stay."
     )
     kept_checkpoints: int = Field(2, ge=1, title="Kept checkpoints", description="Older ones are deleted; all are when the run is done.")
+
+    @model_validator(mode="after")
+    def _whole_weights_are_sharded(self) -> Self:
+        if self.shard and self.lora is not None:
+            raise ValueError("shard and lora exclude each other: adapters are small, so every process keeps them whole")
+        return self
 
 
 class RewardConfig(TrainConfig):

@@ -15,7 +15,7 @@ from engine.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfi
 from engine.errors import RunError
 from engine.hyperparameters import LoRA
 from engine.rundir import RunDir, complete_lines, run_dirs
-from engine.schedule import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision
+from engine.schedule import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision, expected_processes
 from engine.weights import Network
 
 PROCESS = 650_000_000  # resident bytes of Python with torch and transformers, and what the allocator keeps back
@@ -50,6 +50,7 @@ def training_memory(network: Network, config: TrainConfig, tokens: int) -> int:
     """Peak bytes of training with `tokens` in one forward pass.
 
     process + weights 4 P + bf16 copies 2 P + (gradient 4 + Adam's two moments 8) × trained + activations × tokens + a policy's logits.
+    Sharded, the processes share what stands: weights, gradient and moments.
     """
     device = expected_device(config.device)
     precision = expected_precision(config.precision, device)
@@ -57,6 +58,7 @@ def training_memory(network: Network, config: TrainConfig, tokens: int) -> int:
     standing = (6 if precision == "bf16" else 4) * network.parameters + 12 * trained
     standing += 4 * trained if config.lora else 0  # the adapters' own weights
     logits = LOGIT * LOGIT_CHUNK * network.vocabulary if isinstance(config, PolicyConfig) else 0
+    standing //= expected_processes(config) if config.shard else 1
     moving = token_bytes(network, precision, config.gradient_checkpointing) * tokens
     return round(process(device) + standing + moving + logits)
 

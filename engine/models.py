@@ -9,8 +9,10 @@ import torch
 import torch._inductor.config
 from peft import LoraConfig, get_peft_model
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from engine import processes
 from engine.batches import Packed
 from engine.config import EMBEDDED_MODEL, TrainConfig
 from engine.errors import ModelError
@@ -120,12 +122,12 @@ def hidden_states(backbone: Any, packed: Packed) -> torch.Tensor:
     return hidden
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> int:
-    """Write model and tokenizer in the transformers format, whole or not at all; the bytes written."""
+def save(model: Any, tokenizer: Any, folder: Path, state: dict[str, torch.Tensor] | None = None) -> int:
+    """Write model and tokenizer in the transformers format, whole or not at all; the bytes written. state: weights in place of its own."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        model.save_pretrained(part, max_shard_size="2GB")
+        model.save_pretrained(part, max_shard_size="2GB", state_dict=state)
         tokenizer.save_pretrained(part)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -139,14 +141,31 @@ def save_run(progress: Progress, model: Any, adapted: Any, tokenizer: Any, kind:
     """The model a run trained, in its folder, and its row in `models`. Adapters lie beside it, as plain peft reads them, and are merged."""
     progress.stage("saving the model")
     run = progress.run
+    state = whole_state(model, run.writes) if is_divided(model) else None
     if not run.writes:
         return
     if adapted is not None:
         adapted.save_pretrained(run.path / "adapter")
         model = adapted.merge_and_unload()
-    size = save(model, tokenizer, run.path / "model")
+    size = save(model, tokenizer, run.path / "model", state)
     row = {"model_id": run.id, "kind": kind, "base_model": base_model, "run_id": run.id, "checkpoint_step": steps}
     progress.add("models", [{**row, "path": f"runs/{run.id}/model", "bytes": size}])
+
+
+def divide(net: nn.Module, model: Any, config: TrainConfig, device: str) -> None:
+    """Divide the model among the processes, in place, where the configuration asks for it and there are several."""
+    if config.shard and processes.many():
+        processes.divide(net, decoder_layers(model), device)
+
+
+def is_divided(model: Any) -> bool:
+    return any(isinstance(p, DTensor) for p in model.parameters())
+
+
+def whole_state(model: Any, wanted: bool) -> dict[str, torch.Tensor]:
+    """Every weight of a divided model, whole and in the processor's memory, a tied one once. All processes must call it together."""
+    once = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+    return {name: processes.whole(t.detach(), wanted) for name, t in model.state_dict().items() if name in once}
 
 
 def base_row(model: str) -> dict[str, Any]:
@@ -229,7 +248,7 @@ def compile_layers(model: Any, config: TrainConfig, precision: str, device: str,
     compiler = shutil.which("g++") or shutil.which("clang++")
     if config.compile == "on" and device == "cpu" and not compiler:
         raise ModelError("compile is 'on', but this machine has no C++ compiler (g++ or clang++)")
-    plain = config.gradient_checkpointing or config.lora is not None
+    plain = config.gradient_checkpointing or config.lora is not None or config.shard
     pays = device == "cpu" and precision == "bf16" and compiler is not None and tokens >= WORTH_COMPILING and not plain
     if config.compile == "off" or (config.compile == "auto" and not pays):
         return False
@@ -243,7 +262,7 @@ def decoder_layers(model: Any) -> list[nn.Module]:
     """The blocks a transformers model repeats. Raises ModelError when it has no such list."""
     found = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == model.config.num_hidden_layers]
     if not found:
-        raise ModelError(f"{type(model).__name__} has no list of {model.config.num_hidden_layers} layers to compile")
+        raise ModelError(f"{type(model).__name__} has no list of {model.config.num_hidden_layers} layers to compile or divide")
     return list(found[0])
 
 

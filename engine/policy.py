@@ -69,6 +69,7 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     count_truncated(progress, train.encoded, config.train_split)
     adapted = models.prepared_for_training(model, config)
     policy.to(device)
+    models.divide(policy, model, config, device)
     last = 0
 
     def evaluate(step: int, seconds: float) -> None:

@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 Item = TypeVar("Item")
 
@@ -44,12 +48,17 @@ def gathered(mine: list[Any]) -> list[Any]:
 
 def any_of(flag: bool) -> bool:
     """Whether it is so in any process: what all must do together is decided together."""
+    return bool(most_of(int(flag)))
+
+
+def most_of(number: int) -> int:
+    """The largest of the processes' numbers."""
     state = PartialState()
     if state.num_processes == 1:
-        return flag
-    told = torch.tensor([float(flag)], device=state.device)
+        return number
+    told = torch.tensor([number], device=state.device)
     torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-    return bool(told.item())
+    return int(told.item())
 
 
 def mean_of(values: torch.Tensor) -> torch.Tensor:
@@ -59,3 +68,34 @@ def mean_of(values: torch.Tensor) -> torch.Tensor:
     if state.num_processes > 1:
         torch.distributed.all_reduce(total)
     return total[0] / total[1]
+
+
+# One model divided among the processes
+
+
+def divide(net: nn.Module, layers: Sequence[nn.Module], device: str) -> None:
+    """Weights, and with them gradients and optimiser, in equal parts on the processes, in place: a layer is whole while it computes.
+
+    Fully sharded data parallelism (Zhao et al. 2023). From now on a forward pass is a work of all processes together.
+    """
+    mesh = init_device_mesh(device, (PartialState().num_processes,))
+    for module in (*layers, net):
+        fully_shard(module, mesh=mesh)
+
+
+def whole(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
+    """A tensor out of its parts, in the processor's memory, where it is wanted; one that is not divided, as it is.
+
+    All processes must call it together.
+    """
+    if not isinstance(tensor, DTensor):
+        return tensor
+    together = tensor.full_tensor()
+    return together.cpu() if wanted else together.new_empty(0)
+
+
+def like(tensor: torch.Tensor, divided: torch.Tensor) -> torch.Tensor:
+    """This process's part of a whole tensor, when the other is divided and of the same shape."""
+    if not isinstance(divided, DTensor) or tensor.shape != divided.shape:
+        return tensor
+    return distribute_tensor(tensor, divided.device_mesh, divided.placements)

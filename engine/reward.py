@@ -38,6 +38,7 @@ def run(progress: Progress, config: RewardConfig) -> None:
     models.untrain_head(model, config.seed)
     adapted = models.prepared_for_training(model, config, head="score")
     net = models.RewardModel(model).to(device)
+    models.divide(net, model, config, device)
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
     trained = Trained(net, chat, device, config, progress)
     progress.stage("tokenising")

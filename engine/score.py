@@ -76,16 +76,17 @@ def values_of(
 ) -> torch.Tensor:
     """What the model says of each sequence, in their order: rewards (N,) of a reward model, log-probabilities (N, 2) of a policy.
 
-    Several processes share the batches, and every one gets all values. Raises RunError when one is not finite.
+    Several processes share the batches, and every one gets all values; one that has none left in the last round does the first again,
+    because the weights of a divided model come together in all processes or in none. Raises RunError when a value is not finite.
     """
     mine: list[tuple[int, Any]] = []
     batches = scoring_batches(sequences, SCORING_TOKENS)
     shared = processes.rounds(batches)
     with models.as_written(), models.autocast(precision, device):  # one context, so that weights are cast once for all batches
         for number, batch in enumerate(shared, 1):
-            if batch is not None:
-                packed = pack([sequences[i] for i in batch], read_at == "end_of_turn").to(device)
-                mine.extend(zip(batch, model(packed).float().tolist(), strict=True))
+            packed = pack([sequences[i] for i in batch or batches[0]], read_at == "end_of_turn").to(device)
+            found = model(packed).float().tolist()
+            mine.extend(zip(batch or [], found if batch else [], strict=True))
             progress(round(number / len(shared) * len(sequences)), len(sequences))
     values = torch.tensor([value for _, value in sorted(processes.gathered(mine))])
     if not values.isfinite().all():

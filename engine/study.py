@@ -167,18 +167,21 @@ def show(cache: Path, name: str) -> list[dict[str, Any]]:
 
 def as_text(rows: list[dict[str, Any]]) -> str:
     """A table for a terminal."""
+    wide, wider = (2 + max([len(head), *(len(r[head] or "–") for r in rows)]) for head in ("configuration", "split"))
     lines = [
-        "accuracy: mean ± standard deviation over seeds (lowest to highest); a policy's is that of its implicit reward",
-        f"{'configuration':28}{'split':14}{'runs':>5}  {'accuracy':32}{'reward mean':>12}{'std':>8}{'seconds':>9}{'peak GB':>9}  state",
+        "accuracy: mean ± standard deviation over seeds (lowest to highest); a policy's is that of its implicit reward; like length: "
+        "accuracy on pairs whose responses differ by at most 10 % in length",
+        f"{'configuration':{wide}}{'split':{wider}}{'runs':>4}  {'accuracy':32}{'like length':>12}{'reward mean':>12}"
+        f"{'std':>8}{'seconds':>9}{'peak GB':>9}  state",
     ]
     for r in rows:
         spread = "" if r["accuracy_std"] is None else f" ± {r['accuracy_std']:.3f}"
         accuracy = "–" if r["accuracy"] is None else f"{r['accuracy']:.3f}{spread} ({r['accuracy_min']:.3f} to {r['accuracy_max']:.3f})"
-        reward, std, seconds, peak = (f"{r[k]:.{d}f}" if r[k] is not None else "–" for k, d in NUMBERS.items())
+        matched, reward, std, seconds, peak = (f"{r[k]:.{d}f}" if r[k] is not None else "–" for k, d in NUMBERS.items())
         state = f"{r['state']}: {re.sub('^did not fit: ', '', r['reason'])}" if r["reason"] else r["state"]
-        row = f"{r['configuration'][:27]:28}{(r['split'] or '–')[:13]:14}{r['runs']:>5}  {accuracy:32}"
-        lines.append(f"{row}{reward:>12}{std:>8}{seconds:>9}{peak:>9}  {state}")
+        row = f"{r['configuration']:{wide}}{r['split'] or '–':{wider}}{r['runs']:>4}  {accuracy:32}"
+        lines.append(f"{row}{matched:>12}{reward:>12}{std:>8}{seconds:>9}{peak:>9}  {state}")
     return "\n".join(lines)
 
 
-NUMBERS = {"reward_mean": 3, "reward_std": 3, "seconds": 0, "peak_gb": 2}  # {column: decimals}
+NUMBERS = {"accuracy_length_matched": 3, "reward_mean": 3, "reward_std": 3, "seconds": 0, "peak_gb": 2}  # {column: decimals}

@@ -64,14 +64,12 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
 
     Raises RunError when the loss is not finite or a pair does not fit in memory, and Cancelled, after a checkpoint, when asked to stop.
     """
-    accelerator = Accelerator(cpu=device == "cpu")
-    sharded = accelerator.distributed_type.value
-    if sharded in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
-        raise RunError(f"{sharded} is not supported: a model too large for one device needs LoRA or gradient checkpointing")
+    accelerator = connected(device)
     processes_, mine = accelerator.num_processes, accelerator.process_index
     optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
     highest = [group["lr"] for group in optimizer.param_groups]
-    net, optimizer = accelerator.prepare(task.net, optimizer)
+    net = task.net if config.shard else accelerator.prepare(task.net)
+    optimizer = accelerator.prepare(optimizer)
     per_epoch = steps_of(len(task.tokens), config, processes_)
     steps = per_epoch * config.epochs
     run = progress.run
@@ -120,6 +118,15 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
         raise
 
 
+def connected(device: str) -> Accelerator:
+    """This process among those of the run. Raises RunError under a launcher's own way to divide a model."""
+    accelerator = Accelerator(cpu=device == "cpu")
+    launched = accelerator.distributed_type.value
+    if launched in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise RunError(f"{launched} is not supported as a launcher's setting: the run's own field `shard` divides a model among processes")
+    return accelerator
+
+
 class Room:
     """How many packed tokens one forward pass may have, and what happens when that is too many for the memory."""
 
@@ -137,6 +144,8 @@ class Room:
         """The step's values; a step that does not fit is done again, whole, in parts of half the size. Raises RunError."""
         while True:
             parts = [part for batch in batches for part in in_parts(batch, task.tokens, self.tokens)]
+            if self.config.shard:
+                parts = halved(parts, processes.most_of(len(parts)))
             try:
                 with memory.limited(self.most):
                     return step(parts)
@@ -185,6 +194,16 @@ def optimiser_step(
     return {**means, "grad_norm": float(accelerator.clip_grad_norm_(net.parameters(), max_norm))}
 
 
+def halved(parts: list[list[int]], count: int) -> list[list[int]]:
+    """`count` parts, the largest halved first: processes that divide one model must compute equally many."""
+    parts = list(parts)
+    while len(parts) < count:
+        at = max(range(len(parts)), key=lambda i: len(parts[i]))
+        middle = len(parts[at]) // 2
+        parts[at : at + 1] = [parts[at][:middle], parts[at][middle:]]
+    return parts
+
+
 def not_finite(run: RunDir, step: int) -> str:
     kept = checkpoints(run)
     where = f"the last good checkpoint is step {step_of(kept[-1])}" if kept else "there is no checkpoint yet"
@@ -206,16 +225,19 @@ def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done, kep
     Raises RunError when the disk is full.
     """
     folder = run.path / "checkpoints" / f"step-{done.step:07d}"
+    part = folder.with_name(f".{folder.name}.part")
+    weights = {name: processes.whole(p.detach(), run.writes).contiguous() for name, p in trained(net)}
+    state = optimizer.state_dict()
+    state["state"] = {i: {k: processes.whole(v, run.writes) for k, v in of.items()} for i, of in state["state"].items()}
     if folder.is_dir() or not run.writes:
         return
-    part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    numbers = sum(p.numel() for _, p in trained(net))
+    numbers = sum(w.numel() for w in weights.values())
     estimates.check_disk(run.path, estimates.needs_disk(0, numbers, 1))
     part.mkdir(parents=True)
     try:
-        save_file({name: p.detach().contiguous() for name, p in trained(net)}, part / "weights.safetensors")
-        torch.save(optimizer.state_dict(), part / "optimizer.pt")
+        save_file(weights, part / "weights.safetensors")
+        torch.save(state, part / "optimizer.pt")
         write_json(part / "state.json", asdict(done))
     except Exception as error:  # safetensors and torch each raise their own kind when a write fails
         shutil.rmtree(part, ignore_errors=True)
@@ -242,8 +264,11 @@ def restore(run: RunDir, net: nn.Module, optimizer: Any) -> Done:
     saved = load_file(kept[-1] / "weights.safetensors")
     with torch.no_grad():
         for name, parameter in trained(net):
-            parameter.copy_(saved[name])
-    optimizer.load_state_dict(torch.load(kept[-1] / "optimizer.pt", weights_only=True))
+            parameter.copy_(processes.like(saved[name].to(parameter.device), parameter))
+    state = torch.load(kept[-1] / "optimizer.pt", weights_only=True)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state["state"] = {i: {k: processes.like(v, parameters[i]) for k, v in of.items()} for i, of in state["state"].items()}
+    optimizer.load_state_dict(state)
     done = Done(**json.loads((kept[-1] / "state.json").read_text()))
     log.info("resumed from step %d", done.step)
     return done

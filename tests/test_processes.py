@@ -4,10 +4,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tiny import executed, metrics, reward_config, table, toy_dataset
+import torch
+from safetensors.torch import load_file
+from tiny import executed, metrics, policy_config, reward_config, table, toy_dataset
 
 from engine import jobs
-from engine.config import GenerateConfig, PolicyConfig, RunConfig
+from engine.config import GenerateConfig, RunConfig
 from engine.hyperparameters import KTO
 from engine.rundir import RunDir, find_run
 
@@ -42,6 +44,26 @@ def test_reward_training_equals_one_process_with_twice_the_accumulation(cache: P
         assert right["values"] == pytest.approx(left["values"], abs=1e-4)
 
 
+def test_a_model_divided_among_processes_trains_and_is_saved_as_a_whole_one(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """Parts of 64 tokens: the processes' batches fall into different numbers of them, and must not wait for each other for ever."""
+    sizes = {"epochs": 2, "forward_tokens": 64}
+    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, **sizes))
+    two = in_two(cache, reward_config(dataset, tiny_llama, batch_size=2, shard=True, **sizes))
+    for left, right in zip(metrics(one), metrics(two), strict=True):
+        assert right["values"] == pytest.approx(left["values"], abs=1e-4)
+    left, right = (load_file(run.path / "model" / "model.safetensors") for run in (one, two))
+    assert left.keys() == right.keys()
+    for name, weight in left.items():
+        assert torch.allclose(right[name], weight, atol=1e-5), name
+
+
+def test_a_divided_policy_equals_a_whole_one(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    one = executed(cache, policy_config(dataset, tiny_llama, batch_size=2, accumulation=2, loss=KTO()))
+    two = in_two(cache, policy_config(dataset, tiny_llama, batch_size=2, loss=KTO(), shard=True))
+    for left, right in zip(metrics(one), metrics(two), strict=True):
+        assert right["values"] == pytest.approx(left["values"], abs=5e-4)
+
+
 def test_every_validation_pair_is_scored_exactly_once(cache: Path, dataset: str, tiny_llama: Path) -> None:
     """Five pairs do not divide by two processes: ten responses under two scorers, no more."""
     run = in_two(cache, reward_config(dataset, tiny_llama))
@@ -50,9 +72,8 @@ def test_every_validation_pair_is_scored_exactly_once(cache: Path, dataset: str,
 
 
 def test_policy_training_and_kto_s_batch_equal_one_process(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    values = {"precision": "fp32", "device": "cpu", "learning_rate": 1e-3, "max_tokens": 256, "model": str(tiny_llama), "loss": KTO()}
-    one = executed(cache, PolicyConfig(dataset=dataset, batch_size=2, accumulation=2, **values))
-    two = in_two(cache, PolicyConfig(dataset=dataset, batch_size=2, **values))
+    one = executed(cache, policy_config(dataset, tiny_llama, batch_size=2, accumulation=2, loss=KTO()))
+    two = in_two(cache, policy_config(dataset, tiny_llama, batch_size=2, loss=KTO()))
     for left, right in zip(metrics(one), metrics(two), strict=True):
         assert right["values"] == pytest.approx(left["values"], abs=5e-4)
 
@@ -78,10 +99,11 @@ def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: st
     assert "one optimiser step takes 128" in str(status.error)
 
 
-def test_cancelled_together_they_resume_together(cache: Path, dataset: str, tiny_llama: Path) -> None:
+@pytest.mark.parametrize("shard", [False, True], ids=["whole", "divided"])
+def test_cancelled_together_they_resume_together(cache: Path, dataset: str, tiny_llama: Path, shard: bool) -> None:
     import time
 
-    config = reward_config(dataset, tiny_llama, batch_size=1, epochs=20, processes=2, checkpoint_every=1000)
+    config = reward_config(dataset, tiny_llama, batch_size=1, epochs=20, processes=2, checkpoint_every=1000, shard=shard)
     whole = in_two(cache, config)
     run = find_run(cache, jobs.submit_one(cache, config))
     deadline = time.monotonic() + 120
