@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import DynamicCache, GenerationConfig
+from transformers import GenerationConfig
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
 from engine import models, processes
 from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
+from engine.decoding import cache_for
 from engine.errors import ModelError, RunError
 from engine.pairs import seeded_choice
 from engine.progress import Progress
@@ -166,7 +167,7 @@ def continued(
     written: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
     open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
-    memory = DynamicCache(config=model.config)
+    memory = cache_for(model.config, longest + config.max_new_tokens)
     for _ in range(config.max_new_tokens):
         out = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=memory, use_cache=True, logits_to_keep=1)
         ids = drawn(out.logits[:, -1].float(), config)[:, None]

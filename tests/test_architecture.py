@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for folder in ("engine", "dashboard") for p in (ROOT / folder).rglob("*.py"))
 TORCH = ("torch", "transformers", "accelerate", "safetensors", "peft")
 MODEL_FILES = (
-    "batches", "embed", "generate", "logps", "losses", "models", "policy", "processes",
+    "batches", "decoding", "embed", "generate", "logps", "losses", "models", "policy", "processes",
     "reference", "reward", "run", "score", "train", "tree",
 )  # fmt: skip
 STREAMLIT = tuple(f"dashboard/{name}" for name in ("app", "data", "widgets", "forms", "sidebar", "uploads", "columns", "views/"))
@@ -60,6 +60,7 @@ LAYERS = {
     "engine.logps": ("engine.batches", "engine.schedule"),
     "engine.tree": ("engine.batches", "engine.errors"),
     "engine.memory": (),
+    "engine.decoding": (),
     "engine.weights": ("engine.config", "engine.errors"),
     "engine.batches": ("engine.errors", "engine.records"),
 }

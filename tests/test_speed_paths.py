@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, toy_dataset
+from transformers import DynamicCache
 
 from engine import tree
 from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
 from engine.config import DPO, GenerateConfig
+from engine.decoding import cache_for
 from engine.generate import continued
 from engine.hyperparameters import KTO
 from engine.models import RewardModel, best_precision, compile_layers, load_policy, load_reward_model, load_tokenizer
@@ -139,6 +141,20 @@ def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_ll
                 max_new_tokens=longest, eos_token_id=ends, pad_token_id=0,
             )  # fmt: skip
         assert tokens == alone[0, len(prompt) :].tolist()
+
+
+def test_keys_and_values_in_room_are_those_that_were_joined(tiny_llama: Path) -> None:
+    """Three rows, two steps, row 1 leaves, one more step: what a layer of the library holds after the same."""
+    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa")
+    roomy, joined = cache_for(model.config, 9), DynamicCache(config=model.config)
+    torch.manual_seed(0)
+    for rows, tokens, still in ((3, 4, None), (3, 1, [0, 2]), (2, 1, None)):
+        keys, values = torch.randn(2, rows, 2, tokens, 8)
+        for one, two in zip(roomy.update(keys, values, 0), joined.update(keys, values, 0), strict=True):
+            assert torch.equal(one, two)
+        for cache in (roomy, joined) if still else ():
+            cache.layers[0].batch_select_indices(torch.tensor(still))
+    assert roomy.get_seq_length() == joined.get_seq_length() == 6
 
 
 def test_sampled_answers_stay_in_the_top_p_set(tiny_llama: Path) -> None:
