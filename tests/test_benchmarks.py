@@ -104,3 +104,10 @@ def test_a_part_of_a_file_can_be_asked_for(tmp_path: Path) -> None:
 def test_no_other_part_of_the_product_imports_trl() -> None:
     sources = [p for folder in ("engine", "dashboard", "tests") for p in (ROOT / folder).rglob("*.py") if p.name != "trl_sides.py"]
     assert not [p for p in sources if any(line.strip().startswith(("import trl", "from trl")) for line in p.read_text().splitlines())]
+
+
+def test_a_brief_bench_trains_on_two_sides() -> None:
+    """Both still compare their losses on one batch, uncompiled."""
+    brief = stages(Settings("bf16", "on", brief=True))["dpo"]
+    assert [side.name for side in brief.sides] == [*brief.rows[0]]
+    assert len(brief.checked) == 2

@@ -32,6 +32,7 @@ def parsed() -> argparse.Namespace:
     add = top.add_argument
     add("--quick", action="store_true", help="starter pairs, one repetition, two steps, not compiled: to see that it runs")
     add("--data", action="append", type=workload, default=[], metavar="NAME=FILE[:single|multi]", help="pairs of a file of your own")
+    add("--brief", action="store_true", help="training: only ours beside the anchor at its best")
     add("--no-starter", action="store_true", help="leave the starter pairs out")
     add("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     add("--repetitions", type=int, default=3, help="of every side, by turns; the median counts (default: %(default)s)")
@@ -142,7 +143,8 @@ class Bench:
         first = self.do("limit of matrix products", self.task("machine:limit", "models"))
         about, self.results.limits = first.about, [first]
         compiled = o.compile or ("on" if about["precision"] == "bf16" and shutil.which("g++") else "off")
-        settings = Settings(about["precision"], compiled, longest=o.longest, equal=min(96, o.longest), together=min(64, o.answers))
+        answers = {"longest": o.longest, "equal": min(96, o.longest), "together": min(64, o.answers)}
+        settings = Settings(about["precision"], compiled, brief=o.brief, **answers)
         plan = [stages(settings)[name] for name in o.stages]
         places = [(s, w) for s in plan for w in ([Workload(TABLES, self.folder)] if s.on_tables else workloads)]
         try:

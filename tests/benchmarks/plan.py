@@ -40,6 +40,7 @@ class Settings:
     longest: int = 256  # tokens of a real answer
     equal: int = 96  # tokens of answers of equal length
     together: int = 64  # answers in one batch
+    brief: bool = False  # training: ours as it is by default beside the anchor at its best, nothing else
     trl: bool = importlib.util.find_spec("trl") is not None
 
 
@@ -57,7 +58,9 @@ def training(name: str, function: str, flops: int, settings: Settings) -> Stage:
         ]
     else:
         anchors = [Side(NO_TRL, f"plain_sides:{function}", common)]
-    compiled = settings.compile != "off"
+    if settings.brief:
+        anchors = anchors[:1]
+    compiled = settings.compile != "off" and not settings.brief
     sides = (ours, anchors[0], *((eager,) if compiled else ()), *anchors[1:])
     rows = [(ours.name, anchor.name) for anchor in anchors] + ([(eager.name, anchors[0].name), (ours.name, eager.name)] if compiled else [])
     return Stage(name, sides, tuple(rows), (eager, anchors[0]), flops)
