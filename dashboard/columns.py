@@ -54,6 +54,7 @@ HEADINGS = {
     "reason": (_("Why"), None),
 }
 LONG_CHARS, TEXT_PIXELS = 40, 260
+LINE_CHARS, LINE_PIXELS, MOST_LINES = 33, 20, 8  # of a long text's column
 
 
 def readable(rows: pl.DataFrame) -> pl.DataFrame:
@@ -76,6 +77,12 @@ def column(values: pl.Series, heading: str, help: str | None) -> Any:
     if values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=help, format="%.2f")
     return st.column_config.Column(heading, help=help, width=TEXT_PIXELS if is_long(values) else None)
+
+
+def row_height(rows: pl.DataFrame) -> int | None:
+    """Pixels in which the longest text stands whole, up to a few lines; None, one line, where no column holds long texts."""
+    longest = max((len(text or "") for values in rows if is_long(values) for text in values), default=0)
+    return min(-(-longest // LINE_CHARS), MOST_LINES) * LINE_PIXELS + 14 if longest else None
 
 
 def is_long(values: pl.Series) -> bool:

@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import data, figures, queries
-from dashboard.columns import headed, is_long, readable
+from dashboard.columns import headed, readable, row_height
 from dashboard.data import Run
 from dashboard.messages import _
 from dashboard.queries import Selection
@@ -65,17 +65,17 @@ def welcome() -> None:
     """What to do when the cache is empty."""
     with st.container(border=True):
         st.subheader(_("Nothing here yet"))
-        st.write(_("Start the starter experiment: it trains a reward model and a DPO policy on this computer and fills these pages."))
+        st.write(_("The starter experiment trains a reward model and a DPO policy on this computer and fills these pages."))
         with st.container(horizontal=True, vertical_alignment="center"):
-            preset_button("starter", kind="primary")
+            preset_button("starter", kind="primary", label=_("Start the starter experiment"))
             st.page_link("views/data.py", label=_("Import your own preference data"))
 
 
-def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary") -> None:
-    """A button that submits every run of a preset."""
+def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary", label: str | None = None) -> None:
+    """A button that submits every run of a preset; without a label of its own, it names the preset."""
     preset = load_preset(name)
     help = _("Runs: {runs}").format(runs=", ".join(preset.runs))
-    if st.button(_("Start: {title}").format(title=preset.title), key=f"preset_{name}_{kind}", type=kind, help=help):
+    if st.button(label or _("Start: {title}").format(title=preset.title), key=f"preset_{name}_{kind}", type=kind, help=help):
         with st.spinner(_("Importing the data and queueing {n} runs").format(n=len(preset.runs))):
             jobs.submit_preset(cache_path(), preset)
         st.rerun()
@@ -113,8 +113,9 @@ def show_table(table: figures.Table, selection: Selection) -> None:
         st.info(table.empty)
         return
     shown = readable(rows)
-    height = 130 if any(is_long(column) for column in shown) else None
-    st.dataframe(shown, hide_index=True, row_height=height, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
+    st.dataframe(
+        shown, hide_index=True, row_height=row_height(shown), column_config=headed(shown), placeholder="–", key=f"table_{table.name}"
+    )
     below(_("Table {number}").format(number=table.number), rows, table.name)
 
 
