@@ -18,7 +18,6 @@ from engine.jobs import new_run_id
 from engine.progress import Progress
 from engine.run import execute
 from engine.rundir import RunDir, Status, complete_lines
-from tests.benchmarks.machine import peak_bytes
 from tests.benchmarks.measure import Measured, Task, from_steps
 
 REWARD_RUN = "benchmarked"
@@ -68,6 +67,11 @@ def executed(cache: Path, config: RunConfig) -> Timed:
     return progress
 
 
+def peak_of(progress: Timed) -> int:
+    """The highest of the run's stages: each stage measures its peak anew, so the process's own says nothing of the earlier ones."""
+    return progress.run.written_status.peak_bytes or 0
+
+
 def dataset_of(task: Task) -> str:
     return next((Path(task.work) / "cache" / "datasets").iterdir()).name
 
@@ -106,7 +110,7 @@ def steps_of(progress: Timed, task: Task, reference_seconds: float = 0.0) -> Mea
     found = from_steps(seconds, tokens, 0 if task.split == "train_check" else task.warmup, task.batch_size)
     found["seconds"] += reference_seconds * found["tokens"] / sum(tokens)
     about = {"notes": progress.run.written_status.notes}
-    return Measured(**found, peak_bytes=peak_bytes(), checks=checks, about=about)
+    return Measured(**found, peak_bytes=peak_of(progress), checks=checks, about=about)
 
 
 def reward(task: Task) -> Measured:
@@ -141,7 +145,7 @@ def scoring(task: Task) -> Measured:
         units=rewards.height,
         tokens=tokens,
         seconds=progress.seconds("scoring with"),
-        peak_bytes=peak_bytes(),
+        peak_bytes=peak_of(progress),
         values=[found[key] for key in answer_keys(cache, dataset, task.split)],
     )
 
@@ -170,4 +174,4 @@ def generation(task: Task) -> Measured:
     answer = {p: text[t] for p, t in rows.select("prompt_id", "text_id").iter_rows()}
     tokens = int(rows["tokens"].sum())
     values = [answer[key] for key in dict.fromkeys(p for p, _ in answer_keys(cache, dataset, "train_prompts"))]
-    return Measured(tokens, tokens, progress.seconds("answering"), peak_bytes=peak_bytes(), values=values)
+    return Measured(tokens, tokens, progress.seconds("answering"), peak_bytes=peak_of(progress), values=values)
