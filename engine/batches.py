@@ -105,7 +105,7 @@ class Packed:
     position_ids: torch.Tensor  # (1, T), each response's positions continue its prompt's
     rows: torch.Tensor  # (N, L) place in the row of each sequence's tokens; what is beyond its end points to 0
     home: torch.Tensor  # (T,) place in rows.flatten() of each token
-    spans: torch.Tensor  # (S, 5) queries from, to; own keys from; the prompt's keys from, to
+    spans: torch.Tensor  # (K, 5) queries from, to; own keys from; the prompt's keys from, to
     read_at: torch.Tensor  # (N,) place of the token a reward is read from
     before: torch.Tensor  # (S,) place of the token before each response token
     targets: torch.Tensor  # (S,) the response tokens, to the end of turn

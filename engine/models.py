@@ -9,7 +9,6 @@ import torch
 import torch._inductor.config
 from peft import LoraConfig, get_peft_model
 from torch import nn
-from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from engine import processes
@@ -141,7 +140,7 @@ def save_run(progress: Progress, model: Any, adapted: Any, tokenizer: Any, kind:
     """The model a run trained, in its folder, and its row in `models`. Adapters lie beside it, as plain peft reads them, and are merged."""
     progress.stage("saving the model")
     run = progress.run
-    state = whole_state(model, run.writes) if is_divided(model) else None
+    state = whole_state(model, run.writes) if any(map(processes.is_divided, model.parameters())) else None
     if not run.writes:
         return
     if adapted is not None:
@@ -156,10 +155,6 @@ def divide(net: nn.Module, model: Any, config: TrainConfig, device: str) -> None
     """Divide the model among the processes, in place, where the configuration asks for it and there are several."""
     if config.shard and processes.many():
         processes.divide(net, decoder_layers(model), device)
-
-
-def is_divided(model: Any) -> bool:
-    return any(isinstance(p, DTensor) for p in model.parameters())
 
 
 def whole_state(model: Any, wanted: bool) -> dict[str, torch.Tensor]:

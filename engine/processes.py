@@ -10,9 +10,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 Item = TypeVar("Item")
 
@@ -78,24 +75,33 @@ def divide(net: nn.Module, layers: Sequence[nn.Module], device: str) -> None:
 
     Fully sharded data parallelism (Zhao et al. 2023). From now on a forward pass is a work of all processes together.
     """
+    from torch.distributed.device_mesh import init_device_mesh  # a second to import, which only a divided model costs
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device, (PartialState().num_processes,))
     for module in (*layers, net):
         fully_shard(module, mesh=mesh)
 
 
-def whole(tensor: torch.Tensor, wanted: bool = True) -> torch.Tensor:
+def is_divided(tensor: torch.Tensor) -> bool:
+    return hasattr(tensor, "full_tensor")  # a DTensor
+
+
+def whole(tensor: Any, wanted: bool = True) -> torch.Tensor:
     """A tensor out of its parts, in the processor's memory, where it is wanted; one that is not divided, as it is.
 
     All processes must call it together.
     """
-    if not isinstance(tensor, DTensor):
-        return tensor
-    together = tensor.full_tensor()
+    if not is_divided(tensor):
+        return torch.as_tensor(tensor)
+    together: torch.Tensor = tensor.full_tensor()
     return together.cpu() if wanted else together.new_empty(0)
 
 
-def like(tensor: torch.Tensor, divided: torch.Tensor) -> torch.Tensor:
+def like(tensor: torch.Tensor, divided: Any) -> torch.Tensor:
     """This process's part of a whole tensor, when the other is divided and of the same shape."""
-    if not isinstance(divided, DTensor) or tensor.shape != divided.shape:
+    if not is_divided(divided) or tensor.shape != divided.shape:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor, divided.device_mesh, divided.placements)

@@ -86,7 +86,8 @@ def values_of(
         for number, batch in enumerate(shared, 1):
             packed = pack([sequences[i] for i in batch or batches[0]], read_at == "end_of_turn").to(device)
             found = model(packed).float().tolist()
-            mine.extend(zip(batch or [], found if batch else [], strict=True))
+            if batch is not None:
+                mine.extend(zip(batch, found, strict=True))
             progress(round(number / len(shared) * len(sequences)), len(sequences))
     values = torch.tensor([value for _, value in sorted(processes.gathered(mine))])
     if not values.isfinite().all():

@@ -59,7 +59,7 @@ def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tenso
 
 @torch.library.custom_op("prefscope::on_spans", mutates_args=())
 def on_spans(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
-    """softmax(Q Kᵀ + mask) V span by span, q (scaled), k and v (H, T, D), spans (S, 5) -> (T, H, D).
+    """softmax(Q Kᵀ + mask) V span by span, q (scaled), k and v (H, T, D), spans (K, 5) -> (T, H, D).
 
     One operation to the compiler, since the number of spans differs from batch to batch.
     """
