@@ -1,10 +1,11 @@
-"""Conversations to tokens, and tokens to packed rows in which a prompt is encoded once for all its responses."""
+"""Conversations to tokens, and tokens to packed rows in which what sequences begin with in common is encoded once."""
 
 import hashlib
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 import torch
@@ -99,13 +100,13 @@ class Chat:
 
 @dataclass(frozen=True)
 class Packed:
-    """N sequences in one row of T tokens; equal prompts stand in it once."""
+    """N sequences in one row of T tokens: what all prompts begin with once (the stem), then each distinct prompt once."""
 
     input_ids: torch.Tensor  # (1, T)
-    position_ids: torch.Tensor  # (1, T), each response's positions continue its prompt's
+    position_ids: torch.Tensor  # (1, T), each response's positions continue its prompt's, a prompt's the stem's
     rows: torch.Tensor  # (N, L) place in the row of each sequence's tokens; what is beyond its end points to 0
     home: torch.Tensor  # (T,) place in rows.flatten() of each token
-    spans: torch.Tensor  # (K, 5) queries from, to; own keys from; the prompt's keys from, to
+    spans: torch.Tensor  # (K, 7) queries from, to; own keys from; the prompt's keys from, to; the stem's to; the block
     read_at: torch.Tensor  # (N,) place of the token a reward is read from
     before: torch.Tensor  # (S,) place of the token before each response token
     targets: torch.Tensor  # (S,) the response tokens, to the end of turn
@@ -125,36 +126,61 @@ class Packed:
         return Packed(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
-def spans_of(start: int, end: int, prompt: range) -> list[tuple[int, int, int, int, int]]:
-    """The tokens from start to end as stretches of queries; each sees the prompt, and from start to its own last token."""
-    return [(at, min(at + LONGEST_SPAN, end), start, prompt.start, prompt.stop) for at in range(start, end, LONGEST_SPAN)]
+def spans_of(start: int, end: int, prompt: range, stem: int) -> list[tuple[int, ...]]:
+    """The tokens from start to end as stretches of queries; each sees the stem, the prompt, and from start to its own last token."""
+    return [(at, min(at + LONGEST_SPAN, end), start, prompt.start, prompt.stop, stem) for at in range(start, end, LONGEST_SPAN)]
 
 
-def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Packed:
-    """Lay the sequences out in one row, each distinct prompt once."""
-    ids: list[int] = []
-    positions: list[int] = []
+def in_blocks(spans: list[tuple[int, ...]]) -> torch.Tensor:
+    """The spans, each with the number of the block it is computed in: a prompt and the responses after it while they are few tokens."""
+    numbered: list[tuple[int, ...]] = []
+    begin = block = -1
+    for span in spans:
+        _, end, _, first, last, _ = span
+        if not (first == begin and first < last and end - begin <= LONGEST_SPAN):
+            begin, block = span[0], block + 1
+        numbered.append((*span, block))
+    return torch.tensor(numbered)
+
+
+def shared_beginning(prompts: Collection[Tokens]) -> int:
+    """Tokens with which all of several distinct prompts begin: system prompt and template, mostly. Each keeps one of its own."""
+    first, last = min(prompts), max(prompts)
+    same = sum(1 for _ in takewhile(lambda ab: ab[0] == ab[1], zip(first, last, strict=False)))
+    return min(same, len(first) - 1) if first != last else 0
+
+
+def pack(sequences: Sequence[Encoded], read_at: str = "template_end") -> Packed:
+    """Lay the sequences out in one row, a beginning all prompts share once and each distinct prompt once.
+
+    read_at: the last token that is needed of a response. A reward is read at "template_end" or "end_of_turn"; "last_target" is for
+    log-probabilities, where the end of turn is predicted but nothing after it.
+    """
+    stem = shared_beginning([s.prompt for s in sequences])
+    ids: list[int] = [*sequences[0].prompt[:stem]]
+    positions: list[int] = [*range(stem)]
+    spans = spans_of(0, stem, range(0), 0)
     prompts: dict[bytes, range] = {}
     rows: list[list[int]] = []
-    read_at: list[int] = []
+    last: list[int] = []
     before: list[int] = []
     targets: list[int] = []
     owner: list[int] = []
     common: list[bool] = []
-    spans: list[tuple[int, int, int, int, int]] = []
     for n, s in enumerate(sequences):
         key = s.prompt.tobytes()
         if key not in prompts:
-            prompts[key] = range(len(ids), len(ids) + len(s.prompt))
-            ids.extend(s.prompt)
-            positions.extend(range(len(s.prompt)))
-            spans.extend(spans_of(prompts[key].start, len(ids), range(0)))
+            prompts[key] = range(len(ids), len(ids) + len(s.prompt) - stem)
+            ids.extend(s.prompt[stem:])
+            positions.extend(range(stem, len(s.prompt)))
+            spans.extend(spans_of(prompts[key].start, len(ids), range(0), stem))
         prompt, start = prompts[key], len(ids)
-        ids.extend(s.response)
-        positions.extend(range(len(s.prompt), len(s)))
-        spans.extend(spans_of(start, len(ids), prompt))
-        rows.append([*prompt, *range(start, len(ids))])
-        read_at.append(start + (s.ends if read_at_end_of_turn else len(s.response)) - 1)
+        response = s.response[: {"template_end": len(s.response), "end_of_turn": s.ends, "last_target": s.ends - 1}[read_at]]
+        ids.extend(response)
+        positions.extend(range(len(s.prompt), len(s.prompt) + len(response)))
+        spans.extend(spans_of(start, len(ids), prompt, stem))
+        rows.append([*range(stem), *prompt, *range(start, len(ids))])
+        last.append(rows[-1][-1])
         before.extend([prompt[-1], *range(start, start + s.ends - 1)])
         targets.extend(s.response[: s.ends])
         owner.extend([n] * s.ends)
@@ -164,9 +190,9 @@ def pack(sequences: Sequence[Encoded], read_at_end_of_turn: bool = False) -> Pac
     for n, row in enumerate(rows):
         home[torch.tensor(row)] = torch.arange(n * longest, n * longest + len(row))
     padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-    columns = map(torch.tensor, ([ids], [positions], read_at, before, targets, owner, common))
+    columns = map(torch.tensor, ([ids], [positions], last, before, targets, owner, common))
     input_ids, position_ids, *places = columns
-    return Packed(input_ids, position_ids, padded, home, torch.tensor(spans), *places)
+    return Packed(input_ids, position_ids, padded, home, in_blocks(spans), *places)
 
 
 def encode_pairs(chat: Chat, pairs: Sequence[PreferencePair], group_by: str | None = None) -> list[tuple[Encoded, Encoded]]:

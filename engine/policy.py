@@ -99,7 +99,7 @@ def losses_of(tuned: Tuned, train: Part, precision: str) -> tuple[Callable[..., 
     device, objective = tuned.device, tuned.objective
 
     def policy_logps(net: nn.Module, part: list[int]) -> Logps:
-        packed: Packed = pack([side for i in part for side in train.encoded[i]]).to(device)
+        packed: Packed = pack([side for i in part for side in train.encoded[i]], "last_target").to(device)
         with models.autocast(precision, device):
             return by_side(net(packed), packed.lengths)
 
@@ -170,7 +170,7 @@ def logps_of(tuned: Tuned, pairs: Pairs, precision: str, stage: str) -> torch.Te
     """Log-probabilities under the policy as it is now, (N, 2, 2) in nats: side, and whole response or common tokens."""
     sequences = [side for pair in pairs for side in pair]
     tuned.progress.stage(stage, len(sequences), "responses")
-    return values_of(tuned.policy, sequences, tuned.device, precision, progress=tuned.progress.advance).view(-1, 2, 2)
+    return values_of(tuned.policy, sequences, tuned.device, precision, "last_target", tuned.progress.advance).view(-1, 2, 2)
 
 
 def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Tensor:

@@ -50,7 +50,7 @@ def run(progress: Progress, config: RewardConfig) -> None:
     stated = hyper_parameters(config.loss)
 
     def loss(net: nn.Module, batch: list[int], whole: object) -> tuple[torch.Tensor, Values]:
-        packed = pack([side for i in batch for side in encoded[i]], config.read_at == "end_of_turn").to(device)
+        packed = pack([side for i in batch for side in encoded[i]], config.read_at).to(device)
         with models.autocast(precision, device):
             rewards = net(packed)
         if config.length.when != "scoring":

@@ -84,7 +84,7 @@ def values_of(
     shared = processes.rounds(batches)
     with models.as_written(), models.autocast(precision, device):  # one context, so that weights are cast once for all batches
         for number, batch in enumerate(shared, 1):
-            packed = pack([sequences[i] for i in batch or batches[0]], read_at == "end_of_turn").to(device)
+            packed = pack([sequences[i] for i in batch or batches[0]], read_at).to(device)
             found = model(packed).float().tolist()
             if batch is not None:
                 mine.extend(zip(batch, found, strict=True))

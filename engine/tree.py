@@ -1,13 +1,16 @@
 """Attention over one packed row in which responses share their prompt.
 
-A row (1, T) holds, for each prompt, its tokens once and then the tokens of its responses one after the other. Every response
-attends to its prompt and to itself, nothing else, and every linear layer sees a token once. On a CPU, attention goes span by span
-(`Packed.spans`): no padding, a prompt once for all its responses, memory linear in the row. On a GPU, `Packed.rows` lays the
+A row (1, T) holds the stem (what all prompts begin with) once and then, for each prompt, its tokens once and the tokens of its
+responses one after the other. Every response attends to the stem, its prompt and itself, nothing else, and every linear layer sees a
+token once. On a CPU, attention goes span by span (`Packed.spans`): no padding, a prompt once for all its responses, memory linear in
+the row. On a GPU, `Packed.rows` lays the
 sequences out again, prompt + response each, for the fused kernel; padding at the right needs no mask, because causal attention never
 looks ahead.
 """
 
+from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -59,15 +62,14 @@ def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tenso
 
 @torch.library.custom_op("prefscope::on_spans", mutates_args=())
 def on_spans(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
-    """softmax(Q Kᵀ + mask) V span by span, q (scaled), k and v (H, T, D), spans (K, 5) -> (T, H, D).
+    """softmax(Q Kᵀ + mask) V block by block, q (scaled), k and v (H, T, D), spans (K, 7) -> (T, H, D).
 
     One operation to the compiler, since the number of spans differs from batch to batch.
     """
     out = q.new_empty(q.shape[1], q.shape[0], v.shape[2])
-    for begin, end, own, first, last in spans.tolist():
-        seen = slice(first, last), slice(own, end)
-        p = probabilities(q[:, begin:end], gathered(k, seen))
-        out[begin:end] = torch.bmm(p, gathered(v, seen)).transpose(0, 1)
+    for block in blocks(spans):
+        p = probabilities(q[:, block.queries], block.gathered(k), block.holes)
+        out[block.queries] = torch.bmm(p, block.gathered(v)).transpose(0, 1)
     return out
 
 
@@ -80,30 +82,58 @@ def on_spans_backward(
     """
     dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
     grad = grad.to(q.dtype).transpose(0, 1).contiguous()
-    for begin, end, own, first, last in spans.tolist():
-        seen = slice(first, last), slice(own, end)
-        queries, keys, do = q[:, begin:end], gathered(k, seen), grad[:, begin:end]
-        p = probabilities(queries, keys)
-        ds = torch._softmax_backward_data(torch.bmm(do, gathered(v, seen).transpose(1, 2)), p, -1, p.dtype)
-        dq[:, begin:end] = torch.bmm(ds, keys)
-        for total, part in ((dk, torch.bmm(ds.transpose(1, 2), queries)), (dv, torch.bmm(p.transpose(1, 2), do))):
-            total[:, seen[0]] += part[:, : last - first]
-            total[:, seen[1]] += part[:, last - first :]
+    for block in blocks(spans):
+        queries, keys, do = q[:, block.queries], block.gathered(k), grad[:, block.queries]
+        p = probabilities(queries, keys, block.holes)
+        ds = torch._softmax_backward_data(torch.bmm(do, block.gathered(v).transpose(1, 2)), p, -1, p.dtype)
+        dq[:, block.queries] = torch.bmm(ds, keys)
+        block.scatter(torch.bmm(ds.transpose(1, 2), queries), dk)
+        block.scatter(torch.bmm(p.transpose(1, 2), do), dv)
     return dq, dk, dv
 
 
-def probabilities(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-    """Causal softmax of (H, n, D) queries over (H, m, D) keys, whose last is the last query's own: (H, n, m)."""
+@dataclass(frozen=True)
+class Block:
+    """Queries whose attention is one product: a stretch of one sequence, or a short prompt with its responses.
+
+    keys: the places they see, the queries' own last. holes: rows and columns of the scores where a response would see its siblings.
+    """
+
+    queries: slice
+    keys: list[slice]
+    holes: list[tuple[slice, slice]]
+
+    def gathered(self, x: torch.Tensor) -> torch.Tensor:
+        """The keys or values seen, (H, m, D)."""
+        return x[:, self.keys[0]] if len(self.keys) == 1 else torch.cat([x[:, places] for places in self.keys], 1)
+
+    def scatter(self, part: torch.Tensor, total: torch.Tensor) -> None:
+        """Add gradients (H, m, D) of what was gathered where it came from."""
+        for places, own in zip(self.keys, part.split([places.stop - places.start for places in self.keys], 1), strict=True):
+            total[:, places] += own
+
+
+def blocks(spans: torch.Tensor) -> list[Block]:
+    """The products of a packed row, from its spans (K, 7)."""
+    found = []
+    for _, together in groupby(spans.tolist(), key=lambda span: span[-1]):
+        rows = list(together)
+        begin, end = rows[0][0], rows[-1][1]
+        _, _, own, first, last, stem, _ = rows[0]
+        keys = [slice(a, b) for a, b in ((0, stem), (first, last), (own, end)) if a < b]
+        siblings = [(r[0] - begin, r[1] - begin, stem + r[4] - begin, stem + r[2] - begin) for r in rows[1:]]
+        found.append(Block(slice(begin, end), keys, [(slice(a, b), slice(c, d)) for a, b, c, d in siblings if c < d]))
+    return found
+
+
+def probabilities(queries: torch.Tensor, keys: torch.Tensor, holes: list[tuple[slice, slice]]) -> torch.Tensor:
+    """Causal softmax of (H, n, D) queries over (H, m, D) keys, whose last are the queries' own: (H, n, m)."""
     n = queries.shape[1]
     scores = torch.bmm(queries, keys.transpose(1, 2))
     scores[:, :, -n:] += ahead(queries.dtype)[:n, :n]
+    for rows, columns in holes:
+        scores[:, rows, columns] = float("-inf")
     return torch.softmax(scores, -1)
-
-
-def gathered(x: torch.Tensor, seen: tuple[slice, slice]) -> torch.Tensor:
-    """The prompt's keys or values and the span's own, (H, m, D)."""
-    prompt, own = seen
-    return torch.cat([x[:, prompt], x[:, own]], 1) if prompt.stop > prompt.start else x[:, own]
 
 
 @cache

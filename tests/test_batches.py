@@ -1,6 +1,7 @@
 """Conversations become the right tokens, packed without padding; batches cover what they should."""
 
 from array import array
+from os.path import commonprefix
 from pathlib import Path
 
 import pytest
@@ -104,12 +105,31 @@ def test_tokenizer_without_a_token_to_pad_with_is_refused(tmp_path: Path) -> Non
 # Packed rows
 
 
-def test_a_prompt_stands_in_the_row_once() -> None:
+def test_what_prompts_share_stands_in_the_row_once() -> None:
+    """Three prompts begin with the same system prompt, the stem; alone, a pair's tokens are those pair_tokens counts."""
     chat = tiny_chat()
-    sides = [side for pair in encode_pairs(chat, pairs(3)) for side in pair]
-    packed = pack(sides)
-    assert packed.tokens == sum(len(s.response) for s in sides) + sum(len(s.prompt) for s in sides[::2])
-    assert packed.tokens == sum(pair_tokens(pair) for pair in encode_pairs(chat, pairs(3)))
+    encoded = encode_pairs(chat, pairs(3))
+    stem = len(commonprefix([list(chosen.prompt) for chosen, _ in encoded]))
+    assert stem > 0
+    assert pack([side for pair in encoded for side in pair]).tokens == sum(map(pair_tokens, encoded)) - 2 * stem
+    assert [pack(pair).tokens for pair in encoded] == [pair_tokens(pair) for pair in encoded]
+
+
+def test_a_prompt_with_which_another_begins_keeps_a_token_of_its_own() -> None:
+    short, long = (Encoded(array("i", ids), array("i", [8, 9]), 2, False) for ids in ([1, 2, 3], [1, 2, 3, 4]))
+    packed = pack([long, short])
+    assert packed.input_ids[0].tolist() == [1, 2, 3, 4, 8, 9, 3, 8, 9]
+    assert packed.position_ids[0].tolist() == [0, 1, 2, 3, 4, 5, 2, 3, 4]
+    assert packed.before.tolist() == [3, 4, 6, 7]
+
+
+def test_nothing_after_the_last_target_is_encoded_for_log_probabilities() -> None:
+    sides = [side for pair in encode_pairs(tiny_chat(), pairs(3)) for side in pair]
+    whole, short = pack(sides), pack(sides, "last_target")
+    assert short.tokens == whole.tokens - sum(len(s.response) - s.ends + 1 for s in sides)
+    assert torch.equal(short.targets, whole.targets)
+    assert torch.equal(short.input_ids[0, short.before], whole.input_ids[0, whole.before])
+    assert torch.equal(short.position_ids[0, short.before], whole.position_ids[0, whole.before])
 
 
 def test_each_sequence_can_be_read_back_from_the_row() -> None:
@@ -136,7 +156,7 @@ def test_reward_is_read_from_the_last_token_or_the_end_of_turn() -> None:
     sides = list(encode_pairs(chat, pairs(1))[0])
     newline = chat.tokenizer("\n")["input_ids"][0]
     assert pack(sides).input_ids[0, pack(sides).read_at].tolist() == [newline] * 2
-    at_end = pack(sides, read_at_end_of_turn=True)
+    at_end = pack(sides, "end_of_turn")
     assert at_end.input_ids[0, at_end.read_at].tolist() == [chat.tokenizer.eos_token_id] * 2
 
 

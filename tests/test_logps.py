@@ -70,11 +70,12 @@ def test_chunk_size_changes_nothing(policy: Policy, chunk: int) -> None:
         assert torch.allclose(found, policy(packed), atol=1e-5)
 
 
-def test_neighbours_in_the_batch_change_nothing(policy: Policy) -> None:
+def test_neighbours_in_the_batch_and_tokens_after_the_last_target_change_nothing(policy: Policy) -> None:
     with torch.no_grad():
         together = policy(pack(SIDES))
         assert torch.allclose(together, torch.cat([policy(pack([s])) for s in SIDES]), atol=1e-4)
         assert torch.allclose(together.flip(0), policy(pack(SIDES[::-1])), atol=1e-4)
+        assert torch.allclose(together, policy(pack(SIDES, "last_target")), atol=1e-4)
 
 
 def test_policy_that_rescales_its_logits_is_refused(tiny_llama: Path) -> None:
