@@ -109,7 +109,7 @@ class Block:
 
     def scatter(self, part: torch.Tensor, total: torch.Tensor) -> None:
         """Add gradients (H, m, D) of what was gathered where it came from."""
-        for places, own in zip(self.keys, part.split([places.stop - places.start for places in self.keys], 1), strict=True):
+        for places, own in zip(self.keys, torch.split(part, [places.stop - places.start for places in self.keys], 1), strict=True):
             total[:, places] += own
 
 

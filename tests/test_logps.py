@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import torch
 from tiny import pairs, tiny_chat
+from torch.nn.functional import cross_entropy
 
 from engine.batches import Encoded, encode_pairs, pack
 from engine.errors import ModelError
-from engine.logps import response_logps
+from engine.logps import TargetLogps, response_logps
 from engine.models import Policy, hidden_states, load_policy
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(4)) for side in pair]
@@ -68,6 +69,23 @@ def test_chunk_size_changes_nothing(policy: Policy, chunk: int) -> None:
         hidden = hidden_states(policy.model.base_model, packed)
         found = response_logps(hidden, policy.model.get_output_embeddings(), packed, chunk)
         assert torch.allclose(found, policy(packed), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_gradient_of_log_probabilities_is_the_library_s(kind: torch.dtype) -> None:
+    """Both round to the precision of the logits, 2⁻⁹ relative in bf16; the target's own entry too where its p is 1 − 10⁻⁴."""
+    torch.manual_seed(0)
+    targets, weights = torch.randint(0, 300, (150,)), torch.randn(150)
+    logits = torch.randn(150, 300).scatter_(1, targets[:75, None], 15.0).to(kind)
+    found = []
+    for function in (TargetLogps.apply, lambda z, y: -cross_entropy(z.float(), y, reduction="none")):
+        z = logits.clone().requires_grad_()
+        values = function(z, targets)
+        values.backward(weights)
+        found.append((values, z.grad))
+    (values, gradient), (expected, its_gradient) = found
+    assert torch.allclose(values, expected)
+    assert torch.allclose(gradient, its_gradient, rtol=1e-5 if kind == torch.float32 else 0.02, atol=1e-7)
 
 
 def test_neighbours_in_the_batch_and_tokens_after_the_last_target_change_nothing(policy: Policy) -> None:
