@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine import memory
 from engine.config import AnyRun, RunConfig
 from engine.datasets_io import import_dataset
 from engine.errors import RunError
@@ -203,9 +204,10 @@ def resume(cache: Path, run_id: str) -> None:
 
 def requeue(run: RunDir) -> None:
     old = run.written_status
+    vanished = old.state == "running" and old.stage == "training"
     run.update(
         state="queued", stage="", error=None, pid=None, finished_at=None, rate=None, eta_seconds=None,
-        resumed=old.resumed + 1, killed=old.state == "running" and old.stage == "training",
+        resumed=old.resumed + 1, killed=vanished and memory.may_have_killed(old.oom_kills),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+VMSTAT = Path("/proc/vmstat")
 UNLIMITED = 2**62  # cgroup v1 writes "no limit" as a number near 2^63
 SENTENCES = (
     "can't allocate memory",  # torch's CPU allocator
@@ -108,6 +109,21 @@ def limit() -> int | None:
         return int(torch.cuda.get_device_properties(0).total_memory)
     soft = resource.getrlimit(resource.RLIMIT_DATA)[0]
     return None if soft == resource.RLIM_INFINITY else soft
+
+
+def oom_kills() -> int | None:
+    """Processes this system has killed for want of memory since it started; None where it does not say (Linux 4.13 and later do)."""
+    try:
+        counters = dict(line.split() for line in VMSTAT.read_text().splitlines())
+        return int(counters["oom_kill"])
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def may_have_killed(before: int | None) -> bool:
+    """Whether the system killed a process for want of memory after it had killed `before`; True where it does not say."""
+    now = oom_kills()
+    return before is None or now is None or now > before
 
 
 def limit_memory(most: int) -> None:

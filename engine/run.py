@@ -24,7 +24,10 @@ log = logging.getLogger("engine")
 def execute(progress: Progress) -> str:
     """Do the run's work and write how it ended; the state: done, failed or cancelled."""
     run = progress.run
-    run.update(state="running", stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, versions=versions())
+    run.update(
+        state="running", stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, versions=versions(),
+        oom_kills=memory.oom_kills(),
+    )  # fmt: skip
     progress.milestone()
     state, error = "failed", None
     try:

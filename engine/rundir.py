@@ -143,7 +143,8 @@ class Status:
     stage_peaks: dict[str, int] = field(default_factory=dict)  # bytes by stage
     resumed: int = 0
     forward_tokens: int | None = None  # packed tokens of one forward pass, once memory made them fewer than configured
-    killed: bool = False  # its process ended without a word before it was resumed
+    oom_kills: int | None = None  # processes the system had killed for want of memory when this one began
+    killed: bool = False  # most likely for want of memory, before it was resumed
 
 
 @dataclass(frozen=True)

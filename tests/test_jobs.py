@@ -16,7 +16,7 @@ import psutil
 import pytest
 from tiny import executed, listening, prepared, reward_config, toy_dataset
 
-from engine import jobs, store
+from engine import jobs, memory, store
 from engine.config import GenerateConfig, RewardConfig
 from engine.errors import RunError
 from engine.run import execute
@@ -130,6 +130,7 @@ def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed(cache: P
     jobs.resume(cache, run.id)
     assert jobs.wait_for_end(run, 90).state == "done"
     assert steps_seen(run) == list(range(1, 121))
+    assert run.status.forward_tokens is None or memory.oom_kills() != 0, "nothing was short of memory, so the parts stay as they are"
     with store.reading(cache) as con:
         store.show_live(con, cache)
         counted = con.execute("select count(*), count(distinct step), max(step) from curves where name = 'loss'").fetchone()

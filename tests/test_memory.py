@@ -29,6 +29,24 @@ def in_child(program: str) -> str:
     return done.stdout
 
 
+# Kills
+
+
+@pytest.mark.parametrize(("vmstat", "before", "expected"), [
+    ("pgfault 1\noom_kill 3\n", 3, False),
+    ("pgfault 1\noom_kill 3\n", 2, True),
+    ("pgfault 1\noom_kill 3\n", None, True),
+    ("pgfault 1\n", 3, True),
+    ("oom_kill 0\n", 3, False),
+], ids=["no kill since", "one since", "not known then", "not known now", "started anew since"])  # fmt: skip
+def test_a_kill_is_for_want_of_memory_only_where_the_system_may_have_done_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vmstat: str, before: int | None, expected: bool
+) -> None:
+    (tmp_path / "vmstat").write_text(vmstat)
+    monkeypatch.setattr(memory, "VMSTAT", tmp_path / "vmstat")
+    assert memory.may_have_killed(before) is expected
+
+
 # Free memory
 
 
