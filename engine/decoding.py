@@ -1,10 +1,16 @@
-"""The memory of a model that writes token by token: keys and values in room made once, so that what is there never moves."""
+"""What a model that writes token by token keeps: prompts read without padding, keys and values in room made once."""
 
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from engine.batches import Encoded, pack
+from engine.tree import ATTENTION
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers states no types
@@ -41,3 +47,27 @@ def cache_for(config: Any, most: int) -> Cache:
     """A cache for at most `most` tokens a row; layers that keep a window only stay as transformers makes them."""
     layers = DynamicCache(config=config).layers
     return Cache(layers=[RoomyLayer(most) if type(layer) is DynamicLayer else layer for layer in layers])
+
+
+def read_prompts(model: Any, prompts: Sequence[Sequence[int]], most: int, device: str) -> tuple[Cache, torch.Tensor]:
+    """Keys and values of N prompts, each at the right end of its row of a cache for `most` tokens; logits after each, (N, vocabulary).
+
+    The prompts are read in one packed row, so that the longest of them costs the others nothing (engine/tree.py).
+    """
+    packed = pack([Encoded(array("i", prompt), array("i"), 0, False) for prompt in prompts]).to(device)
+    flat = Cache(layers=[DynamicLayer() for _ in DynamicCache(config=model.config).layers])
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(ATTENTION)
+    try:
+        out = model(
+            input_ids=packed.input_ids, position_ids=packed.position_ids, past_key_values=flat, use_cache=True,
+            logits_to_keep=packed.read_at, tree=packed,
+        )  # fmt: skip
+    finally:
+        model.set_attn_implementation(usual)
+    longest = packed.rows.shape[1]
+    places = torch.stack([pad(row[: len(p)], (longest - len(p), 0)) for row, p in zip(packed.rows, prompts, strict=True)])
+    kept = cache_for(model.config, most)
+    for number, layer in enumerate(flat.layers):
+        kept.update(*(x[0][:, places].transpose(0, 1) for x in (layer.keys, layer.values)), number)
+    return kept, out.logits[0]

@@ -16,7 +16,7 @@ from engine import models, processes
 from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
-from engine.decoding import cache_for
+from engine.decoding import read_prompts
 from engine.errors import ModelError, RunError
 from engine.pairs import seeded_choice
 from engine.progress import Progress
@@ -108,7 +108,7 @@ def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, pre
 
     def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
         torch.manual_seed(seed_of(config, number))
-        return continued(model, prompts, tokenizer.pad_token_id, ends, config, device)
+        return continued(model, prompts, ends, config, device)
 
     return Writer(written, ends)
 
@@ -155,34 +155,32 @@ def answers(writer: Writer, tokenizer: Any, chat: Chat, batch: Sequence[Prompt],
 
 
 @torch.no_grad()
-def continued(
-    model: Any, prompts: Sequence[Sequence[int]], pad: int, ends: Sequence[int], config: GenerateConfig, device: str
-) -> list[list[int]]:
+def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], config: GenerateConfig, device: str) -> list[list[int]]:
     """New tokens after each prompt, to an end token or max_new_tokens. Finished rows leave the batch once they are an eighth of it."""
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    places = (mask.cumsum(1) - 1).clamp(min=0)
+    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    longest = int(lengths.max())
+    mask = (torch.arange(longest, device=device) >= longest - lengths[:, None]).long()  # a row's prompt stands at its right end
+    places = lengths[:, None]
     stops = torch.tensor(list(ends), device=device)
     written: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
     open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
-    memory = cache_for(model.config, longest + config.max_new_tokens)
-    for _ in range(config.max_new_tokens):
-        out = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=memory, use_cache=True, logits_to_keep=1)
-        ids = drawn(out.logits[:, -1].float(), config)[:, None]
+    memory, logits = read_prompts(model, prompts, longest + config.max_new_tokens, device)
+    for step in range(1, config.max_new_tokens + 1):
+        ids = drawn(logits.float(), config)[:, None]
         for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
             if is_open:
                 written[row].append(token)
         open_ = open_ & ~torch.isin(ids[:, 0], stops)
-        if not open_.any():
+        if step == config.max_new_tokens or not open_.any():
             break
-        places = places[:, -1:] + 1
         mask = torch.cat([mask, torch.ones_like(ids)], 1)
         if (~open_).sum() * 8 >= len(open_):
             still = open_.nonzero()[:, 0]
             memory.batch_select_indices(still)
             ids, mask, places, rows, open_ = ids[still], mask[still], places[still], rows[still], open_[still]
+        out = model(input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=memory, use_cache=True, logits_to_keep=1)
+        logits, places = out.logits[:, -1], places + 1
     return written
 
 

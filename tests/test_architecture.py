@@ -60,7 +60,7 @@ LAYERS = {
     "engine.logps": ("engine.batches", "engine.schedule"),
     "engine.tree": ("engine.batches", "engine.errors"),
     "engine.memory": (),
-    "engine.decoding": (),
+    "engine.decoding": ("engine.batches", "engine.tree"),
     "engine.weights": ("engine.config", "engine.errors"),
     "engine.batches": ("engine.errors", "engine.records"),
 }

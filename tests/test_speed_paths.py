@@ -132,7 +132,7 @@ def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_ll
     model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa").eval()
     ends, prompts = list(range(0, 336, 3)), [list(s.prompt) for s in SIDES[::2]]
     config = GenerateConfig(dataset="d", max_new_tokens=longest)
-    found = continued(model, prompts, 0, ends, config, "cpu")
+    found = continued(model, prompts, ends, config, "cpu")
     assert longest == 1 or len({len(tokens) for tokens in found}) > 1
     for prompt, tokens in zip(prompts, found, strict=True):
         with torch.no_grad():
@@ -161,9 +161,9 @@ def test_sampled_answers_stay_in_the_top_p_set(tiny_llama: Path) -> None:
     """top_p → 0 leaves the most probable token, whatever the temperature."""
     model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa").eval()
     prompts = [list(s.prompt) for s in SIDES[::2]]
-    greedy = continued(model, prompts, 0, [2], GenerateConfig(dataset="d", max_new_tokens=6), "cpu")
+    greedy = continued(model, prompts, [2], GenerateConfig(dataset="d", max_new_tokens=6), "cpu")
     narrow = GenerateConfig(dataset="d", max_new_tokens=6, temperature=1.5, top_p=1e-6)
-    assert continued(model, prompts, 0, [2], narrow, "cpu") == greedy
+    assert continued(model, prompts, [2], narrow, "cpu") == greedy
 
 
 def test_answers_of_a_run_end_at_the_end_of_turn_or_at_the_longest(cache: Path, dataset: str, tiny_llama: Path) -> None:
