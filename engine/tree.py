@@ -2,10 +2,9 @@
 
 A row (1, T) holds the stem (what all prompts begin with) once and then, for each prompt, its tokens once and the tokens of its
 responses one after the other. Every response attends to the stem, its prompt and itself, nothing else, and every linear layer sees a
-token once. On a CPU, attention goes span by span (`Packed.spans`): no padding, a prompt once for all its responses, memory linear in
-the row. On a GPU, `Packed.rows` lays the
-sequences out again, prompt + response each, for the fused kernel; padding at the right needs no mask, because causal attention never
-looks ahead.
+token once. On a CPU, attention goes block by block (`Packed.spans`): no padding, a prompt once for all its responses, memory linear in
+the row. On a GPU, `Packed.rows` lays the sequences out again, prompt + response each, for the fused kernel; padding at the right needs
+no mask, because causal attention never looks ahead.
 """
 
 from dataclasses import dataclass
