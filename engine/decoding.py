@@ -1,4 +1,4 @@
-"""What a model that writes token by token keeps: prompts read without padding, keys and values in room made once."""
+"""Writing token by token: prompts read without padding, keys and values in room made once, a step's attention over them."""
 
 from array import array
 from collections.abc import Sequence
@@ -6,11 +6,43 @@ from typing import Any
 
 import torch
 from torch.nn.functional import pad
-from transformers import Cache, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
+from transformers.masking_utils import sdpa_mask
 
 from engine.batches import Encoded, pack
 from engine.tree import ATTENTION
+
+STEP_ATTENTION = "prefscope_step"
+
+
+def step_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """One new token a row: query (B, H, 1, D) over key and value (B, H_kv, T, D), mask (B, 1, 1, T) true where seen -> (B, 1, H, D).
+
+    Heads that share their keys are one product, keys by queries: on a CPU faster than the fused kernel, which is made for many queries,
+    and than queries by keys, which copies the keys first.
+    """
+    size, heads, _, width = query.shape
+    k, v = key.flatten(0, 1), value.flatten(0, 1)  # views of the room
+    scaled = query * (width**-0.5 if scaling is None else scaling)
+    grouped = scaled.reshape(len(k), -1, width).to(k.dtype)
+    scores = torch.bmm(k, grouped.transpose(1, 2)).transpose(1, 2).contiguous()
+    if attention_mask is not None:
+        scores.view(size, heads, -1).masked_fill_(~attention_mask[:, 0], float("-inf"))
+    return torch.bmm(torch.softmax(scores, -1), v).view(size, 1, heads, -1), None
+
+
+AttentionInterface.register(STEP_ATTENTION, step_attention)
+AttentionMaskInterface.register(STEP_ATTENTION, sdpa_mask)
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers states no types

@@ -16,7 +16,7 @@ from engine import models, processes
 from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
-from engine.decoding import read_prompts
+from engine.decoding import STEP_ATTENTION, read_prompts
 from engine.errors import ModelError, RunError
 from engine.pairs import seeded_choice
 from engine.progress import Progress
@@ -102,7 +102,7 @@ def seed_of(config: GenerateConfig, number: int) -> int:
 
 
 def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
-    model = models.load_policy(cache, config.policy, attention="sdpa")
+    model = models.load_policy(cache, config.policy, attention=STEP_ATTENTION if device == "cpu" else "sdpa")
     model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
     ends = end_tokens(model.generation_config, tokenizer)
 

@@ -12,7 +12,7 @@ from transformers import DynamicCache
 from engine import tree
 from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
 from engine.config import DPO, GenerateConfig
-from engine.decoding import cache_for
+from engine.decoding import STEP_ATTENTION, cache_for
 from engine.generate import continued
 from engine.hyperparameters import KTO
 from engine.models import RewardModel, best_precision, compile_layers, load_policy, load_reward_model, load_tokenizer
@@ -126,17 +126,17 @@ def test_kto_s_reference_point_is_that_of_the_whole_batch_however_it_is_parted(c
 # Generation
 
 
-@pytest.mark.parametrize("longest", [1, 40])
-def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int) -> None:
+@pytest.mark.parametrize(("longest", "attention"), [(1, "sdpa"), (40, "sdpa"), (40, STEP_ATTENTION)])
+def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int, attention: str) -> None:
     """A third of the vocabulary ends an answer, so that rows leave at different steps."""
-    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa").eval()
+    model, plain = (load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention=a).eval() for a in (attention, "sdpa"))
     ends, prompts = list(range(0, 336, 3)), [list(s.prompt) for s in SIDES[::2]]
     config = GenerateConfig(dataset="d", max_new_tokens=longest)
     found = continued(model, prompts, ends, config, "cpu")
     assert longest == 1 or len({len(tokens) for tokens in found}) > 1
     for prompt, tokens in zip(prompts, found, strict=True):
         with torch.no_grad():
-            alone = model.generate(
+            alone = plain.generate(
                 input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
                 max_new_tokens=longest, eos_token_id=ends, pad_token_id=0,
             )  # fmt: skip
