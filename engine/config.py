@@ -200,7 +200,7 @@ class GenerateConfig(RunConfig):
     )
     temperature: float = Field(0.0, ge=0, le=2, title="Temperature", description="0 is greedy: always the most probable token.")
     top_p: float = Field(1.0, gt=0, le=1, title="Top-p", description="Sample from the smallest set of tokens with this probability.")
-    batch_size: int = Field(64, ge=1, title="Batch size", description="Prompts answered at once.")
+    batch_size: int = Field(128, ge=1, title="Batch size", description="Prompts answered at once.")
     backend: Literal["auto", "transformers", "vllm"] = Field(
         "auto",
         title="Backend",

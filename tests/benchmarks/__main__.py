@@ -41,7 +41,7 @@ def parsed() -> argparse.Namespace:
     add("--batch-size", type=int, default=8, help="pairs (default: %(default)s)")
     add("--max-tokens", type=int, default=512, help="of prompt and response (default: %(default)s)")
     add("--responses", type=int, default=256, help="to score (default: %(default)s)")
-    add("--answers", type=int, default=64, help="to generate (default: %(default)s)")
+    add("--answers", type=int, default=128, help="to generate (default: %(default)s)")
     add("--longest", type=int, default=256, help="tokens of a real answer (default: %(default)s)")
     add("--table-pairs", type=int, default=30_430, help="pairs in the database of ingest and queries (default: %(default)s)")
     add("--model", default=EMBEDDED_MODEL, help="the embedded model, a folder or a hub name (default: %(default)s)")
@@ -143,7 +143,7 @@ class Bench:
         first = self.do("limit of matrix products", self.task("machine:limit", "models"))
         about, self.results.limits = first.about, [first]
         compiled = o.compile or ("on" if about["precision"] == "bf16" and shutil.which("g++") else "off")
-        answers = {"longest": o.longest, "equal": min(96, o.longest), "together": min(64, o.answers)}
+        answers = {"longest": o.longest, "equal": min(96, o.longest)}
         settings = Settings(about["precision"], compiled, brief=o.brief, **answers)
         plan = [stages(settings)[name] for name in o.stages]
         places = [(s, w) for s in plan for w in ([Workload(TABLES, self.folder)] if s.on_tables else workloads)]

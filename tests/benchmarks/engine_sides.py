@@ -163,8 +163,7 @@ def generation(task: Task) -> Measured:
     cache, dataset = fresh_cache(task), dataset_of(task)
     config = GenerateConfig(
         name="bench", dataset=dataset, policy=str(Path(task.models) / task.settings["model"]), split="train_prompts",
-        max_new_tokens=task.settings["max_new_tokens"], max_tokens=task.max_tokens, batch_size=task.settings["batch_size"],
-        precision=task.settings["precision"],
+        max_new_tokens=task.settings["max_new_tokens"], max_tokens=task.max_tokens, precision=task.settings["precision"],
     )  # fmt: skip
     progress = executed(cache, config)
     rows, texts = progress.run.table("generations"), progress.run.table("texts")
