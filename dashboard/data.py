@@ -10,9 +10,8 @@ import streamlit as st
 
 from dashboard.queries import Selection
 from engine import store
-from engine.comparisons import NOT_FITTING
 from engine.config import RunConfig
-from engine.errors import PrefscopeError, StoreError
+from engine.errors import DID_NOT_FIT, PrefscopeError, StoreError
 from engine.rundir import ENDED, RunDir, Status, cache_path, run_dirs
 
 Result = TypeVar("Result")
@@ -46,7 +45,7 @@ class Run:
     @property
     def is_result(self) -> bool:
         """Whether it ended as it should: done, or a study's run that found out what memory it needs."""
-        return self.status.state == "done" or (self.config["study"] is not None and (self.status.error or "").startswith(NOT_FITTING))
+        return self.status.state == "done" or (self.config["study"] is not None and (self.status.error or "").startswith(DID_NOT_FIT))
 
 
 def revision(cache: Path) -> Revision:

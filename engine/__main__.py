@@ -262,20 +262,22 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def execute_run(options: argparse.Namespace) -> int:
-    """Run under the locks the queue handed over; started by hand, the run takes its own. One of several processes leaves them alone."""
+    """Run under the locks the queue handed over; started by hand, the run takes its own, and the first of several processes for all."""
     from engine import jobs
+    from engine.launcher import LAUNCHED, run_in_processes
     from engine.rundir import take_lock
     from engine.schedule import expected_processes
 
     cache = cache_path()
     run = find_run(cache, options.run)
-    if "LOCAL_RANK" in os.environ:
-        return work(cache, RunDir(run.path, writes=os.environ["RANK"] == "0"))
     locks = jobs.inherited_locks()
-    if locks is None and take_lock(run.path / "lock") is None:
+    several, first = "LOCAL_RANK" in os.environ, os.environ.get("RANK", "0") == "0"
+    if first and locks is None and LAUNCHED not in os.environ and take_lock(run.path / "lock") is None:
         raise PrefscopeError(f"run {run.id} is running already")
+    if several:
+        return work(cache, RunDir(run.path, writes=first))
     count = expected_processes(run.config)
-    status = work(cache, run) if count == 1 else jobs.run_in_processes(run, count)
+    status = work(cache, run) if count == 1 else run_in_processes(run, count, locks or ())
     if locks is not None:
         for lock in locks:
             os.close(lock)

@@ -61,6 +61,10 @@ class Chat:
         ids = self._ids(self.prompt_text(turns))
         return ids[-max(self.max_tokens - room, SHORTEST_PROMPT) :]
 
+    def cuts(self, turns: Sequence[Turn]) -> bool:
+        """Whether a prompt is longer than max_tokens."""
+        return len(self._ids(self.prompt_text(turns))) > self.max_tokens
+
     def encode(self, turns: Sequence[Turn], response: str, group: str | None = None) -> Encoded:
         """Tokens of prompt and response, at most max_tokens together; a group is named in the system prompt.
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 import polars as pl
 
+from engine.errors import DID_NOT_FIT
 from engine.metrics.proportions import wilson
 from engine.store import Connection, frame
 
@@ -12,12 +13,11 @@ STUDY_COLUMNS = (
     "reward_mean", "reward_std", "n", "seconds", "peak_gb", "state", "reason",
 )  # fmt: skip
 GROUP_FIELDS = ("prompt_type", "source")
-NOT_FITTING = "did not fit"  # how the error of a run begins that memory did not suffice for
 
 STUDY_RUNS = f"""
     with member as (
         select run_id, name as run, regexp_replace(name, ', seed [0-9]+$', '') as configuration, cast(config ->> 'seed' as integer) as seed,
-               case when starts_with(error, '{NOT_FITTING}') then '{NOT_FITTING}' else state end as state, error,
+               case when starts_with(error, '{DID_NOT_FIT}') then '{DID_NOT_FIT}' else state end as state, error,
                epoch(finished_at - started_at) as seconds, peak_bytes / 1e9 as peak_gb
         from runs where study_id = $study
     ), last as (

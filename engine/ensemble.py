@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.config import EnsembleConfig, RewardConfig, ScoreConfig
 from engine.datasets_io import load_pairs
 from engine.errors import RunError
-from engine.metrics.ensembles import agreement, combined, standardised, win_shares
+from engine.metrics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
 from engine.metrics.proportions import share_above_zero
 from engine.metrics.rewards import plain, reward_summary
 from engine.progress import Progress
@@ -142,7 +142,9 @@ def write_rewards(progress: Progress, scorer_id: str, first: Member, keys: list[
     counted = first.rewards.select("prompt_id", "text_id", "tokens", "truncated")
     rewards = own.with_columns(reward=pl.Series(joined), record=pl.lit(0))
     progress.add("rewards", rewards.join(counted, on=["prompt_id", "text_id"], how="left", maintain_order="left"))
-    progress.add("disagreement", own.with_columns(std=pl.Series(values.std(axis=1, ddof=1)), members=pl.lit(values.shape[1])))
+    unlike = pl.Series(unlike_shares(values, joined, [prompt for prompt, _ in keys])).fill_nan(None)
+    spread = own.with_columns(std=pl.Series(values.std(axis=1, ddof=1)), disagreement=unlike, members=pl.lit(values.shape[1]))
+    progress.add("disagreement", spread)
 
 
 def measure(progress: Progress, config: EnsembleConfig, split: str, places: dict[Key, int], values: Matrix, joined: Matrix) -> None:

@@ -40,3 +40,6 @@ class RunError(PrefscopeError):
 
 class StoreError(PrefscopeError):
     """The database cannot be read or written."""
+
+
+DID_NOT_FIT = "did not fit"  # how the error of a run begins that memory did not suffice for: a study shows it as a result

@@ -42,6 +42,8 @@ def run(progress: Progress, config: GenerateConfig) -> None:
     progress.add("generators", [generator])
     prompts = prompts_of(progress, config)
     prompts.sort(key=lambda turns: len(chat.prompt(turns)))
+    if cut := sum(map(chat.cuts, prompts)):
+        progress.note(f"{cut} of {len(prompts)} prompts were cut to the maximum of {config.max_tokens} tokens: their beginning went first")
     batches = [prompts[i : i + config.batch_size] for i in range(0, len(prompts), config.batch_size)]
     table = progress.run.table("generations")
     answered = set() if table is None else set(table["prompt_id"])
@@ -134,10 +136,13 @@ def vllm_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: 
 
 
 def best_backend(wanted: str, device: str) -> str:
-    """auto: vLLM where it is installed and there is a GPU. Raises ModelError when it is asked for and cannot be had."""
-    can = device == "cuda" and find_spec("vllm") is not None
+    """auto: vLLM where it is installed, there is a GPU, and no other process of the run, which would load it too.
+
+    Raises ModelError when it is asked for and cannot be had.
+    """
+    can = device == "cuda" and find_spec("vllm") is not None and not processes.many()
     if wanted == "vllm" and not can:
-        raise ModelError("backend is 'vllm', which needs a GPU and `pip install vllm`: expected auto or transformers here")
+        raise ModelError("backend is 'vllm', which needs a GPU, one process and `pip install vllm`: expected auto or transformers here")
     return "vllm" if can and wanted != "transformers" else "transformers"
 
 

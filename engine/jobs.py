@@ -22,7 +22,7 @@ from engine.datasets_io import import_dataset
 from engine.errors import RunError
 from engine.preflight import require
 from engine.preset import DataSource, Preset, plan
-from engine.rundir import ROOT, RunDir, Status, find_run, is_locked, now, run_dirs, take_lock, wait_for_lock, write_json
+from engine.rundir import ROOT, STOPPED, RunDir, Status, find_run, is_locked, now, run_dirs, take_lock, wait_for_lock, write_json
 from engine.schedule import expected_device
 
 LOCKS = "PREFSCOPE_LOCKS"
@@ -54,16 +54,20 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
 
 
 def submit_one(cache: Path, config: RunConfig) -> str:
-    """Queue one run; every run its configuration names becomes a parent. Its id. Raises RunError when the run would fail."""
-    known = {run.id for run in run_dirs(cache)}
-    stated = config.model_dump(mode="json")
-    named = [v for value in stated.values() for v in (value if isinstance(value, list) else [value])]
-    parents = tuple(dict.fromkeys(v for v in named if isinstance(v, str) and v in known))
-    run_id = new_run_id(stated["kind"], config.name)
-    planned = {run_id: config.model_copy(update={"parents": parents})}
+    """Queue one run after those its configuration names. Its id. Raises RunError when the run would fail."""
+    run_id = new_run_id(config.model_dump()["kind"], config.name)
+    planned = {run_id: with_parents(cache, config)}
     require(cache, planned)
     submit(cache, planned)
     return run_id
+
+
+def with_parents(cache: Path, config: RunConfig) -> RunConfig:
+    """The configuration with every run that it names as a parent."""
+    known = {run.id for run in run_dirs(cache)}
+    named = [v for value in config.model_dump(mode="json").values() for v in (value if isinstance(value, list) else [value])]
+    parents = tuple(dict.fromkeys(v for v in named if isinstance(v, str) and v in known))
+    return config.model_copy(update={"parents": parents})
 
 
 def submit_preset(cache: Path, preset: Preset) -> list[str]:
@@ -114,7 +118,7 @@ def next_ready(cache: Path, device: str) -> RunDir | None:
         if states[run.id] != "queued":
             continue
         parents: list[str] = run.config_values["parents"]
-        stopped = [p for p in parents if states.get(p, "deleted") in ("failed", "cancelled", "deleted")]
+        stopped = [p for p in parents if states.get(p, "deleted") in (*STOPPED, "deleted")]
         if stopped:
             states[run.id] = "cancelled"
             how = states.get(stopped[0], "deleted")
@@ -152,16 +156,6 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
         os.close(run_lock)
 
 
-def run_in_processes(run: RunDir, count: int) -> int:
-    """Do a run in `count` processes under torchrun and wait for them; the exit status. A stop signal goes to the first of them."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    workers = subprocess.Popen([*torchrun, "-m", "engine", "run", run.id], cwd=ROOT)
-    status = workers.wait()
-    if run.written_status.state in ("running", "finalising"):
-        run.update(state="failed", error=f"one of its {count} processes ended with status {status}: see log.txt", finished_at=now())
-    return status
-
-
 def inherited_locks() -> tuple[int, int] | None:
     """(device lock, run lock) from the launcher, no longer handed on to children."""
     stated = os.environ.pop(LOCKS, "")
@@ -194,7 +188,7 @@ def resume(cache: Path, run_id: str) -> None:
     """Queue a stopped run again; it goes on from its last checkpoint, and the runs that waited for it wait again."""
     run = find_run(cache, run_id)
     status = run.status
-    if status.state not in ("failed", "cancelled", "lost"):
+    if status.state not in STOPPED:
         raise RunError(f"run {run_id} is {status.state}: only a failed, cancelled or lost run can be resumed")
     requeue(run)
     for other in descendants(cache, run_id):
@@ -213,8 +207,8 @@ def requeue(run: RunDir) -> None:
 
 
 def retry(cache: Path, run_id: str) -> str:
-    """The same configuration as a new run; its id."""
-    return submit_one(cache, find_run(cache, run_id).config)
+    """The same configuration as a new run, which its study does not count a second time; its id."""
+    return submit_one(cache, find_run(cache, run_id).config.model_copy(update={"study": None}))
 
 
 def dependants(cache: Path, run_id: str) -> list[RunDir]:
@@ -264,7 +258,7 @@ def actions(run: RunDir) -> list[str]:
     state = run.status.state
     if state in ("queued", "running"):
         return ["cancel"]
-    can = ["resume", "delete"] if state in ("failed", "cancelled", "lost") else ["retry", "delete"]
+    can = ["resume", "delete"] if state in STOPPED else ["retry", "delete"]
     return [*can, "free_weights"] if (run.path / "model").is_dir() else can
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 from engine.config import EmbedConfig, EnsembleConfig, RunConfig
 from engine.errors import ModelError
-from engine.rundir import RunDir
+from engine.rundir import STOPPED, RunDir
 from engine.weights import SENTENCE_MODEL, folder_of
 
 SPLITS = ("train_split", "validation_splits", "split", "splits")
 RUNS = {"reward_models": ("reward",), "generations": ("generate",), "guide": ("reward",)}  # field: kinds of run it may name
 MODELS = ("model", "policy")  # a name, a folder or a run
 RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}-")
-STOPPED = ("failed", "cancelled", "lost")
 
 
 @dataclass
@@ -88,7 +87,8 @@ def check_models(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
 def models_named(config: RunConfig) -> Iterator[tuple[str, str]]:
     """(field, model) of every model the run loads."""
     values = config.model_dump(mode="json")
-    for name in MODELS if isinstance(config, EnsembleConfig) else (*MODELS, "reward_models"):  # an ensemble may live on stored rewards
+    scorers = () if isinstance(config, EnsembleConfig) else ("reward_models", "guide")  # an ensemble may live on stored rewards
+    for name in (*MODELS, *scorers):
         yield from ((name, model) for model in listed(values.get(name)))
     if isinstance(config, EmbedConfig):
         yield "sentence model", SENTENCE_MODEL

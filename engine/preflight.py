@@ -14,7 +14,7 @@ from engine import estimates, memory, schedule
 from engine.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.counts import Sample, items_of
 from engine.datasets_io import dataset_ids, splits_in
-from engine.errors import ConfigError, PrefscopeError, RunError
+from engine.errors import DID_NOT_FIT, ConfigError, PrefscopeError, RunError
 from engine.mentions import Findings, check_models, check_runs, check_splits
 from engine.rundir import is_locked, run_dirs
 from engine.weights import Network, network_of
@@ -74,10 +74,15 @@ def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] |
     return replace(made, problems=problems, warnings=warnings, unknown=unknown)
 
 
-def require(cache: Path, configs: Mapping[str, RunConfig]) -> None:
-    """Refuse runs that would fail, by what can be said without a tokenizer. Raises RunError with one sentence a line."""
+def require(cache: Path, configs: Mapping[str, RunConfig], but: str | None = None) -> None:
+    """Refuse runs that would fail, by what can be said without a tokenizer. Raises RunError with one sentence a line.
+
+    but: how a problem begins that is none here.
+    """
     looked = [preflight(cache, config, configs, tokens=False) for config in configs.values()]
-    problems = [f"run {made.name!r}: {p}" if len(looked) > 1 else p for made in looked for p in made.problems]
+    problems = [
+        f"run {made.name!r}: {p}" if len(looked) > 1 else p for made in looked for p in made.problems if not (but and p.startswith(but))
+    ]
     if problems:
         raise RunError("\n".join(problems))
 
@@ -150,7 +155,9 @@ def with_memory(case: Case, made: Preflight) -> Preflight:
     if not isinstance(config, TrainConfig) or need <= free:
         case.found.warnings.append(f"memory is tight: {said}")
     elif config.on_oom == "fail" or estimates.training_memory(case.networks[0], config, 0) > free:
-        case.found.problems.append(f"did not fit: {said}")
+        case.found.problems.append(f"{DID_NOT_FIT}: {said}")
+    elif schedule.expected_processes(config) > 1:
+        case.found.warnings.append(f"memory is tight: {said}; several processes do not divide a step that does not fit: the run would end")
     else:
         case.found.warnings.append(f"memory is tight: {said}; batches will be computed in smaller parts, which changes no result")
     return made

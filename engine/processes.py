@@ -3,6 +3,7 @@
 Started by torchrun or `accelerate launch`, which set the environment that Accelerate reads.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -23,6 +24,16 @@ def leave() -> None:
     """Take the connection down, where there is one."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def beside() -> int:
+    """The run's processes on this machine, which share its memory."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def index() -> int:
+    """This process's number among those of the run, from 0."""
+    return int(PartialState().process_index)
 
 
 def many() -> bool:

@@ -52,6 +52,8 @@ def execute(progress: Progress) -> str:
 
 def finish(progress: Progress, state: str, error: str | None) -> None:
     run = progress.run
+    if error and not run.writes:
+        run.write_failure(processes.index(), error)
     peaks = progress.stage_peaks()
     peak = max(peaks.values(), default=memory.peak())
     run.update(state="finalising", stage="writing the tables", error=error, stage_peaks=peaks, peak_bytes=peak)
@@ -66,7 +68,8 @@ def finish(progress: Progress, state: str, error: str | None) -> None:
 def sentence(problem: Exception, run: RunDir) -> str:
     """What an unforeseen error means to the user."""
     if memory.is_out_of_memory(problem):
-        return "out of memory: lower the batch size (and raise the accumulation to match) or the maximum of tokens"
+        doing = run.written_status.stage or "working"
+        return f"{memory.needs()} while {doing}: lower the batch size of answers, the maximum of tokens, or take a smaller model"
     # safetensors and torch raise their own errors when a write fails, with the system's words in them
     full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
     if full:
@@ -86,11 +89,11 @@ def described_device(wanted: str) -> str:
 def versions() -> dict[str, str]:
     """Python, the libraries that change numbers, and the code's own commit."""
     found = {"python": platform.python_version()}
-    for name in ("torch", "transformers", "tokenizers", "accelerate", "datasets", "polars", "duckdb"):
+    for name in ("torch", "transformers", "tokenizers", "accelerate", "peft", "datasets", "polars", "duckdb"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "absent"
-    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     answer = subprocess.run(git, capture_output=True, text=True, check=False) if shutil.which("git") else None
     return {**found, "prefscope": answer.stdout.strip() if answer and answer.returncode == 0 else "unknown"}

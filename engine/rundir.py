@@ -38,7 +38,8 @@ KEYS = {
     "disagreement": ["scorer_id", "prompt_id", "text_id"],
     "map_points": ["map_id", "text_id"],
 }  # what a run's rows are told apart by, as in schema.sql
-ENDED = ("done", "failed", "cancelled", "lost")
+STOPPED = ("failed", "cancelled", "lost")
+ENDED = ("done", *STOPPED)
 
 
 def cache_path() -> Path:
@@ -170,6 +171,17 @@ class RunDir:
     @property
     def config(self) -> AnyRun:
         return parse(self.config_values, f"{self.path}/config.json")
+
+    def write_failure(self, process: int, sentence: str) -> None:
+        """What another process than the first failed of; the first writes the status."""
+        (self.path / f"failure-{process}.txt").write_text(sentence)
+
+    def failures(self) -> list[str]:
+        return [p.read_text() for p in sorted(self.path.glob("failure-*.txt"))]
+
+    def forget_failures(self) -> None:
+        for old in self.path.glob("failure-*.txt"):
+            old.unlink()
 
     @property
     def status(self) -> Status:

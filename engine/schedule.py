@@ -1,6 +1,8 @@
 """How much work a run is, before torch is loaded: its device, its processes, its steps, the tokens of one forward pass. Torch-free."""
 
 import os
+import re
+from importlib.metadata import version
 from pathlib import Path
 
 from engine.config import RunConfig, TrainConfig
@@ -10,6 +12,7 @@ FORWARD_TOKENS = {"cpu": 1024, "cuda": 16384}  # packed tokens of one forward pa
 SCORING_TOKENS = 4096  # packed tokens of one forward pass without gradients
 LOGIT_CHUNK = 512  # response tokens whose logits exist at once
 NVIDIA = Path("/proc/driver/nvidia")
+CPU_BUILD = re.compile(r"\+cpu")  # in torch's version
 
 
 def steps_of(pairs: int, config: TrainConfig, processes: int = 1) -> int:
@@ -25,8 +28,8 @@ def steps_of(pairs: int, config: TrainConfig, processes: int = 1) -> int:
 
 
 def expected_device(wanted: str) -> str:
-    """The device a run will most likely get: cuda where it is asked for, or allowed and there is a driver."""
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and NVIDIA.exists()) else "cpu"
+    """The device a run will most likely get: cuda where it is asked for, or allowed and there are a driver and a torch for it."""
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and NVIDIA.exists() and not CPU_BUILD.search(version("torch"))) else "cpu"
 
 
 def expected_processes(config: RunConfig) -> int:

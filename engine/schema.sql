@@ -59,7 +59,7 @@ create table generators (
     import_id    varchar,
     name         varchar not null,      -- what pages and tables call it
     kind         varchar not null,      -- base | tuned | imported
-    settings     json not null          -- system prompt, temperature, top_p, seed, max_new_tokens, precision
+    settings     json not null          -- system prompt, temperature, top_p, seed, max_tokens, max_new_tokens, batch_size, precision, backend
 );
 
 create table generations (
@@ -105,6 +105,8 @@ create table disagreement (
     prompt_id   varchar not null,
     text_id     varchar not null,
     std         double not null,        -- standard deviation of the members' rewards as they enter the ensemble, n - 1
+    disagreement double,                -- mean share of members that rank it and another response to its prompt unlike the ensemble;
+                                        --   a tie is half, null without another response
     members     integer not null,
     primary key (scorer_id, prompt_id, text_id)
 );
@@ -141,7 +143,8 @@ create table metrics (
     split    varchar not null,          -- train, or the evaluated split
     name     varchar not null,          -- reward runs: loss, accuracy, margin, learning_rate, grad_norm, epoch, pairs_per_second (train);
                                         --   accuracy, reward_mean, reward_std, chosen_mean, chosen_std, rejected_mean, rejected_std,
-                                        --   margin_mean, margin_std, n (validation splits, step 0 being the untrained head)
+                                        --   margin_mean, margin_std, accuracy_length_matched, n, n_length_matched (validation splits, step 0
+                                        --   being the untrained head)
                                         -- policy runs: loss, rewards/chosen, rewards/rejected, rewards/margins, rewards/accuracies, rewards/sum,
                                         --   logps/chosen, logps/rejected, learning_rate, grad_norm, epoch, pairs_per_second (train);
                                         --   the rewards/ names, loss and n (validation splits)

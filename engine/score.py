@@ -96,7 +96,17 @@ def values_of(
 
 
 def reward_rows(scorer: Scorer, answers: Sequence[Answer], encoded: Sequence[Encoded], rewards: Sequence[float]) -> pl.DataFrame:
-    """Rows of the table `rewards`; an answer that stands in several pairs is one row."""
+    """Rows of the table `rewards`; an answer that stands in several pairs is one row.
+
+    Raises RunError when one answer was given two prompts: a conditional model was told two groups, and the table has room for one.
+    """
+    told: dict[tuple[str, str], Encoded] = {}
+    for a, e in zip(answers, encoded, strict=True):
+        if told.setdefault(a.key, e).prompt != e.prompt:
+            raise RunError(
+                f"the response {a.response[:40]!r} to {a.turns[-1].content[:40]!r} stands in two groups, and a conditional model rates it "
+                "in each: keep such a prompt in one group, or train one model for each group (--group)"
+            )
     rows = {
         a.key: {
             "scorer_id": scorer.id,
@@ -160,7 +170,10 @@ def run(progress: Progress, config: ScoreConfig) -> None:
 
 
 def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
-    """Each (prompt, response) once: of the stated splits, then of the stated generation runs. A prompt's first pair names its groups."""
+    """Each (prompt, response) once for each group it stands in: of the stated splits, then of the stated generation runs.
+
+    The groups of an answer that was generated are those of its prompt's first pair.
+    """
     cache = progress.cache
     splits = splits_in(cache, config.dataset)
     if splits is None:
@@ -173,7 +186,7 @@ def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
     groups = {p.turns: (p.prompt_type, p.source) for pairs in everything.values() for p in reversed(pairs)}
     found = [a for split in config.splits for a in answers_of(everything[split])]
     found += [Answer(prompt, text, *groups[prompt]) for run_id in config.generations for prompt, text in generated(cache, run_id, turns)]
-    return list({a.key: a for a in found}.values())
+    return list({(a.key, a.prompt_type, a.source): a for a in found}.values())
 
 
 def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained: bool, answers: list[Answer]) -> None:

@@ -5,7 +5,6 @@ Every member is an ordinary run that carries the study's name. None waits for an
 """
 
 import json
-import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -17,8 +16,9 @@ from engine import jobs, store
 from engine.comparisons import study_table
 from engine.config import KINDS, AnyRun, TrainConfig, load_stated, parse
 from engine.datasets_io import dataset_ids
-from engine.errors import ConfigError
+from engine.errors import DID_NOT_FIT, ConfigError
 from engine.hyperparameters import Frozen
+from engine.preflight import require
 from engine.preset import DataSource
 from engine.rundir import RunDir, now, run_dirs, write_table
 
@@ -127,8 +127,9 @@ def runs_of(cache: Path, name: str) -> list[RunDir]:
 def submit(cache: Path, study: Study) -> list[str]:
     """Import the pairs and queue every member that is not there yet; the ids of the new runs, in order.
 
-    So a study that gained a seed is submitted again. Raises ConfigError for a wrong field, or when its name is taken: by an experiment,
-    or by an earlier study one of whose runs has the same name and another configuration.
+    So a study that gained a seed is submitted again. Raises RunError when a member would fail for another reason than memory, and
+    ConfigError for a wrong field, or when its name is taken: by an experiment, or by an earlier study one of whose runs has the same name
+    and another configuration.
     """
     members(study, study.dataset or "")  # a wrong field is found before anything is imported
     dataset = jobs.imported(cache, study.data) if study.data else str(study.dataset)
@@ -136,13 +137,15 @@ def submit(cache: Path, study: Study) -> list[str]:
         raise ConfigError(f"study {study.name}: dataset {dataset!r} not found, expected one of {', '.join(dataset_ids(cache)) or '(none)'}")
     folder, present = cache / "studies" / study.name, {run.config_values["name"]: run for run in runs_of(cache, study.name)}
     planned = members(study, dataset)
-    changed = [c.name for c in planned if c.name in present and present[c.name].config != c]
+    changed = [c.name for c in planned if c.name in present and present[c.name].config.model_copy(update={"parents": ()}) != c]
     if changed or (present and not folder.is_dir()):
         what = f"its run {changed[0]!r} has another configuration" if changed else "an experiment has this name"
         raise ConfigError(f"study {study.name} is there already and {what}: give the new one another name")
     definition = study.model_dump_json(exclude_defaults=True)
     write_table(folder, "studies", [{"study_id": study.name, "title": study.title, "definition": definition, "created_at": now()}])
-    new = {jobs.new_run_id(study.base["kind"], c.name): c for c in planned if c.name not in present}
+    missing = {jobs.new_run_id(study.base["kind"], c.name): c for c in planned if c.name not in present}
+    new = {run_id: jobs.with_parents(cache, config) for run_id, config in missing.items()}
+    require(cache, new, but=DID_NOT_FIT)  # what does not fit is a result
     jobs.submit(cache, new)
     catch_up(cache, study.name)
     return list(new)
@@ -178,7 +181,7 @@ def as_text(rows: list[dict[str, Any]]) -> str:
         spread = "" if r["accuracy_std"] is None else f" ± {r['accuracy_std']:.3f}"
         accuracy = "–" if r["accuracy"] is None else f"{r['accuracy']:.3f}{spread} ({r['accuracy_min']:.3f} to {r['accuracy_max']:.3f})"
         matched, reward, std, seconds, peak = (f"{r[k]:.{d}f}" if r[k] is not None else "–" for k, d in NUMBERS.items())
-        state = f"{r['state']}: {re.sub('^did not fit: ', '', r['reason'])}" if r["reason"] else r["state"]
+        state = f"{r['state']}: {r['reason'].removeprefix(DID_NOT_FIT + ': ')}" if r["reason"] else r["state"]
         row = f"{r['configuration']:{wide}}{r['split'] or '–':{wider}}{r['runs']:>4}  {accuracy:32}"
         lines.append(f"{row}{matched:>12}{reward:>12}{std:>8}{seconds:>9}{peak:>9}  {state}")
     return "\n".join(lines)

@@ -100,7 +100,7 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
             )
             if not all(math.isfinite(measured[name]) for name in ("loss", "grad_norm")):
                 raise RunError(not_finite(run, step + 1))
-            optimizer.step()
+            room.held(optimizer.step)
             optimizer.zero_grad(set_to_none=True)
             took = time.monotonic() - began
             done = Done(step + 1, done.seconds + took, done.tokens + sum(task.tokens[i] for batch in batches for i in batch))
@@ -127,6 +127,15 @@ def connected(device: str) -> Accelerator:
     return accelerator
 
 
+def own_memory(config: TrainConfig) -> int | None:
+    """Bytes this process may have on a CPU: its part of `memory_gb`, or what it has and its part of what is free; None when unknown."""
+    sharing = processes.beside()
+    free = memory.free()
+    if config.memory_gb:
+        return int(config.memory_gb * 1e9) // sharing
+    return memory.resident() + free // sharing if free else None
+
+
 class Room:
     """How many packed tokens one forward pass may have, and what happens when that is too many for the memory."""
 
@@ -134,9 +143,7 @@ class Room:
         self.progress, self.config = progress, config
         status = progress.run.written_status
         self.tokens = status.forward_tokens or config.forward_tokens or FORWARD_TOKENS[device]
-        free = memory.free() if device == "cpu" else None
-        configured = int(config.memory_gb * 1e9) if config.memory_gb else None
-        self.most = (configured or (memory.resident() + free if free else None)) if device == "cpu" else None
+        self.most = own_memory(config) if device == "cpu" else None
         if status.killed and config.on_oom == "split":
             self.lower(self.tokens // 2, "the run was killed while it trained, most likely for memory")
 
@@ -164,14 +171,23 @@ class Room:
                 raise RunError(self.refusal(size, len(largest)))
             self.lower(size // 2, f"out of memory with {size:,} tokens in one forward pass")
 
+    def held(self, step: Callable[[], object]) -> None:
+        """The optimiser's step, whose first makes its two moments. Raises RunError when they do not fit."""
+        try:
+            with memory.limited(self.most):
+                step()
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise RunError(f"{memory.needs(self.most)} for the optimiser's moments: take LoRA or a smaller model") from error
+
     def lower(self, tokens: int, why: str) -> None:
         self.tokens = max(tokens, 64)
         self.progress.run.update(forward_tokens=self.tokens)
         self.progress.note(f"{why}: from now on at most {self.tokens:,} tokens at once; batch size and result are unchanged")
 
     def refusal(self, tokens: int, pairs: int) -> str:
-        peak, limit = memory.peak(), self.most or memory.limit()
-        needs = f"did not fit: needs more than {peak / 1e9:.1f} GB" + (f", the limit is {limit / 1e9:.1f} GB" if limit else "")
+        needs = memory.needs(self.most)
         if pairs == 1:
             return f"{needs}. One pair alone has {tokens:,} tokens: lower max_tokens, or turn gradient checkpointing or LoRA on"
         return f"{needs}, with {tokens:,} tokens in one forward pass: lower forward_tokens (the result is unchanged)"

@@ -15,7 +15,7 @@ from engine import jobs, store
 from engine.config import EnsembleConfig, parse
 from engine.ensemble import known_rewards
 from engine.errors import ConfigError
-from engine.metrics.ensembles import agreement, combined, standardised, win_shares
+from engine.metrics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
 from engine.progress import Progress
 from engine.rundir import RunDir, run_dirs
 
@@ -54,6 +54,17 @@ def test_disagreement_is_the_share_of_members_unlike_the_ensemble() -> None:
     found = agreement(np.array([[1.0, 2.0, -1.0], [-1.0, -1.0, -2.0], [1.0, 0.0, 1.0]]), np.array([2.0, -4.0, 2.0]))
     assert found.disagreement.tolist() == pytest.approx([1 / 3, 0, 1 / 6])
     assert found.alike.tolist() == [False, True, False]
+
+
+def test_disagreement_on_a_response_is_that_on_its_comparisons() -> None:
+    """Prompt p has x, y, z; the ensemble ranks x > y > z. Member 1 ranks alike, member 2 has y > x > z and member 3 x = y > z.
+
+    x and y: of x–y members 2 (1) and 3 (½) are unlike, ½ in the mean; of x–z and y–z nobody: (½ + 0) / 2. z: 0. The lone q: no number.
+    """
+    values = np.array([[3.0, 2.0, 2.0], [2.0, 3.0, 2.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    found = unlike_shares(values, np.array([3.0, 2.0, 1.0, 1.0]), ["p", "p", "p", "q"])
+    assert found[:3].tolist() == [0.25, 0.25, 0]
+    assert np.isnan(found[3])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tiny import executed, listening, prepared, reward_config, toy_dataset
+from tiny import executed, listening, metrics, prepared, reward_config, toy_dataset
 
 from engine import jobs, memory, store
 from engine.config import GenerateConfig, RewardConfig
@@ -135,6 +135,24 @@ def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed(cache: P
         store.show_live(con, cache)
         counted = con.execute("select count(*), count(distinct step), max(step) from curves where name = 'loss'").fetchone()
     assert counted == (120, 120, 120)
+    whole = find_run(cache, jobs.submit_one(cache, config))
+    assert jobs.wait_for_end(whole, 90).state == "done"
+    assert metrics(run) == metrics(whole), "step by step the same losses as a run that nobody killed"
+
+
+def test_a_killed_parent_takes_its_followers_out_of_the_queue_until_it_is_resumed(
+    cache: Path, configure: Callable[..., RewardConfig]
+) -> None:
+    parent, child = (jobs.new_run_id("reward", name) for name in ("parent", "child"))
+    jobs.submit(cache, {parent: configure(epochs=20), child: configure(epochs=1, parents=(parent,))})
+    runs = [find_run(cache, i) for i in (parent, child)]
+    until(lambda: len(steps_seen(runs[0])) >= 3)
+    os.kill(int(runs[0].written_status.pid or 0), signal.SIGKILL)
+    until(lambda: runs[0].status.state == "lost")
+    jobs.start_next(cache)
+    assert runs[1].status.error == f"not started: it needs {parent}, which is lost"
+    jobs.resume(cache, parent)
+    assert [jobs.wait_for_end(run, 90).state for run in runs] == ["done", "done"]
 
 
 def test_failed_parent_takes_its_followers_out_of_the_queue(cache: Path, configure: Callable[..., RewardConfig], tmp_path: Path) -> None:

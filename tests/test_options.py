@@ -1,5 +1,6 @@
 """What a training run can be asked for besides its loss: adapters, length control, groups, a guide, added losses."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -44,12 +45,35 @@ def test_a_reward_model_s_head_is_trained_whole_beside_its_adapters(cache: Path,
     assert {n.split(".")[-2] for n in moved} == {"q_proj", "v_proj", "score"}
     scored = executed(cache, ScoreConfig(dataset=dataset, device="cpu", reward_models=(run.id,), splits=("train",)))
     assert scored.status.error is None
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        adapted = PeftModel.from_pretrained(base, run.path / "adapter")(ids).logits
+        assert torch.allclose(adapted, merged(ids).logits, atol=1e-4)
 
 
 def test_a_target_that_names_no_layer_is_refused(cache: Path, dataset: str, tiny_llama: Path) -> None:
     run = executed(cache, reward_config(dataset, tiny_llama, lora=LoRA(targets=("attention_of_gpt",))))
     assert run.status.state == "failed"
     assert str(run.status.error).startswith("lora.targets attention_of_gpt: ")
+
+
+# A model that is told the group
+
+
+def test_a_response_that_stands_in_two_groups_is_refused_by_a_model_that_is_told_them(cache: Path, tiny_llama: Path) -> None:
+    """One question, the same two answers, and two groups that prefer another one: the table has room for one reward of each answer."""
+    said = {"question": "Tea or coffee?", "good": "Tea, of course.", "bad": "Coffee, always.", "group": "one"}
+    train = [{**said, "question": f"{said['question']} {i}", "group": "one" if i % 2 else "two"} for i in range(8)]
+    other = {**said, "good": said["bad"], "bad": said["good"], "group": "two"}
+    files = {"train": train, "validation": [said, other]}
+    for split, records in files.items():
+        write_text(cache.parent / f"{split}.jsonl", "".join(json.dumps(r) + "\n" for r in records))
+    columns = {"question": "question", "chosen": "good", "rejected": "bad", "prompt_type": "group"}
+    paths = {split: str(cache.parent / f"{split}.jsonl") for split in files}
+    dataset = import_dataset(cache, "preferences", paths, format="mapped", options=columns).dataset_id
+    told = executed(cache, reward_config(dataset, tiny_llama, group_by="prompt_type", conditional=True))
+    assert "stands in two groups" in str(told.status.error)
+    assert executed(cache, reward_config(dataset, tiny_llama)).status.state == "done"
 
 
 # Losses

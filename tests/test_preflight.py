@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import executed, pairs, prepared, reward_config, save_tiny, tiny_chat, trl_record
+from tiny import executed, pairs, policy_config, prepared, reward_config, save_tiny, tiny_chat, trl_record
 
 from engine import jobs, weights
 from engine.__main__ import main
@@ -17,6 +17,7 @@ from engine.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyCon
 from engine.counts import items_of
 from engine.datasets_io import import_dataset, load_pairs
 from engine.errors import ModelError, RunError
+from engine.hyperparameters import GuidedDPO
 from engine.pairs import training_pairs
 from engine.preflight import Preflight, as_text, held_by_runs, preflight
 from engine.progress import Progress
@@ -206,9 +207,11 @@ def test_run_of_another_kind_or_state_is_a_problem(cache: Path, dataset: str, ti
 def test_freed_model_is_a_problem(cache: Path, dataset: str, tiny_llama: Path) -> None:
     run = executed(cache, reward_config(dataset, tiny_llama))
     config = ScoreConfig(dataset=dataset, reward_models=(run.id,), splits=("validation",), device="cpu")
-    assert looked_at(cache, config).problems == ()
+    guided = policy_config(dataset, tiny_llama, loss=GuidedDPO(), guide=run.id)
+    assert looked_at(cache, config).problems == looked_at(cache, guided).problems == ()
     jobs.free_weights(cache, run.id)
     assert "its weights were freed" in looked_at(cache, config).problems[0]
+    assert "guide" in looked_at(cache, guided).problems[0]
 
 
 def test_model_that_is_not_made_or_fetched_yet_is_unknown(cache: Path, dataset: str, tiny_llama: Path) -> None:

@@ -1,17 +1,24 @@
 """A run in two processes under torchrun (gloo) gives what one process gives, and counts everything once."""
 
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import executed, metrics, policy_config, reward_config, table, toy_dataset
+from tiny import executed, listening, metrics, policy_config, prepared, reward_config, table, toy_dataset
 
 from engine import jobs
 from engine.config import GenerateConfig, RunConfig
 from engine.hyperparameters import KTO
-from engine.rundir import RunDir, find_run
+from engine.run import execute
+from engine.rundir import ROOT, RunDir, find_run
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +93,45 @@ def test_answers_are_those_of_one_process(cache: Path, dataset: str, tiny_llama:
     assert one["prompt_id"].is_unique().all()
 
 
+def test_started_by_accelerate_it_holds_its_lock_and_gives_what_one_process_gives(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2))
+    run, seen = prepared(cache, reward_config(dataset, tiny_llama, batch_size=2, processes=2)), set()
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "engine", "run", run.id]
+    launched = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PREFSCOPE_CACHE": str(cache)})
+    while launched.poll() is None:
+        seen.add(run.status.state)
+        time.sleep(0.05)
+    assert run.status.state == "done"
+    assert "running" in seen
+    assert "lost" not in seen
+    for left, right in zip(metrics(one), metrics(run), strict=True):
+        assert right["values"] == pytest.approx(left["values"], abs=1e-4)
+
+
+def test_cancelled_before_its_processes_are_there_no_process_is_left(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = find_run(cache, jobs.submit_one(cache, reward_config(dataset, tiny_llama, batch_size=2, processes=2)))
+    while not list(children(run)):
+        time.sleep(0.02)
+    jobs.cancel(cache, run.id)
+    assert jobs.wait_for_end(run, 60).state == "cancelled"
+    deadline = time.monotonic() + 20
+    while left := [p for p in psutil.process_iter(["cmdline"]) if run.id in (p.info["cmdline"] or ())]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def children(run: RunDir) -> list[psutil.Process]:
+    """What the launcher of a run has started."""
+    pid = run.written_status.pid
+    return psutil.Process(pid).children() if pid and psutil.pid_exists(pid) else []
+
+
+def test_what_another_process_than_the_first_fails_of_is_not_lost(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    run = prepared(cache, reward_config(dataset, tiny_llama, batch_size=64))
+    execute(listening(cache, replace(run, writes=False)))
+    assert "one optimiser step takes 64" in run.failures()[0]
+
+
 def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
     config = reward_config(dataset, tiny_llama, batch_size=64, processes=2)
     run = RunDir(cache / "runs" / jobs.new_run_id("reward", "too few"))
@@ -101,8 +147,6 @@ def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: st
 
 @pytest.mark.parametrize("shard", [False, True], ids=["whole", "divided"])
 def test_cancelled_together_they_resume_together(cache: Path, dataset: str, tiny_llama: Path, shard: bool) -> None:
-    import time
-
     config = reward_config(dataset, tiny_llama, batch_size=1, epochs=20, processes=2, checkpoint_every=1000, shard=shard)
     whole = in_two(cache, config)
     run = find_run(cache, jobs.submit_one(cache, config))

@@ -11,7 +11,8 @@ from transformers import DynamicCache
 
 from engine import tree
 from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
-from engine.config import DPO, GenerateConfig
+from engine.config import DPO, SYSTEM_PROMPT, GenerateConfig
+from engine.datasets_io import load_pairs
 from engine.decoding import STEP_ATTENTION, cache_for
 from engine.generate import continued
 from engine.hyperparameters import KTO
@@ -171,6 +172,16 @@ def test_answers_of_a_run_end_at_the_end_of_turn_or_at_the_longest(cache: Path, 
     rows = table(run, "generations")
     assert set(rows["finish_reason"]) <= {"stop", "length"}
     assert rows["tokens"].max() <= 5
+
+
+def test_prompts_that_are_cut_are_counted(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    chat = tiny_chat(10_000, SYSTEM_PROMPT)
+    lengths = [len(chat.prompt(p.turns)) for p in load_pairs(cache, dataset, "validation")]
+    middle = sorted(lengths)[3]
+    config = GenerateConfig(dataset=dataset, policy=str(tiny_llama), max_new_tokens=1, precision="fp32", device="cpu", max_tokens=middle)
+    longer = sum(n > middle for n in lengths)
+    assert executed(cache, config).status.notes[0].startswith(f"{longer} of {len(lengths)} prompts were cut to the maximum of {middle} ")
+    assert 0 < longer < len(lengths)
 
 
 def test_auto_precision_is_bf16_where_the_processor_multiplies_it() -> None:

@@ -13,7 +13,7 @@ from engine import jobs, store, study
 from engine.__main__ import main
 from engine.comparisons import outcome, study_table
 from engine.config import RewardConfig
-from engine.errors import ConfigError
+from engine.errors import ConfigError, RunError
 from engine.run import execute
 from engine.rundir import RunDir, run_dirs, take_lock
 from engine.study import Study, called, configurations, load_study, members
@@ -142,6 +142,13 @@ def test_another_configuration_under_the_same_name_is_refused(held_cache: Path, 
     study.submit(held_cache, asked)
     with pytest.raises(ConfigError, match="'batch 4, seed 0' has another configuration"):
         study.submit(held_cache, asked.model_copy(update={"base": {**asked.base, "learning_rate": 1e-4}}))
+
+
+def test_a_member_that_would_fail_is_refused_before_anything_is_queued(held_cache: Path, tmp_path: Path) -> None:
+    asked = small(toy_dataset(held_cache), tmp_path / "nowhere")
+    with pytest.raises(RunError, match="nowhere"):
+        study.submit(held_cache, asked)
+    assert run_dirs(held_cache) == []
 
 
 def test_an_unknown_dataset_queues_nothing(held_cache: Path) -> None:

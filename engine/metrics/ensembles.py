@@ -29,16 +29,34 @@ def win_shares(rewards: Matrix, prompts: Sequence[str]) -> Matrix:
     Their mean over members is the vote: with two responses to a prompt, the share of members that prefer this one. A response without a
     rival has ½. rewards: (texts, members); prompts: of each text.
     """
-    places = defaultdict(list)
-    for place, prompt in enumerate(prompts):
-        places[prompt].append(place)
     shares = np.full(rewards.shape, 0.5)
-    for rows in places.values():
+    for rows in places_of(prompts).values():
         if len(rows) > 1:
             own = rewards[rows]
             won = (np.sign(own[:, None, :] - own[None, :, :]) + 1) / 2
             shares[rows] = (won.sum(axis=1) - 0.5) / (len(rows) - 1)  # without the half point against itself
     return shares
+
+
+def unlike_shares(values: Matrix, joined: Matrix, prompts: Sequence[str]) -> Matrix:
+    """For each text, the mean share of members that rank it and another response to its prompt unlike the ensemble does.
+
+    The mean over y ≠ x of what `agreement` says of (x, y); nan without a rival. values: (texts, members); joined: (texts,).
+    """
+    shares = np.full(len(joined), np.nan)
+    for rows in places_of(prompts).values():
+        for x in rows if len(rows) > 1 else ():
+            rivals = [y for y in rows if y != x]
+            shares[x] = agreement(values[x] - values[rivals], joined[x] - joined[rivals]).disagreement.mean()
+    return shares
+
+
+def places_of(prompts: Sequence[str]) -> dict[str, list[int]]:
+    """The places of each prompt's texts."""
+    places = defaultdict(list)
+    for place, prompt in enumerate(prompts):
+        places[prompt].append(place)
+    return places
 
 
 def combined(values: Matrix, weights: Matrix) -> Matrix:
