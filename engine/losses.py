@@ -207,8 +207,8 @@ def per_token(policy: Logps) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def log_of_rest(p: torch.Tensor) -> torch.Tensor:
-    """log(1 − e^p) for p < 0, exact near zero too."""
-    return torch.log(-torch.expm1(p))
+    """log(1 − e^p) for p ≤ 0, exact near zero too; a p that rounds to zero is taken as the smallest step below it."""
+    return torch.log(-torch.expm1(p.clamp(max=-torch.finfo(p.dtype).eps)))
 
 
 def length_controlled(

@@ -125,8 +125,9 @@ def test_orpo_by_hand() -> None:
     assert value(losses.orpo(policy, beta=0.1)) == pytest.approx(0.715462, abs=1e-6)
 
 
-def test_orpo_stays_finite_near_certainty() -> None:
-    policy = logps([-1e-6], [-900.0])
+@pytest.mark.parametrize("chosen", [-1e-6, 0.0])
+def test_orpo_stays_finite_near_certainty(chosen: float) -> None:
+    policy = logps([chosen], [-900.0])
     found = losses.orpo(policy)
     found.loss.sum().backward()
     assert math.isfinite(value(found))
