@@ -11,7 +11,8 @@ from engine.metrics.rewards import mean_difference, reward_summary
 from engine.store import frame, reading
 
 REWARD_MODELS = """
-    select s.scorer_id, s.name, s.kind, d.name as dataset, p.dataset_id, p.split, c.reward as chosen, r.reward as rejected
+    select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.dataset_id, p.split,
+           c.reward as chosen, r.reward as rejected
     from pairs p
     join datasets d using (dataset_id)
     join rewards c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
@@ -51,7 +52,7 @@ def summary(cache: Path) -> dict[str, list[dict[str, Any]]]:
 
 def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
     found = reward_summary(rows["chosen"], rows["rejected"])
-    named = {name: rows[name][0] for name in ("name", "kind", "dataset", "split", "scorer_id", "dataset_id")}
+    named = {name: rows[name][0] for name in ("name", "kind", "beta", "reduction", "dataset", "split", "scorer_id", "dataset_id")}
     plain = ("reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std")
     return {
         **named,
@@ -63,6 +64,11 @@ def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
         "margin_mean": found.margin_mean.value,
         "margin_std": found.margin_std,
     }
+
+
+def unit(row: dict[str, Any]) -> str:
+    """What a mean reward counts: an implicit reward β times a sum or a mean of nats, any other its scorer's own unit."""
+    return "own" if row["beta"] is None else f"{row['beta']:g} × {row['reduction']} of nats"
 
 
 def policy(rows: pl.DataFrame) -> dict[str, Any]:
@@ -85,12 +91,14 @@ def policy(rows: pl.DataFrame) -> dict[str, Any]:
 
 def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     """Two tables for a terminal."""
-    lines = ["Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval)"]
-    lines.append(f"{'model':32}{'dataset / split':34}{'n':>6}  {'accuracy':24}{'mean':>9}{'std':>9}")
+    lines = ["Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval; rewards compare within a unit)"]
+    lines.append(f"{'model':32}{'dataset / split':34}{'n':>6}  {'accuracy':24}{'mean':>9}{'std':>9}  unit")
     for r in found["reward_models"]:
         interval = f"{r['accuracy']:.3f} ({r['accuracy_low']:.3f} to {r['accuracy_high']:.3f})"
         place = f"{r['dataset']} / {r['split']}"
-        lines.append(f"{r['name'][:31]:32}{place[:33]:34}{r['n']:>6}  {interval:24}{r['reward_mean']:>9.3f}{r['reward_std']:>9.3f}")
+        lines.append(
+            f"{r['name'][:31]:32}{place[:33]:34}{r['n']:>6}  {interval:24}{r['reward_mean']:>9.3f}{r['reward_std']:>9.3f}  {unit(r)}"
+        )
     lines += ["", "Policies (win rate: share of prompts on which the scorer prefers the tuned answer to the base one)"]
     lines.append(f"{'tuned':24}{'against':20}{'scorer':26}{'n':>6}  {'win rate':24}{'tokens base → tuned':>20}")
     for p in found["policies"]:

@@ -169,3 +169,11 @@ def test_summary_is_a_table_for_people(filled_cache: Path, monkeypatch: pytest.M
     assert "untrained reward model" in said
     assert f"{DATASET.split('-')[0]} / validation" in said
     assert "win rate" in said
+
+
+def test_implicit_rewards_carry_their_unit(toy_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """DPO's is 0.1 times a sum over the response's tokens; a head's is its own."""
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(toy_cache))
+    lines = outcome(capsys, "summary")[1].splitlines()
+    assert [line for line in lines if "implicit reward" in line and line.endswith("0.1 × sum of nats")]
+    assert [line for line in lines if line.startswith("toy ") and line.endswith("own")]
