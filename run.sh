@@ -133,11 +133,12 @@ tests() {
     "$VENV/bin/mypy" || fail "mypy has complaints"
     if [ -n "$fast" ]; then exec "$VENV/bin/python" -m pytest -q -m "not slow and not browser" "$@"; fi
     browser
+    anchor
     exec "$VENV/bin/python" -m pytest -q "$@"
 }
 
 # TRL is here for the benchmarks only: in a folder of its own, without the packages it needs, which are pinned already.
-bench() {
+anchor() {
     local place="$VENV/bench" wanted
     wanted=$(cksum <"$ROOT/tests/benchmarks/requirements.txt")
     if [ "$(cat "$place/.finished" 2>/dev/null)" != "$wanted" ]; then
@@ -150,8 +151,12 @@ bench() {
             say "TRL could not be installed: a plain padded loop stands in for it"
         fi
     fi
+}
+
+bench() {
+    anchor
     cd "$ROOT"
-    PYTHONPATH="$place${PYTHONPATH:+:$PYTHONPATH}" exec "$VENV/bin/python" -m tests.benchmarks "$@"
+    PYTHONPATH="$VENV/bench${PYTHONPATH:+:$PYTHONPATH}" exec "$VENV/bin/python" -m tests.benchmarks "$@"
 }
 
 case "${1:-}" in
