@@ -17,6 +17,7 @@ from engine.config import EMBEDDED_MODEL, TrainConfig
 from engine.errors import ModelError
 from engine.logps import response_logps
 from engine.progress import Progress
+from engine.rundir import placing
 from engine.tree import ATTENTION
 from engine.weights import SENTENCE_MODEL, source_of
 
@@ -144,7 +145,9 @@ def save_run(progress: Progress, model: Any, adapted: Any, tokenizer: Any, kind:
     if not run.writes:
         return
     if adapted is not None:
-        adapted.save_pretrained(run.path / "adapter")
+        shutil.rmtree(run.path / "adapter", ignore_errors=True)
+        with placing(run.path / "adapter") as part:
+            adapted.save_pretrained(part)
         model = adapted.merge_and_unload()
     size = save(model, tokenizer, run.path / "model", state)
     row = {"model_id": run.id, "kind": kind, "base_model": base_model, "run_id": run.id, "checkpoint_step": steps}

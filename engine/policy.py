@@ -67,6 +67,7 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     }
     train = prepared(tuned, config.train_split, training, precision, weights)
     count_truncated(progress, train.encoded, config.train_split)
+    train.pairs, training = [], []  # of what is trained on only the tokens stay
     adapted = models.prepared_for_training(model, config)
     policy.to(device)
     models.divide(policy, model, config, device)
