@@ -12,6 +12,7 @@ from tiny import executed, listening, metrics, pairs, prepared, reward_config, t
 
 from engine.batches import encode_pairs
 from engine.config import GenerateConfig, PolicyConfig, RunConfig
+from engine.hyperparameters import LoRA
 from engine.run import execute
 from engine.rundir import RunDir, complete_lines
 from engine.train import checkpoints, step_of
@@ -48,6 +49,14 @@ def test_resumed_run_equals_an_uninterrupted_one(cache: Path, dataset: str, tiny
     assert metrics(run) == metrics(whole)
     assert [line["step"] for line in metrics(run) if line["split"] == "train"] == list(range(1, 13))
     assert (run.path / "model" / "model.safetensors").read_bytes() == (whole.path / "model" / "model.safetensors").read_bytes()
+
+
+def test_resumed_adapters_draw_the_same_dropout(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    lora = LoRA(rank=2, dropout=0.3)
+    config = reward_config(dataset, tiny_llama, batch_size=2, epochs=2, checkpoint_every=4, lora=lora)
+    whole, run = executed(cache, config), interrupted(cache, config, "metrics.jsonl", 6)
+    assert execute(listening(cache, run)) == "done"
+    assert metrics(run) == metrics(whole)
 
 
 def test_resumed_policy_keeps_its_reference(cache: Path, dataset: str, tiny_llama: Path) -> None:

@@ -95,8 +95,10 @@ def test_queue_starts_one_process_and_goes_on_by_itself(cache: Path, configure: 
     assert len(engine_processes(cache)) == 1
     assert (long.status.state, short.status.state) == ("running", "queued")
 
+    process = psutil.Process(int(long.written_status.pid or 0))
     jobs.cancel(cache, long.id)
     assert jobs.wait_for_end(long, 60).state == "cancelled"
+    until(lambda: not process.is_running())  # and its memory with it
     reached = steps_seen(long)[-1]
     assert step_of(checkpoints(long)[-1]) == reached < 120
     assert jobs.wait_for_end(short, 60).state == "done"
