@@ -96,6 +96,7 @@ def template(name: str) -> go.layout.Template:
                 "y": 1.0,
                 "yanchor": "bottom",
                 "font": {"size": 12},
+                "tracegroupgap": 0,  # rows as high as legend_rows counts them
                 "bgcolor": "rgba(0,0,0,0)",
             },
             "title": {

@@ -50,7 +50,7 @@ def study_runs(frame: pl.DataFrame) -> go.Figure:
         plot.add_annotation(
             text=excerpt(row["state"]), x=0, xref="x domain", xanchor="left", y=place[row["configuration"]], showarrow=False, font_size=11
         )
-    plot.update_xaxes(title_text="accuracy", tickformat=".0%", nticks=6)
+    plot.update_xaxes(title_text="accuracy", tickformat=".0%", nticks=6, range=None if len(rows) else [0, 1])
     plot.update_yaxes(tickvals=list(place.values()), ticktext=labels, range=[len(place) - 0.4, -0.6], showgrid=False)
     return caption(plot, *sizes(frame), "spread: over seeds")
 

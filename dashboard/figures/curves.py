@@ -37,7 +37,8 @@ def panels(frame: pl.DataFrame, upper: tuple[str, str], lower: tuple[str, str], 
 
 def steps_said(frame: pl.DataFrame) -> str:
     """How many steps each run has taken, and that the thick line is smoothed."""
-    runs = ", ".join(f"{rows['step'].to_numpy().max():,} × {rows['pairs_per_step'][0]} pairs{going(rows)}" for rows in by_run(frame))
+    each = [f"{rows['step'].to_numpy().max():,} × {rows['pairs_per_step'][0]} pairs{going(rows)}" for rows in by_run(frame)]
+    runs = f"each {each[0]}" if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
     smoothed = "thick: mean over 5 % of the steps" if (frame["points"] > 50).any() else ""
     return f"{runs}\u00a0· {smoothed}" if smoothed else runs
 
@@ -94,15 +95,21 @@ def dpo_training(frame: pl.DataFrame) -> go.Figure:
     empty=TRAIN_POLICY,
 )
 def dpo_rewards(frame: pl.DataFrame) -> go.Figure:
+    """With several runs colour is the side and dash the run, and the legend names each once."""
     plot = make_subplots(rows=1, cols=1)
     runs = by_run(frame)
+    several = len(runs) > 1
     for rows in runs:
         for side in ("chosen", "rejected"):
             own = rows.filter(pl.col("metric") == f"rewards/{side}")
             if len(own):
-                dash = run_style(rows["run_index"][0])["dash"] if len(runs) > 1 else {"chosen": "solid", "rejected": "dash"}[side]
-                name = side if len(runs) == 1 else f"{side} · {excerpt(rows['run'][0], 20)}"
-                curve(plot, own, "step", {"color": COLOURS[side], "dash": dash}, name, showlegend=True)
+                dash = run_style(rows["run_index"][0])["dash"] if several else {"chosen": "solid", "rejected": "dash"}[side]
+                name = f"{side} · {excerpt(rows['run'][0], 20)}" if several else side
+                curve(plot, own, "step", {"color": COLOURS[side], "dash": dash}, name, showlegend=not several)
+    sides = [(side, {"color": COLOURS[side]}) for side in ("chosen", "rejected")]
+    dashes = [(excerpt(rows["run"][0], 20), {**run_style(rows["run_index"][0]), "color": COLOURS["untrained"]}) for rows in runs]
+    for name, line in (*sides, *dashes) if several else ():
+        plot.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendgroup=name, showlegend=True)
     plot.update_xaxes(title_text="optimiser steps")
     plot.update_yaxes(title_text="reward: β × log-ratio to the reference [nats]", zeroline=True)
     return caption(plot, excerpt(runs[0]["run"][0]) if len(runs) == 1 else "", steps_said(frame))
