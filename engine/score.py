@@ -201,7 +201,8 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     progress.add("models", [models.base_row(settings.model)])
     progress.add("scorers", [scorer.row])
     known = scored_already(progress, run_id, scorer.id)
-    missing = [a for a in answers if a.key not in known]
+    distinct = {(a.key, told_of(a, settings)): a for a in answers}  # one that stands in two groups is one to a model that is told none
+    missing = [a for a in distinct.values() if a.key not in known]
     if not missing:
         return
     network = models.load_reward_model(progress.cache, source, tokenizer)

@@ -141,11 +141,11 @@ def submit(cache: Path, study: Study) -> list[str]:
     if changed or (present and not folder.is_dir()):
         what = f"its run {changed[0]!r} has another configuration" if changed else "an experiment has this name"
         raise ConfigError(f"study {study.name} is there already and {what}: give the new one another name")
-    definition = study.model_dump_json(exclude_defaults=True)
-    write_table(folder, "studies", [{"study_id": study.name, "title": study.title, "definition": definition, "created_at": now()}])
     missing = {jobs.new_run_id(study.base["kind"], c.name): c for c in planned if c.name not in present}
     new = {run_id: jobs.with_parents(cache, config) for run_id, config in missing.items()}
     require(cache, new, but=DID_NOT_FIT)  # what does not fit is a result
+    definition = study.model_dump_json(exclude_defaults=True)
+    write_table(folder, "studies", [{"study_id": study.name, "title": study.title, "definition": definition, "created_at": now()}])
     jobs.submit(cache, new)
     catch_up(cache, study.name)
     return list(new)

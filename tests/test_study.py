@@ -149,6 +149,7 @@ def test_a_member_that_would_fail_is_refused_before_anything_is_queued(held_cach
     with pytest.raises(RunError, match="nowhere"):
         study.submit(held_cache, asked)
     assert run_dirs(held_cache) == []
+    assert not (held_cache / "studies").exists()
 
 
 def test_an_unknown_dataset_queues_nothing(held_cache: Path) -> None:
