@@ -19,7 +19,12 @@ from engine.rundir import RunDir, cache_path, find_run, run_dirs
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
-        return int(options.do(options) or 0)
+        status = int(options.do(options) or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except PrefscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -56,10 +56,9 @@ class Chat:
             raise ModelError("the chat template changes the prompt once a response follows it, so the two cannot be told apart")
         return whole[len(prompt) :]
 
-    def prompt(self, turns: Sequence[Turn], room: int = 0) -> Tokens:
-        """Prompt tokens, cut from the left to leave `room` below max_tokens."""
-        ids = self._ids(self.prompt_text(turns))
-        return ids[-max(self.max_tokens - room, SHORTEST_PROMPT) :]
+    def prompt(self, turns: Sequence[Turn]) -> Tokens:
+        """Prompt tokens, the last max_tokens of them."""
+        return self._ids(self.prompt_text(turns))[-self.max_tokens :]
 
     def cuts(self, turns: Sequence[Turn]) -> bool:
         """Whether a prompt is longer than max_tokens."""

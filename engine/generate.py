@@ -40,9 +40,9 @@ def run(progress: Progress, config: GenerateConfig) -> None:
     generator = generator_row(progress, config, precision, backend)
     progress.add("models", [models.base_row(config.policy)] if generator["kind"] == "base" else [])
     progress.add("generators", [generator])
-    prompts = prompts_of(progress, config)
-    prompts.sort(key=lambda turns: len(chat.prompt(turns)))
-    if cut := sum(map(chat.cuts, prompts)):
+    tokens = {turns: chat.prompt(turns) for turns in prompts_of(progress, config)}
+    prompts = sorted(tokens, key=lambda turns: len(tokens[turns]))
+    if cut := sum(chat.cuts(turns) for turns in prompts if len(tokens[turns]) == config.max_tokens):
         progress.note(f"{cut} of {len(prompts)} prompts were cut to the maximum of {config.max_tokens} tokens: their beginning went first")
     batches = [prompts[i : i + config.batch_size] for i in range(0, len(prompts), config.batch_size)]
     table = progress.run.table("generations")
@@ -54,7 +54,7 @@ def run(progress: Progress, config: GenerateConfig) -> None:
         found: list[tuple[Prompt, Answer]] = []
         if shared is not None:
             number, batch = shared
-            found = list(zip(batch, answers(writer, tokenizer, chat, batch, number), strict=True))
+            found = list(zip(batch, answers(writer, tokenizer, [tokens[turns] for turns in batch], number), strict=True))
         found = processes.gathered(found)
         write(progress, generator["generator_id"], found)
         done += len(found)
@@ -146,11 +146,11 @@ def best_backend(wanted: str, device: str) -> str:
     return "vllm" if can and wanted != "transformers" else "transformers"
 
 
-def answers(writer: Writer, tokenizer: Any, chat: Chat, batch: Sequence[Prompt], number: int) -> list[Answer]:
-    """The answer to each prompt; its seconds are the batch's divided by its answers."""
+def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number: int) -> list[Answer]:
+    """The answer to each tokenised prompt; its seconds are the batch's divided by its answers."""
     began = time.monotonic()
-    written = writer.written([chat.prompt(turns) for turns in batch], number)
-    seconds = (time.monotonic() - began) / len(batch)
+    written = writer.written(prompts, number)
+    seconds = (time.monotonic() - began) / len(prompts)
     found: list[Answer] = []
     for tokens in written:
         stopped = bool(tokens) and tokens[-1] in writer.ends

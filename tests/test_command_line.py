@@ -49,6 +49,16 @@ def test_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in out.splitlines()] == list(FORMATS)
 
 
+def test_output_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "engine", "formats"]
+    environment = {**os.environ, "PREFSCOPE_CACHE": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert done.stderr == b""
+
+
 def test_import_says_what_was_kept_and_why_the_rest_was_dropped(cache: Path, pairs_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = outcome(capsys, "import", f"train={pairs_file}", "--name", "ten", "--licence", "MIT")
     (dataset,) = dataset_ids(cache)
