@@ -37,13 +37,14 @@ def lengths(frame: pl.DataFrame) -> go.Figure:
 )
 def response_map(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
+    few = len(frame) < 1500
     for side, symbol in (("chosen", "circle"), ("rejected", "x-thin")):
         rows = frame.filter(pl.col("series") == side)
         marker = {
             "color": COLOURS[side],
             "symbol": symbol,
-            "size": 6 if len(frame) < 1500 else 4,
-            "opacity": 0.65,
+            "size": 6 if few else 4,
+            "opacity": 0.9 if few else 0.65,
             "line": {"width": 1, "color": COLOURS[side]},
         }
         plot.add_scatter(

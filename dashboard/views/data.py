@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import data, queries, uploads, widgets
 from dashboard.messages import _
+from engine.formats import REASONS
 
 
 def counts() -> None:
@@ -20,7 +21,9 @@ def counts() -> None:
     licence = row["licence"] or _("not stated")
     st.caption(data.literal(_("Source: {source}. Licence: {licence}.").format(source=origin(row), licence=licence)))
     if dropped:
-        st.dataframe({_("Reason"): list(dropped), _("Records"): list(dropped.values())}, hide_index=True, width="content")
+        why = [REASONS.get(name, name) for name in dropped]
+        named = _("Its name in rejects.jsonl")
+        st.dataframe({_("Reason"): why, _("Records"): list(dropped.values()), named: list(dropped)}, hide_index=True, width="content")
 
 
 def origin(row: dict[str, str]) -> str:
