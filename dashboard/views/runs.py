@@ -50,7 +50,7 @@ def queue() -> None:
     found = [*(run for run in reversed(known) if not run.ended), *(run for run in known if run.ended)]
     for run in found[:MOST_CARDS]:
         widgets.run_card(run)
-    st.caption(_("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found)))
+    st.caption(_("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found)) if found else _("No run yet."))
 
 
 def log(run: RunDir) -> None:
