@@ -154,10 +154,15 @@ def save_run(progress: Progress, model: Any, adapted: Any, tokenizer: Any, kind:
     progress.add("models", [{**row, "path": f"runs/{run.id}/model", "bytes": size}])
 
 
-def divide(net: nn.Module, model: Any, config: TrainConfig, device: str) -> None:
-    """Divide the model among the processes, in place, where the configuration asks for it and there are several."""
+def place(net: nn.Module, model: Any, config: TrainConfig, device: str) -> None:
+    """Bring the network to its device, in place: divided among the processes where the configuration asks for it and there are several.
+
+    A divided one goes there layer by layer, so that no device ever holds it whole.
+    """
     if config.shard and processes.many():
         processes.divide(net, decoder_layers(model), device)
+    else:
+        net.to(device)
 
 
 def whole_state(model: Any, wanted: bool) -> dict[str, torch.Tensor]:

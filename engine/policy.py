@@ -56,12 +56,13 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     precision = models.best_precision(config.precision, device)
     tokenizer = models.load_tokenizer(progress.cache, config.model)
     model = models.load_policy(progress.cache, config.model)
-    policy = models.Policy(model).to(device)
+    policy = models.Policy(model)
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
     tuned = Tuned(policy, chat, device, config, progress, objective_of(config))
     progress.stage("tokenising")
     training = training_pairs(progress, config)
-    weights = reference.fingerprint(model) if "reference" in tuned.objective.needs else ""
+    weights = reference.fingerprint(model) if "reference" in tuned.objective.needs else ""  # before they are divided
+    models.place(policy, model, config, device)
     held_out = {
         s: prepared(tuned, s, validation_pairs(progress, config, s), config.score_precision, weights) for s in config.validation_splits
     }
@@ -69,8 +70,7 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     count_truncated(progress, train.encoded, config.train_split)
     train.pairs, training = [], []  # of what is trained on only the tokens stay
     adapted = models.prepared_for_training(model, config)
-    policy.to(device)
-    models.divide(policy, model, config, device)
+    policy.to(device)  # the adapters
     last = 0
 
     def evaluate(step: int, seconds: float) -> None:

@@ -84,7 +84,8 @@ def mean_of(values: torch.Tensor) -> torch.Tensor:
 def divide(net: nn.Module, layers: Sequence[nn.Module], device: str) -> None:
     """Weights, and with them gradients and optimiser, in equal parts on the processes, in place: a layer is whole while it computes.
 
-    Fully sharded data parallelism (Zhao et al. 2023). From now on a forward pass is a work of all processes together.
+    Fully sharded data parallelism (Zhao et al. 2023). Each module goes to the device as it is divided, so the weights may still be in the
+    processor's memory. From now on a forward pass is a work of all processes together.
     """
     from torch.distributed.device_mesh import init_device_mesh  # a second to import, which only a divided model costs
     from torch.distributed.fsdp import fully_shard

@@ -24,7 +24,7 @@ TRL = Path(sys.prefix) / "bench"  # where run.sh installs it
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> dict[str, Any]:
     """What `bench --quick` stores, with a two-layer model in place of the embedded one."""
-    return benched(tmp_path_factory.mktemp("bench") / "cache", tiny_llama, TRL if TRL.is_dir() else None, "--brief")
+    return benched(tmp_path_factory.mktemp("bench") / "cache", tiny_llama, TRL if TRL.is_dir() else None, "--anchor", "best")
 
 
 def benched(cache: Path, model: Path, trl: Path | None, *options: str) -> dict[str, Any]:
@@ -121,8 +121,8 @@ def test_no_other_part_of_the_product_imports_trl() -> None:
     assert not [p for p in sources if any(line.strip().startswith(("import trl", "from trl")) for line in p.read_text().splitlines())]
 
 
-def test_a_brief_bench_trains_on_two_sides() -> None:
+def test_a_bench_with_one_anchor_trains_on_two_sides() -> None:
     """Both still compare their losses on one batch, uncompiled."""
-    brief = stages(Settings("bf16", "on", brief=True))["dpo"]
-    assert [side.name for side in brief.sides] == [*brief.rows[0]]
-    assert len(brief.checked) == 2
+    dpo = stages(Settings("bf16", "on", anchor="defaults", trl=True))["dpo"]
+    assert [side.name for side in dpo.sides] == ["Prefscope", "TRL, defaults"] == [*dpo.rows[0]]
+    assert [side.name for side in dpo.checked] == ["Prefscope, not compiled", "TRL, defaults"]

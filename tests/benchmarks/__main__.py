@@ -14,7 +14,7 @@ from typing import Any
 from engine.config import EMBEDDED_MODEL
 from engine.rundir import cache_path
 from tests.benchmarks.measure import BudgetError, Measured, MeasurementError, Task, environment_of, measured
-from tests.benchmarks.plan import STAGES, TABLES, Settings, Side, Stage, stages
+from tests.benchmarks.plan import ANCHORS, STAGES, TABLES, Settings, Side, Stage, stages
 from tests.benchmarks.results import Results, Row, rows_of, store, table
 from tests.benchmarks.workloads import STARTER, Sizes, Workload, stated
 
@@ -32,7 +32,7 @@ def parsed() -> argparse.Namespace:
     add = top.add_argument
     add("--quick", action="store_true", help="starter pairs, one repetition, two steps, not compiled: to see that it runs")
     add("--data", action="append", type=workload, default=[], metavar="NAME=FILE[:single|multi]", help="pairs of a file of your own")
-    add("--brief", action="store_true", help="training: only ours beside the anchor at its best")
+    add("--anchor", choices=ANCHORS, help="training: only ours beside this one (default: beside all)")
     add("--no-starter", action="store_true", help="leave the starter pairs out")
     add("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     add("--repetitions", type=int, default=3, help="of every side, by turns; the median counts (default: %(default)s)")
@@ -144,7 +144,7 @@ class Bench:
         about, self.results.limits = first.about, [first]
         compiled = o.compile or ("on" if about["precision"] == "bf16" and shutil.which("g++") else "off")
         answers = {"longest": o.longest, "equal": min(96, o.longest)}
-        settings = Settings(about["precision"], compiled, brief=o.brief, **answers)
+        settings = Settings(about["precision"], compiled, anchor=o.anchor, **answers)
         plan = [stages(settings)[name] for name in o.stages]
         places = [(s, w) for s in plan for w in ([Workload(TABLES, self.folder)] if s.on_tables else workloads)]
         try:

@@ -7,6 +7,11 @@ from typing import Any
 NO_TRL = "plain padded loop (TRL is not installed)"
 TABLES = "tables"  # the workload of ingest and queries
 LEARNING_RATE = 1e-5
+ANCHORS = {  # the trainer's settings by what --anchor calls them
+    "best": ("TRL, checkpointing off", {"gradient_checkpointing": False}),
+    "defaults": ("TRL, defaults", {}),
+    "by-length": ("TRL, by length", {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}),
+}
 
 
 @dataclass(frozen=True)
@@ -39,27 +44,21 @@ class Settings:
     compile: str  # on, off or auto
     longest: int = 256  # tokens of a real answer
     equal: int = 96  # tokens of answers of equal length
-    brief: bool = False  # training: ours as it is by default beside the anchor at its best, nothing else
+    anchor: str | None = None  # training: one of ANCHORS, ours as it is by default beside it and nothing else
     trl: bool = importlib.util.find_spec("trl") is not None
 
 
 def training(name: str, function: str, flops: int, settings: Settings) -> Stage:
-    """Compiled and not compiled beside the anchor at its best, with its defaults and grouped by length."""
+    """Compiled and not compiled beside the anchor at its best, with its defaults and grouped by length, or beside one of these."""
     common = {"precision": settings.precision, "learning_rate": LEARNING_RATE}
     ours = Side("Prefscope", f"engine_sides:{function}", {**common, "compile": settings.compile})
     eager = Side("Prefscope, not compiled", ours.call, {**common, "compile": "off"})
     if settings.trl:
-        call = f"trl_sides:{function}"
-        anchors = [
-            Side("TRL, checkpointing off", call, {**common, "gradient_checkpointing": False}),
-            Side("TRL, defaults", call, common),
-            Side("TRL, by length", call, {**common, "gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}),
-        ]
+        chosen = ANCHORS.values() if settings.anchor is None else [ANCHORS[settings.anchor]]
+        anchors = [Side(anchor, f"trl_sides:{function}", {**common, **stated}) for anchor, stated in chosen]
     else:
         anchors = [Side(NO_TRL, f"plain_sides:{function}", common)]
-    if settings.brief:
-        anchors = anchors[:1]
-    compiled = settings.compile != "off" and not settings.brief
+    compiled = settings.compile != "off" and settings.anchor is None
     sides = (ours, anchors[0], *((eager,) if compiled else ()), *anchors[1:])
     rows = [(ours.name, anchor.name) for anchor in anchors] + ([(eager.name, anchors[0].name), (ours.name, eager.name)] if compiled else [])
     return Stage(name, sides, tuple(rows), (eager, anchors[0]), flops)
