@@ -113,7 +113,7 @@ class TrainConfig(RunConfig):
         "auto",
         title="Compile",
         description="Fuse the layers with torch.compile: a minute of warm-up, then faster steps and less memory. "
-        "auto compiles bf16 training on a CPU with a C++ compiler when the run has enough tokens to win the minute back.",
+        "auto compiles bf16 training and bf16 scoring on a CPU with a C++ compiler where there are enough tokens to win it back.",
     )
     score_precision: Literal["fp32", "bf16"] = Field(
         "fp32", title="Scoring precision", description="Arithmetic of every reported reward. In fp32 a reward does not depend on its batch."

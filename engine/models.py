@@ -1,7 +1,8 @@
 """Load and save tokenizers, policies and reward models. Weights are read from safetensors only, and no code from a model folder runs."""
 
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from engine.tree import ATTENTION
 from engine.weights import SENTENCE_MODEL, source_of
 
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-WORTH_COMPILING = 40_000  # tokens of training on a CPU after which compiled layers have won back their warm-up
+# Tokens on a CPU after which compiled layers have won back their warm-up: 20 to 40 s of training, 10 s of forward passes
+WORTH_COMPILING = 40_000
+WORTH_COMPILING_TO_SCORE = 60_000
 
 
 def load_tokenizer(cache: Path, name: str) -> Any:
@@ -240,23 +243,38 @@ def prepared_for_training(model: Any, config: TrainConfig, head: str | None = No
         raise ModelError(f"lora.targets {', '.join(targets)}: {first_line(error)}") from None
 
 
-def compile_layers(model: Any, config: TrainConfig, precision: str, device: str, tokens: int) -> bool:
-    """Compile each decoder layer in place, one graph for all layers and lengths; whether it was done.
-
-    auto compiles where it was measured to pay: bf16 on a CPU with a C++ compiler, from `tokens` of training on.
-    Raises ModelError when it is asked for and there is no compiler.
-    """
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if config.compile == "on" and device == "cpu" and not compiler:
+def trains_compiled(config: TrainConfig, precision: str, device: str, tokens: int) -> bool:
+    """Whether training on `tokens` runs compiled layers. Raises ModelError when it is asked for and there is no compiler."""
+    if config.compile == "on" and device == "cpu" and not has_compiler():
         raise ModelError("compile is 'on', but this machine has no C++ compiler (g++ or clang++)")
+    return config.compile == "on" or (config.compile == "auto" and tokens >= WORTH_COMPILING and compiling_pays(config, precision, device))
+
+
+def scores_compiled(config: TrainConfig, precision: str, device: str, tokens: int) -> bool:
+    """Whether forward passes over `tokens` run compiled layers; never in fp32, so that what is reported does not depend on a compiler."""
+    long = config.compile == "on" or (config.compile == "auto" and tokens >= WORTH_COMPILING_TO_SCORE)
+    return long and compiling_pays(config, precision, device)
+
+
+def compiling_pays(config: TrainConfig, precision: str, device: str) -> bool:
+    """Where compiled layers were measured to be faster: bf16 on a CPU with a C++ compiler, every layer trained whole."""
     plain = config.gradient_checkpointing or config.lora is not None or config.shard
-    pays = device == "cpu" and precision == "bf16" and compiler is not None and tokens >= WORTH_COMPILING and not plain
-    if config.compile == "off" or (config.compile == "auto" and not pays):
-        return False
-    torch._inductor.config.compile_threads = 1  # no worker processes that outlive a killed run
-    for layer in decoder_layers(model):
-        layer.compile(dynamic=True)
-    return True
+    return device == "cpu" and precision == "bf16" and has_compiler() and not plain
+
+
+def has_compiler() -> bool:
+    return bool(shutil.which("g++") or shutil.which("clang++"))
+
+
+@contextmanager
+def layers(model: Any, compiled: bool) -> Iterator[None]:
+    """Decoder layers run compiled, one graph for all layers and lengths, or as they are written, whatever they do outside."""
+    if compiled:
+        torch._inductor.config.compile_threads = 1  # no worker processes that outlive a killed run
+        for layer in decoder_layers(model):
+            layer.compile(dynamic=True)
+    with torch.compiler.set_stance("default" if compiled else "force_eager"):
+        yield
 
 
 def decoder_layers(model: Any) -> list[nn.Module]:
@@ -265,12 +283,6 @@ def decoder_layers(model: Any) -> list[nn.Module]:
     if not found:
         raise ModelError(f"{type(model).__name__} has no list of {model.config.num_hidden_layers} layers to compile or divide")
     return list(found[0])
-
-
-def as_written() -> AbstractContextManager[None]:
-    """Compiled layers run as they are written: for a stage too short to compile for."""
-    stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
-    return stance
 
 
 def autocast(precision: str, device: str) -> torch.autocast:

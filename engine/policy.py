@@ -82,10 +82,11 @@ def run(progress: Progress, config: PolicyConfig) -> None:
         progress.milestone()
 
     tokens = [pair_tokens(e) for e in train.encoded]
-    models.compile_layers(model, config, precision, device, sum(tokens) * config.epochs)
+    compiled = models.trains_compiled(config, precision, device, sum(tokens) * config.epochs)
     groups = [{"params": [p for p in policy.parameters() if p.requires_grad], "lr": config.learning_rate}]
     loss, whole = losses_of(tuned, train, precision)
-    fit(progress, config, Task(policy, groups, tokens, loss, evaluate, whole), device)
+    with models.layers(model, compiled):
+        fit(progress, config, Task(policy, groups, tokens, loss, evaluate, whole), device)
     models.save_run(progress, model, adapted, tokenizer, "policy", config.model, last)
 
 
@@ -157,7 +158,7 @@ def prepared(tuned: Tuned, split: str, pairs: list[PreferencePair], precision: s
     encoded = encode_pairs(tuned.chat, pairs)
     found = None
     if "reference" in tuned.objective.needs:
-        place = reference.place_of(tuned.progress.cache, weights, encoded, precision)
+        place = reference.place_of(tuned.progress.cache, weights, encoded, precision, scored_compiled(tuned, encoded, precision))
         found = reference.kept(place)
         if processes.any_of(found is None):
             found = logps_of(tuned, encoded, precision, f"reference on {split}")
@@ -171,7 +172,12 @@ def logps_of(tuned: Tuned, pairs: Pairs, precision: str, stage: str) -> torch.Te
     """Log-probabilities under the policy as it is now, (N, 2, 2) in nats: side, and whole response or common tokens."""
     sequences = [side for pair in pairs for side in pair]
     tuned.progress.stage(stage, len(sequences), "responses")
-    return values_of(tuned.policy, sequences, tuned.device, precision, "last_target", tuned.progress.advance).view(-1, 2, 2)
+    compiled = scored_compiled(tuned, pairs, precision)
+    return values_of(tuned.policy, sequences, tuned.device, precision, "last_target", compiled, tuned.progress.advance).view(-1, 2, 2)
+
+
+def scored_compiled(tuned: Tuned, pairs: Pairs, precision: str) -> bool:
+    return models.scores_compiled(tuned.config, precision, tuned.device, sum(map(pair_tokens, pairs)))
 
 
 def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Tensor:

@@ -21,9 +21,9 @@ def fingerprint(model: torch.nn.Module) -> str:
     return found.hexdigest()
 
 
-def place_of(cache: Path, weights: str, pairs: Sequence[tuple[Encoded, Encoded]], precision: str) -> Path:
-    """Where the log-probabilities of these pairs lie: the name hashes the model's weights, the precision and every token."""
-    found = hashlib.sha256(f"{weights} {precision} {torch.__version__}".encode())
+def place_of(cache: Path, weights: str, pairs: Sequence[tuple[Encoded, Encoded]], precision: str, compiled: bool) -> Path:
+    """Where the log-probabilities of these pairs lie: the name hashes the model's weights, the arithmetic and every token."""
+    found = hashlib.sha256(f"{weights} {precision} {compiled} {torch.__version__}".encode())
     for pair in pairs:
         for side in pair:
             found.update(repr((len(side.prompt), side.ends, side.common)).encode())

@@ -66,8 +66,9 @@ def run(progress: Progress, config: RewardConfig) -> None:
         progress.milestone()
 
     tokens = [pair_tokens(e) for e in encoded]
-    models.compile_layers(model, config, precision, device, sum(tokens) * config.epochs)
-    fit(progress, config, Task(net, parameter_groups(model, config), tokens, loss, evaluate), device)
+    compiled = models.trains_compiled(config, precision, device, sum(tokens) * config.epochs)
+    with models.layers(model, compiled):
+        fit(progress, config, Task(net, parameter_groups(model, config), tokens, loss, evaluate), device)
     models.save_run(progress, net.model, adapted, tokenizer, "reward", config.model, max(steps_seen))
 
 

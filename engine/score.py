@@ -8,7 +8,7 @@ import polars as pl
 import torch
 
 from engine import losses, models, processes
-from engine.batches import Chat, Encoded, Packed, pack, scoring_batches
+from engine.batches import Chat, Encoded, pack, scoring_batches
 from engine.config import RewardConfig, ScoreConfig
 from engine.datasets_io import load_pairs, splits_in
 from engine.errors import RunError
@@ -67,14 +67,15 @@ def answers_of(pairs: Sequence[PreferencePair]) -> list[Answer]:
 
 @torch.no_grad()
 def values_of(
-    model: Callable[[Packed], torch.Tensor],
+    net: models.RewardModel | models.Policy,
     sequences: Sequence[Encoded],
     device: str,
     precision: str,
     read_at: str = "template_end",
+    compiled: bool = False,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> torch.Tensor:
-    """What the model says of each sequence, in their order: rewards (N,) of a reward model, log-probabilities (N, 2) of a policy.
+    """What the network says of each sequence, in their order: rewards (N,) of a reward model, log-probabilities (N, 2) of a policy.
 
     Several processes share the batches, and every one gets all values; one that has none left in the last round does the first again,
     because the weights of a divided model come together in all processes or in none. Raises RunError when a value is not finite.
@@ -82,10 +83,13 @@ def values_of(
     mine: list[tuple[int, Any]] = []
     batches = scoring_batches(sequences, SCORING_TOKENS)
     shared = processes.rounds(batches)
-    with models.as_written(), models.autocast(precision, device):  # one context, so that weights are cast once for all batches
+    with (
+        models.layers(net.model, compiled),
+        models.autocast(precision, device),
+    ):  # one context, so that weights are cast once for all batches
         for number, batch in enumerate(shared, 1):
             packed = pack([sequences[i] for i in batch or batches[0]], read_at).to(device)
-            found = model(packed).float().tolist()
+            found = net(packed).float().tolist()
             if batch is not None:
                 mine.extend(zip(batch, found, strict=True))
             progress(round(number / len(shared) * len(sequences)), len(sequences))
@@ -148,7 +152,8 @@ def rewards_of(
     net: models.RewardModel, encoded: Sequence[Encoded], config: RewardConfig, device: str, progress: Callable[[int, int], None]
 ) -> list[float]:
     """Reported rewards under a reward run's settings, (N,)."""
-    found = values_of(net, encoded, device, config.score_precision, config.read_at, progress)
+    compiled = models.scores_compiled(config, config.score_precision, device, sum(map(len, encoded)))
+    found = values_of(net, encoded, device, config.score_precision, config.read_at, compiled, progress)
     if at_scoring(config):
         lengths = torch.tensor([float(e.ends) for e in encoded])
         found = losses.length_controlled(found, lengths, **config.length.model_dump(exclude={"when"}))

@@ -16,8 +16,19 @@ from engine.datasets_io import load_pairs
 from engine.decoding import STEP_ATTENTION, cache_for
 from engine.generate import continued
 from engine.hyperparameters import KTO
-from engine.models import RewardModel, best_precision, compile_layers, load_policy, load_reward_model, load_tokenizer
+from engine.models import (
+    RewardModel,
+    best_precision,
+    has_compiler,
+    layers,
+    load_policy,
+    load_reward_model,
+    load_tokenizer,
+    scores_compiled,
+    trains_compiled,
+)
 from engine.rundir import RunDir
+from engine.score import values_of
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(6)) for side in pair]
 
@@ -66,20 +77,42 @@ def test_no_span_holds_padding_or_too_many_queries() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_compiled_layers_give_the_gradients_of_those_written(reward_model: RewardModel, tiny_llama: Path, precision: str) -> None:
+def test_compiled_layers_give_the_gradients_of_those_written(reward_model: RewardModel, precision: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
         plain = gradients(reward_model)
-        assert compile_layers(reward_model.model, reward_config("d", tiny_llama, compile="on"), precision, "cpu", 0)
-        compiled = gradients(reward_model)
+        with layers(reward_model.model, compiled=True):
+            compiled = gradients(reward_model)
     worst = {name: ((compiled[name] - g).norm() / g.norm()).item() for name, g in plain.items()}
     assert max(worst.values()) < (1e-4 if precision == "fp32" else 0.05), worst
 
 
-def test_short_runs_and_fp32_are_not_compiled_unless_asked(reward_model: RewardModel, tiny_llama: Path) -> None:
+@pytest.mark.slow
+def test_compiled_scoring_gives_what_written_layers_give_and_leaves_them_as_they_were(reward_model: RewardModel) -> None:
+    """bf16 keeps 8 bits of numbers of about 1; outside the scoring, gradients are those of the layers as written, bit for bit."""
+    with layers(reward_model.model, compiled=False):
+        before = gradients(reward_model)
+        written, compiled = (values_of(reward_model, SIDES, "cpu", "bf16", compiled=c) for c in (False, True))
+        after = gradients(reward_model)
+    exact = values_of(reward_model, SIDES, "cpu", "fp32")
+    assert torch.allclose(compiled, exact, atol=0.05)
+    assert torch.allclose(written, exact, atol=0.05)
+    assert not torch.equal(compiled, written)
+    assert all(torch.equal(after[name], g) for name, g in before.items())
+
+
+def test_short_runs_and_fp32_are_not_compiled_unless_asked(tiny_llama: Path) -> None:
     config = reward_config("d", tiny_llama)
-    assert not compile_layers(reward_model.model, config, "bf16", "cpu", 1_000)
-    assert not compile_layers(reward_model.model, config, "fp32", "cpu", 10**9)
-    assert not compile_layers(reward_model.model, config.model_copy(update={"compile": "off"}), "bf16", "cpu", 10**9)
+    for decide in (trains_compiled, scores_compiled):
+        assert not decide(config, "bf16", "cpu", 1_000)
+        assert not decide(config, "fp32", "cpu", 10**9)
+        assert not decide(config.model_copy(update={"compile": "off"}), "bf16", "cpu", 10**9)
+        assert decide(config, "bf16", "cpu", 10**9) == has_compiler()
+
+
+def test_scoring_in_fp32_is_never_compiled(tiny_llama: Path) -> None:
+    asked = reward_config("d", tiny_llama, compile="on")
+    assert not scores_compiled(asked, "fp32", "cpu", 10**9)
+    assert scores_compiled(asked, "bf16", "cpu", 1) == has_compiler()
 
 
 # Memory for time

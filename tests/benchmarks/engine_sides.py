@@ -76,7 +76,7 @@ def dataset_of(task: Task) -> str:
     return next((Path(task.work) / "cache" / "datasets").iterdir()).name
 
 
-def training(task: Task, kind: type[TrainConfig], model: str) -> Timed:
+def training(task: Task, kind: type[TrainConfig], model: str, **more: Any) -> Timed:
     """A run over the split, each pair once; twice when it is a check, so that the second loss tells of the first update."""
     config = kind.model_validate(
         {
@@ -85,6 +85,7 @@ def training(task: Task, kind: type[TrainConfig], model: str) -> Timed:
             "model": str(Path(task.models) / model),
             "train_split": task.split,
             "validation_splits": (),
+            **more,
             "batch_size": task.batch_size,
             "epochs": 2 if task.split == "train_check" else 1,
             "max_tokens": task.max_tokens,
@@ -99,8 +100,8 @@ def training(task: Task, kind: type[TrainConfig], model: str) -> Timed:
     return executed(fresh_cache(task), config)
 
 
-def steps_of(progress: Timed, task: Task, reference_seconds: float = 0.0) -> Measured:
-    """The run's own clock and tokens, step by step, and its first losses."""
+def steps_of(progress: Timed, task: Task, reference_seconds: float = 0.0, warmup_seconds: float = 0.0) -> Measured:
+    """The run's own clock and tokens, step by step, and its first losses; beside them, what the reference took."""
     lines = [x for x in map(json.loads, complete_lines(progress.run.metrics_path)) if x["split"] == "train"]
     totals = [(0.0, 0), *((x["seconds"], x["tokens"]) for x in lines)]
     seconds = [b[0] - a[0] for a, b in pairwise(totals)]
@@ -109,6 +110,7 @@ def steps_of(progress: Timed, task: Task, reference_seconds: float = 0.0) -> Mea
     checks |= {k: lines[0]["values"][k] for k in ("logps/chosen", "logps/rejected") if k in lines[0]["values"]}
     found = from_steps(seconds, tokens, 0 if task.split == "train_check" else task.warmup, task.batch_size)
     found["seconds"] += reference_seconds * found["tokens"] / sum(tokens)
+    found["warmup_seconds"] += warmup_seconds
     about = {"notes": progress.run.written_status.notes}
     return Measured(**found, peak_bytes=peak_of(progress), checks=checks, about=about)
 
@@ -118,18 +120,27 @@ def reward(task: Task) -> Measured:
 
 
 def dpo(task: Task) -> Measured:
-    """The reference pass over all pairs counts in proportion to the timed ones."""
-    progress = training(task, PolicyConfig, "policy")
-    return steps_of(progress, task, progress.seconds(f"reference on {task.split}"))
+    """The reference pass over all pairs counts in proportion to the timed ones.
+
+    Compiled, it is warmed up by the one over the pairs of the check, which are then validated in the same precision.
+    """
+    if task.split == "train_check" or task.settings["compile"] == "off":
+        progress = training(task, PolicyConfig, "policy")
+        return steps_of(progress, task, progress.seconds(f"reference on {task.split} "))
+    progress = training(task, PolicyConfig, "policy", validation_splits=("train_check",), score_precision=task.settings["precision"])
+    return steps_of(progress, task, progress.seconds(f"reference on {task.split} "), progress.seconds("reference on train_check"))
 
 
 def scoring(task: Task) -> Measured:
-    """A score run over a done reward run; it scores under the model and under its untrained twin, which is the same work twice."""
+    """A score run over a done reward run; it scores under the model and under its untrained twin, which is the same work twice.
+
+    The second is timed; what the first took beyond it is the warm-up.
+    """
     cache, dataset = fresh_cache(task), dataset_of(task)
     model = Path(task.models) / "reward"
     config = RewardConfig(
         name="bench", dataset=dataset, model=str(model), max_tokens=task.max_tokens, seed=task.seed,
-        score_precision=task.settings["precision"],
+        score_precision=task.settings["precision"], compile=task.settings["compile"],
     )  # fmt: skip
     run = RunDir(cache / "runs" / REWARD_RUN)
     rundir.write_json(run.path / "config.json", config.model_dump(mode="json"))
@@ -140,11 +151,13 @@ def scoring(task: Task) -> Measured:
     assert rewards is not None
     assert scorers is not None
     found = {(p, t): r for s, p, t, r in rewards.select("scorer_id", "prompt_id", "text_id", "reward").iter_rows()}
-    tokens = 2 * sum(pair["tokens"] for pair in json.loads((Path(task.work) / "encoded.json").read_text())[task.split])
+    tokens = sum(pair["tokens"] for pair in json.loads((Path(task.work) / "encoded.json").read_text())[task.split])
+    first, second = (progress.seconds(f"scoring with {name}") for name in ("bench", "Base RM"))
     return Measured(
-        units=rewards.height,
+        units=rewards.height / 2,
         tokens=tokens,
-        seconds=progress.seconds("scoring with"),
+        seconds=second,
+        warmup_seconds=max(first - second, 0.0),
         peak_bytes=peak_of(progress),
         values=[found[key] for key in answer_keys(cache, dataset, task.split)],
     )

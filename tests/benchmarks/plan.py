@@ -64,11 +64,11 @@ def training(name: str, function: str, flops: int, settings: Settings) -> Stage:
     return Stage(name, sides, tuple(rows), (eager, anchors[0]), flops)
 
 
-def scoring() -> Stage:
+def scoring(settings: Settings) -> Stage:
     sides = (
-        Side("Prefscope, bf16", "engine_sides:scoring", {"precision": "bf16"}),
+        Side("Prefscope, bf16", "engine_sides:scoring", {"precision": "bf16", "compile": settings.compile}),
         Side("pipeline, bf16, by length", "plain_sides:scoring", {"precision": "bf16", "sorted": True}),
-        Side("Prefscope, fp32", "engine_sides:scoring", {"precision": "fp32"}),
+        Side("Prefscope, fp32", "engine_sides:scoring", {"precision": "fp32", "compile": "off"}),
         Side("pipeline, fp32", "plain_sides:scoring", {"precision": "fp32", "sorted": False}),
     )
     bf16, by_length, fp32, plain = (side.name for side in sides)
@@ -94,7 +94,7 @@ def stages(settings: Settings) -> dict[str, Stage]:
     found = (
         training("reward", "reward", 6, settings),
         training("dpo", "dpo", 8, settings),
-        scoring(),
+        scoring(settings),
         generation("generate-equal", "endless", settings.equal, settings),
         generation("generate-real", "policy", settings.longest, settings),
         two("import", "records", "importing", "datasets, unchecked", "importing_with_datasets", False),
