@@ -38,11 +38,11 @@ class Timed(Progress):
         self.stages[-1][2] = time.perf_counter()
         super().advance(step, steps)
 
-    def seconds(self, beginning: str) -> float:
-        """Of all stages whose name begins so. Raises RuntimeError when there is none."""
-        found = [last - began for name, began, last in self.stages if name.startswith(beginning) and last]
+    def seconds(self, stage: str) -> float:
+        """How long a stage worked. Raises RuntimeError when there was none."""
+        found = [last - began for name, began, last in self.stages if name == stage and last]
         if not found:
-            raise RuntimeError(f"no stage begins with {beginning!r}: {[name for name, *_ in self.stages]}")
+            raise RuntimeError(f"there was no stage {stage!r}, only {[name for name, *_ in self.stages]}")
         return float(sum(found))
 
 
@@ -126,9 +126,9 @@ def dpo(task: Task) -> Measured:
     """
     if task.split == "train_check" or task.settings["compile"] == "off":
         progress = training(task, PolicyConfig, "policy")
-        return steps_of(progress, task, progress.seconds(f"reference on {task.split} "))
+        return steps_of(progress, task, progress.seconds(f"reference on {task.split}"))
     progress = training(task, PolicyConfig, "policy", validation_splits=("train_check",), score_precision=task.settings["precision"])
-    return steps_of(progress, task, progress.seconds(f"reference on {task.split} "), progress.seconds("reference on train_check"))
+    return steps_of(progress, task, progress.seconds(f"reference on {task.split}"), progress.seconds("reference on train_check"))
 
 
 def scoring(task: Task) -> Measured:
