@@ -14,6 +14,7 @@ from engine.batches import Encoded, pack
 from engine.tree import ATTENTION
 
 STEP_ATTENTION = "prefscope_step"
+STRETCH = 16  # rows
 
 
 def step_attention(
@@ -24,21 +25,34 @@ def step_attention(
     attention_mask: torch.Tensor | None,
     *,
     scaling: float | None = None,
+    stretches: Sequence[tuple[int, int, int]] = (),
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """One new token a row: query (B, H, 1, D) over key and value (B, H_kv, T, D), mask (B, 1, 1, T) true where seen -> (B, 1, H, D).
 
     Heads that share their keys are one product, keys by queries: on a CPU faster than the fused kernel, which is made for many queries,
-    and than queries by keys, which copies the keys first.
+    and than queries by keys, which copies the keys first. stretches: of the rows, from `stretches_of`.
     """
     size, heads, _, width = query.shape
-    k, v = key.flatten(0, 1), value.flatten(0, 1)  # views of the room
     scaled = query * (width**-0.5 if scaling is None else scaling)
-    grouped = scaled.reshape(len(k), -1, width).to(k.dtype)
-    scores = torch.bmm(k, grouped.transpose(1, 2)).transpose(1, 2).contiguous()
-    if attention_mask is not None:
-        scores.view(size, heads, -1).masked_fill_(~attention_mask[:, 0], float("-inf"))
-    return torch.bmm(torch.softmax(scores, -1), v).view(size, 1, heads, -1), None
+    out = value.new_empty(size, 1, heads, value.shape[3])
+    for begin, end, first in stretches or [(0, size, 0)]:
+        k, v = (x[begin:end, :, first:].flatten(0, 1) for x in (key, value))  # views of the room
+        grouped = scaled[begin:end].reshape(len(k), -1, width).to(k.dtype)
+        scores = torch.bmm(k, grouped.transpose(1, 2)).transpose(1, 2).contiguous()
+        if attention_mask is not None:
+            scores.view(end - begin, heads, -1).masked_fill_(~attention_mask[begin:end, 0, :, first:], float("-inf"))
+        out[begin:end] = torch.bmm(torch.softmax(scores, -1), v).view(end - begin, 1, heads, -1)
+    return out, None
+
+
+def stretches_of(lengths: Sequence[int], longest: int) -> list[tuple[int, int, int]]:
+    """Rows from, to, and the first key that any of them sees, when prompts of these lengths end at key `longest`.
+
+    One long prompt then costs the keys of the rows beside it, not those of the batch: short ones beside short ones cost least.
+    """
+    parts = [(i, min(i + STRETCH, len(lengths))) for i in range(0, len(lengths), STRETCH)]
+    return [(begin, end, longest - max(lengths[begin:end])) for begin, end in parts]
 
 
 AttentionInterface.register(STEP_ATTENTION, step_attention)

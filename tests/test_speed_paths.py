@@ -162,9 +162,9 @@ def test_kto_s_reference_point_is_that_of_the_whole_batch_however_it_is_parted(c
 
 @pytest.mark.parametrize(("longest", "attention"), [(1, "sdpa"), (40, "sdpa"), (40, STEP_ATTENTION)])
 def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int, attention: str) -> None:
-    """A third of the vocabulary ends an answer, so that rows leave at different steps."""
+    """A third of the vocabulary ends an answer, so that rows leave at different steps; two stretches of rows, of many lengths."""
     model, plain = (load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention=a).eval() for a in (attention, "sdpa"))
-    ends, prompts = list(range(0, 336, 3)), [list(s.prompt) for s in SIDES[::2]]
+    ends, prompts = list(range(0, 336, 3)), [list(s.prompt)[cut:] for cut in (0, 3, 7, 12) for s in SIDES[::2]]
     config = GenerateConfig(dataset="d", max_new_tokens=longest)
     found = continued(model, prompts, ends, config, "cpu")
     assert longest == 1 or len({len(tokens) for tokens in found}) > 1
