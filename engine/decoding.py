@@ -36,7 +36,8 @@ def step_attention(
     size, heads, _, width = query.shape
     scaled = query * (width**-0.5 if scaling is None else scaling)
     out = value.new_empty(size, 1, heads, value.shape[3])
-    for begin, end, first in stretches or [(0, size, 0)]:
+    for begin, end, seen in stretches or [(0, size, key.shape[2])]:
+        first = max(key.shape[2] - seen, 0)
         k, v = (x[begin:end, :, first:].flatten(0, 1) for x in (key, value))  # views of the room
         grouped = scaled[begin:end].reshape(len(k), -1, width).to(k.dtype)
         scores = torch.bmm(k, grouped.transpose(1, 2)).transpose(1, 2).contiguous()
@@ -46,13 +47,13 @@ def step_attention(
     return out, None
 
 
-def stretches_of(lengths: Sequence[int], longest: int) -> list[tuple[int, int, int]]:
-    """Rows from, to, and the first key that any of them sees, when prompts of these lengths end at key `longest`.
+def stretches_of(seen: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Rows from, to, and how many of the last keys any of them sees, of rows that see so many each.
 
     One long prompt then costs the keys of the rows beside it, not those of the batch: short ones beside short ones cost least.
     """
-    parts = [(i, min(i + STRETCH, len(lengths))) for i in range(0, len(lengths), STRETCH)]
-    return [(begin, end, longest - max(lengths[begin:end])) for begin, end in parts]
+    parts = [(i, min(i + STRETCH, len(seen))) for i in range(0, len(seen), STRETCH)]
+    return [(begin, end, max(seen[begin:end])) for begin, end in parts]
 
 
 AttentionInterface.register(STEP_ATTENTION, step_attention)

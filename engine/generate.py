@@ -171,7 +171,6 @@ def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int],
     rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
     open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
     memory, logits = read_prompts(model, prompts, longest + config.max_new_tokens, device)
-    stretches = stretches_of(lengths.tolist(), longest)
     for step in range(1, config.max_new_tokens + 1):
         ids = drawn(logits.float(), config)[:, None]
         for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
@@ -185,10 +184,9 @@ def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int],
             still = open_.nonzero()[:, 0]
             memory.batch_select_indices(still)
             ids, mask, places, rows, open_ = ids[still], mask[still], places[still], rows[still], open_[still]
-            stretches = stretches_of(lengths[rows].tolist(), longest)
         out = model(
             input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=memory, use_cache=True, logits_to_keep=1,
-            stretches=stretches,
+            stretches=stretches_of((places[:, 0] + 1).tolist()),
         )  # fmt: skip
         logits, places = out.logits[:, -1], places + 1
     return written

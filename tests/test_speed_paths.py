@@ -3,11 +3,12 @@
 from array import array
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, toy_dataset
-from transformers import DynamicCache
+from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, tiny_config, toy_dataset
+from transformers import AutoModelForCausalLM, DynamicCache
 
 from engine import tree
 from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
@@ -168,13 +169,30 @@ def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_ll
     config = GenerateConfig(dataset="d", max_new_tokens=longest)
     found = continued(model, prompts, ends, config, "cpu")
     assert longest == 1 or len({len(tokens) for tokens in found}) > 1
-    for prompt, tokens in zip(prompts, found, strict=True):
-        with torch.no_grad():
-            alone = plain.generate(
-                input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
-                max_new_tokens=longest, eos_token_id=ends, pad_token_id=0,
-            )  # fmt: skip
-        assert tokens == alone[0, len(prompt) :].tolist()
+    assert found == by_the_library(plain, prompts, ends, longest)
+
+
+def by_the_library(model: Any, prompts: list[list[int]], ends: list[int], longest: int) -> list[list[int]]:
+    """Greedy answers, one prompt at a time."""
+    found = []
+    for prompt in prompts:
+        alone = model.generate(
+            input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), do_sample=False,
+            max_new_tokens=longest, eos_token_id=ends, pad_token_id=0,
+        )  # fmt: skip
+        found.append(alone[0, len(prompt) :].tolist())
+    return found
+
+
+def test_a_model_that_sees_a_window_of_keys_answers_as_in_the_library(tmp_path: Path) -> None:
+    """The window is eight tokens longer than the longest prompt and answers are twenty: it slides."""
+    prompts = [list(s.prompt)[cut:] for cut in (0, 9, 20) for s in SIDES[::2]]
+    torch.manual_seed(0)
+    config = tiny_config("qwen2", use_sliding_window=True, sliding_window=max(map(len, prompts)) + 8, max_window_layers=1)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
+    ours, plain = (load_policy(tmp_path, str(tmp_path / "model"), attention=a).eval() for a in (STEP_ATTENTION, "sdpa"))
+    found = continued(ours, prompts, [2], GenerateConfig(dataset="d", max_new_tokens=20), "cpu")
+    assert found == by_the_library(plain, prompts, [2], 20)
 
 
 def test_keys_and_values_in_room_are_those_that_were_joined(tiny_llama: Path) -> None:
