@@ -185,10 +185,12 @@ def by_the_library(model: Any, prompts: list[list[int]], ends: list[int], longes
 
 
 def test_a_model_that_sees_a_window_of_keys_answers_as_in_the_library(tmp_path: Path) -> None:
-    """The window is eight tokens longer than the longest prompt and answers are twenty: it slides."""
-    prompts = [list(s.prompt)[cut:] for cut in (0, 9, 20) for s in SIDES[::2]]
+    """The window is eight tokens longer than the longest prompt and answers are twenty: it slides, beside prompts of five tokens too."""
+    prompts = [list(s.prompt)[-kept:] for kept in (5, 5, 5, 500) for s in SIDES[::2]]
     torch.manual_seed(0)
-    config = tiny_config("qwen2", use_sliding_window=True, sliding_window=max(map(len, prompts)) + 8, max_window_layers=1)
+    config = tiny_config(
+        "qwen2", use_sliding_window=True, sliding_window=max(map(len, prompts)) + 8, max_window_layers=1, initializer_range=0.4
+    )
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
     ours, plain = (load_policy(tmp_path, str(tmp_path / "model"), attention=a).eval() for a in (STEP_ATTENTION, "sdpa"))
     found = continued(ours, prompts, [2], GenerateConfig(dataset="d", max_new_tokens=20), "cpu")
