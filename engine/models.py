@@ -23,9 +23,9 @@ from engine.tree import ATTENTION
 from engine.weights import SENTENCE_MODEL, source_of
 
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# Tokens on a CPU after which compiled layers have won back their warm-up: 20 to 40 s of training, 10 s of forward passes
+# Tokens on a CPU after which compiled layers have won back their first warm-up: 20 to 40 s of training, 23 s of forward passes
 WORTH_COMPILING = 40_000
-WORTH_COMPILING_TO_SCORE = 60_000
+WORTH_COMPILING_TO_SCORE = 100_000
 
 
 def load_tokenizer(cache: Path, name: str) -> Any:
