@@ -77,16 +77,15 @@ def values_of(
 ) -> torch.Tensor:
     """What the network says of each sequence, in their order: rewards (N,) of a reward model, log-probabilities (N, 2) of a policy.
 
+    compiled: how the layers run (`models.scores_compiled`).
     Several processes share the batches, and every one gets all values; one that has none left in the last round does the first again,
     because the weights of a divided model come together in all processes or in none. Raises RunError when a value is not finite.
     """
     mine: list[tuple[int, Any]] = []
     batches = scoring_batches(sequences, SCORING_TOKENS)
     shared = processes.rounds(batches)
-    with (
-        models.layers(net.model, compiled),
-        models.autocast(precision, device),
-    ):  # one context, so that weights are cast once for all batches
+    # one autocast around all batches, so that layers as they are written cast their weights once
+    with models.layers(net.model, compiled), models.autocast(precision, device):
         for number, batch in enumerate(shared, 1):
             packed = pack([sequences[i] for i in batch or batches[0]], read_at).to(device)
             found = net(packed).float().tolist()

@@ -124,11 +124,11 @@ def dpo(task: Task) -> Measured:
 
     Compiled, it is warmed up by the one over the pairs of the check, which are then validated in the same precision.
     """
-    if task.split == "train_check" or task.settings["compile"] == "off":
-        progress = training(task, PolicyConfig, "policy")
-        return steps_of(progress, task, progress.seconds(f"reference on {task.split}"))
-    progress = training(task, PolicyConfig, "policy", validation_splits=("train_check",), score_precision=task.settings["precision"])
-    return steps_of(progress, task, progress.seconds(f"reference on {task.split}"), progress.seconds("reference on train_check"))
+    warms_up = task.settings["compile"] != "off" and task.split != "train_check"
+    more = {"validation_splits": ("train_check",), "score_precision": task.settings["precision"]} if warms_up else {}
+    progress = training(task, PolicyConfig, "policy", **more)
+    warmup = progress.seconds("reference on train_check") if warms_up else 0.0
+    return steps_of(progress, task, progress.seconds(f"reference on {task.split}"), warmup)
 
 
 def scoring(task: Task) -> Measured:
