@@ -1,6 +1,7 @@
 """From hidden states to log-probabilities of response tokens, without logits of shape (T, vocabulary)."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,15 +18,14 @@ CACHED_ROWS = 64  # of logits, whose fp32 copy a processor's cache holds
 def response_logps(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int = LOGIT_CHUNK) -> torch.Tensor:
     """Σ_t log π(y_t | x, y_<t) of each response, end-of-turn token included, and of its tokens in common with its pair's other, (N, 2).
 
-    In nats. hidden: (T, d). Only positions before a response token meet the language-model head, `chunk` at a time; the backward pass
-    computes a chunk's logits again instead of keeping them.
+    In nats. hidden: (T, d). Only positions before a response token meet the language-model head, `chunk` at a time. The backward pass
+    begins with the last chunk, a full one, whose logits are kept for it; those of each other chunk it computes again.
     """
     states = hidden.index_select(0, packed.before)
-    parts = [
-        checkpoint(token_logps, head, states[i : i + chunk], packed.targets[i : i + chunk], use_reentrant=False)
-        for i in range(0, len(states), chunk)
-    ]
-    found = torch.cat(parts)
+    edges = [0, *range(len(states) % chunk or chunk, len(states), chunk), len(states)]
+    *again, kept = [(states[a:b], packed.targets[a:b]) for a, b in pairwise(edges)]
+    parts = [checkpoint(token_logps, head, *part, use_reentrant=False) for part in again]
+    found = torch.cat([*parts, token_logps(head, *kept)])
     totals = torch.zeros(len(packed.rows), 2, device=hidden.device)
     return totals.index_add(0, packed.owner, torch.stack([found, found * packed.common], 1))
 
@@ -57,7 +57,8 @@ class TargetLogps(torch.autograd.Function):
         for b, z, g in _rows(back, logits, grad):
             torch.mul(torch.softmax(z, -1), -g[:, None], out=b)
         own = -torch.expm1(logps) * grad
-        return back.scatter_(1, targets[:, None], own[:, None].to(back.dtype)), None
+        back[torch.arange(len(back), device=back.device), targets] = own.to(back.dtype)  # scatter_ took as long as the softmax
+        return back, None
 
 
 def _rows(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -63,12 +63,27 @@ def test_first_token_and_end_of_turn_are_counted(policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 10_000])
-def test_chunk_size_changes_nothing(policy: Policy, chunk: int) -> None:
-    packed = pack(SIDES)
+def test_chunk_size_changes_neither_values_nor_gradients(policy: Policy, chunk: int) -> None:
+    packed, head = pack(SIDES), policy.model.get_output_embeddings()
     with torch.no_grad():
-        hidden = hidden_states(policy.model.base_model, packed)
-        found = response_logps(hidden, policy.model.get_output_embeddings(), packed, chunk)
-        assert torch.allclose(found, policy(packed), atol=1e-5)
+        states = hidden_states(policy.model.base_model, packed)
+    found = []
+    for size in (chunk, len(packed.targets)):
+        hidden = states.clone().requires_grad_()
+        values = response_logps(hidden, head, packed, size)
+        found.append((values.detach(), *torch.autograd.grad(values[:, 0].sum(), (hidden, head.weight))))
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*found, strict=True))
+
+
+def test_logits_of_every_chunk_but_the_last_are_computed_again(policy: Policy) -> None:
+    """Of S response tokens in chunks of 7, the S mod 7 first ones make the first chunk and 7 the last, which the head sees once."""
+    packed, head = pack(SIDES), policy.model.get_output_embeddings()
+    met: list[int] = []
+    with head.register_forward_hook(lambda module, given, out: met.append(len(out))):
+        response_logps(torch.ones(packed.tokens, head.in_features, requires_grad=True), head, packed, 7).sum().backward()
+    total = len(packed.targets)
+    forward = [total % 7 or 7] + [7] * ((total - 1) // 7)
+    assert met == forward + forward[-2::-1]
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
