@@ -1,20 +1,83 @@
-"""Writing token by token: prompts read without padding, keys and values in room made once, a step's attention over them."""
+"""Writing token by token: prompts read without padding, keys and values in rooms that grow, a step's attention over them."""
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
 from transformers import AttentionInterface, AttentionMaskInterface, Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
-from transformers.masking_utils import sdpa_mask
 
 from engine.batches import Encoded, pack
 from engine.tree import ATTENTION
 
 STEP_ATTENTION = "prefscope_step"
-STRETCH = 16  # rows
+STRETCH = 64  # rows
+ROOM = 32  # columns a room grows by
+
+
+@dataclass
+class Stretch:
+    """Neighbouring rows of a batch whose keys and values lie together, every row's tokens at the right end of the filled columns.
+
+    A stretch is as wide as its longest row: one long prompt costs the rows beside it, not those of the batch. The two rooms of a layer are
+    (b, H_kv, C, D) each and used whole, what is not a row's own being masked, because a batched product on a CPU copies any part of them.
+    """
+
+    starts: torch.Tensor  # (b,) the column of each row's first token
+    length: int  # columns filled
+    rooms: list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of each layer
+    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # of this step, for each window
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def open_column(self) -> None:
+        """Make room for a token more in each row."""
+        self.length += 1
+        self.masks = {}
+        if self.length > self.rooms[0][0].shape[2]:
+            for number, (keys, values) in enumerate(self.rooms):
+                self.rooms[number] = pad(keys, (0, 0, 0, ROOM)), pad(values, (0, 0, 0, ROOM))
+
+    def with_new(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A layer's keys and values, (b·H_kv, C, D) each, after the newest tokens' (b, H_kv, 1, D) were put into the last filled column."""
+        for room, new in zip(self.rooms[layer], (key, value), strict=True):
+            room[:, :, self.length - 1] = new[:, :, 0]
+        keys, values = self.rooms[layer]
+        return keys.flatten(0, 1), values.flatten(0, 1)
+
+    def mask(self, window: int | None) -> torch.Tensor:
+        """−inf at each column a row's newest token does not see, (b, 1, C); a window is of so many columns, its own the last."""
+        if window not in self.masks:
+            room = self.rooms[0][0]
+            columns = torch.arange(room.shape[2], device=room.device)
+            first = self.starts if window is None else self.starts.clamp(min=self.length - window)
+            hidden = (columns < first[:, None]) | (columns >= self.length)
+            self.masks[window] = torch.zeros_like(hidden, dtype=room.dtype).masked_fill_(hidden, float("-inf"))[:, None]
+        return self.masks[window]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Let all other rows go, layer by layer, so that no second copy of all layers is held."""
+        chosen = torch.tensor(rows, device=self.starts.device)
+        self.starts = self.starts[chosen]
+        for number, (keys, values) in enumerate(self.rooms):
+            self.rooms[number] = keys[chosen], values[chosen]
+
+
+def staying(memory: Sequence[Stretch], rows: Sequence[int]) -> list[Stretch]:
+    """What is left of the memory when only these rows of the batch stay, in ascending order; it changes in place."""
+    left, begin = [], 0
+    for stretch in memory:
+        end = begin + len(stretch)
+        inside = [row - begin for row in rows if begin <= row < end]
+        if 0 < len(inside) < len(stretch):
+            stretch.keep(inside)
+        left += [stretch] if inside else []
+        begin = end
+    return left
 
 
 def step_attention(
@@ -22,82 +85,39 @@ def step_attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: None,
     *,
+    memory: Sequence[Stretch],
     scaling: float | None = None,
-    stretches: Sequence[tuple[int, int, int]] = (),
+    sliding_window: int | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """One new token a row: query (B, H, 1, D) over key and value (B, H_kv, T, D), mask (B, 1, 1, T) true where seen -> (B, 1, H, D).
+    """One new token a row, query (B, H, 1, D), key and value (B, H_kv, 1, D), over what memory holds of its row and itself -> (B, 1, H, D).
 
     Heads that share their keys are one product, keys by queries: on a CPU faster than the fused kernel, which is made for many queries,
-    and than queries by keys, which copies the keys first. stretches: of the rows, from `stretches_of`.
+    and than queries by keys, which copies the keys first.
     """
     size, heads, _, width = query.shape
     scaled = query * (width**-0.5 if scaling is None else scaling)
     out = value.new_empty(size, 1, heads, value.shape[3])
-    for begin, end, seen in stretches or [(0, size, key.shape[2])]:
-        first = max(key.shape[2] - seen, 0)
-        k, v = (x[begin:end, :, first:].flatten(0, 1) for x in (key, value))  # views of the room
-        grouped = scaled[begin:end].reshape(len(k), -1, width).to(k.dtype)
+    begin = 0
+    for stretch in memory:
+        rows = slice(begin, begin + len(stretch))
+        k, v = stretch.with_new(module.layer_idx, key[rows], value[rows])
+        grouped = scaled[rows].reshape(len(k), -1, width).to(k.dtype)
         scores = torch.bmm(k, grouped.transpose(1, 2)).transpose(1, 2).contiguous()
-        if attention_mask is not None:
-            scores.view(end - begin, heads, -1).masked_fill_(~attention_mask[begin:end, 0, :, first:], float("-inf"))
-        out[begin:end] = torch.bmm(torch.softmax(scores, -1), v).view(end - begin, 1, heads, -1)
+        scores.view(len(stretch), heads, -1).add_(stretch.mask(sliding_window))
+        out[rows] = torch.bmm(torch.softmax(scores, -1), v).view(len(stretch), 1, heads, -1)
+        begin = rows.stop
     return out, None
 
 
-def stretches_of(seen: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Rows from, to, and how many of the last keys any of them sees, of rows that see so many each.
-
-    One long prompt then costs the keys of the rows beside it, not those of the batch: short ones beside short ones cost least.
-    """
-    parts = [(i, min(i + STRETCH, len(seen))) for i in range(0, len(seen), STRETCH)]
-    return [(begin, end, max(seen[begin:end])) for begin, end in parts]
-
-
 AttentionInterface.register(STEP_ATTENTION, step_attention)
-AttentionMaskInterface.register(STEP_ATTENTION, sdpa_mask)
+AttentionMaskInterface.register(STEP_ATTENTION, lambda *args, **kwargs: None)
 
 
-class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers states no types
-    """Keys and values of one layer, (B, H_kv, T, D) each, in room made at once for `most` tokens: a new token copies nothing of the old."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.most, self.length = most, 0
-        self.room: list[torch.Tensor] = []
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        new = (key_states, value_states)
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.room = [x.new_empty(*x.shape[:2], self.most, x.shape[3]) for x in new]
-        begin, self.length = self.length, self.length + key_states.shape[2]
-        for room, x in zip(self.room, new, strict=True):
-            room[:, :, begin : self.length] = x
-        return self._seen()
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        smaller = [room.new_empty(len(indices), *room.shape[1:]) for room in self.room]
-        for room, kept in zip(self.room, smaller, strict=True):
-            kept[:, :, : self.length] = room[indices, :, : self.length]
-        self.room = smaller
-        self._seen()
-
-    def _seen(self) -> tuple[torch.Tensor, torch.Tensor]:
-        self.keys, self.values = (room[:, :, : self.length] for room in self.room)
-        return self.keys, self.values
-
-
-def cache_for(config: Any, most: int) -> Cache:
-    """A cache for at most `most` tokens a row; layers that keep a window only stay as transformers makes them."""
-    layers = DynamicCache(config=config).layers
-    return Cache(layers=[RoomyLayer(most) if type(layer) is DynamicLayer else layer for layer in layers])
-
-
-def read_prompts(model: Any, prompts: Sequence[Sequence[int]], most: int, device: str) -> tuple[Cache, torch.Tensor]:
-    """Keys and values of N prompts, each at the right end of its row of a cache for `most` tokens; logits after each, (N, vocabulary).
+def read_prompts(model: Any, prompts: Sequence[Sequence[int]], device: str) -> tuple[list[Stretch], torch.Tensor]:
+    """Keys and values of N prompts, in stretches; logits after each, (N, vocabulary).
 
     The prompts are read in one packed row, so that the longest of them costs the others nothing (engine/tree.py).
     """
@@ -112,9 +132,17 @@ def read_prompts(model: Any, prompts: Sequence[Sequence[int]], most: int, device
         )  # fmt: skip
     finally:
         model.set_attn_implementation(usual)
-    longest = packed.rows.shape[1]
-    places = torch.stack([pad(row[: len(p)], (longest - len(p), 0)) for row, p in zip(packed.rows, prompts, strict=True)])
-    kept = cache_for(model.config, most)
-    for number, layer in enumerate(flat.layers):
-        kept.update(*(x[0][:, places].transpose(0, 1) for x in (layer.keys, layer.values)), number)
-    return kept, out.logits[0]
+    memory = []
+    for begin in range(0, len(prompts), STRETCH):
+        rows = [row[: len(p)] for row, p in zip(packed.rows[begin : begin + STRETCH], prompts[begin : begin + STRETCH], strict=True)]
+        longest = max(map(len, rows))
+        starts = torch.tensor([longest - len(row) for row in rows], device=device)
+        places = torch.stack([pad(row, (longest - len(row), 0)) for row in rows])
+        rooms = [(in_room(layer.keys, places), in_room(layer.values, places)) for layer in flat.layers]
+        memory.append(Stretch(starts, longest, rooms))
+    return memory, out.logits[0]
+
+
+def in_room(flat: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """A packed row's keys or values, (1, H_kv, T, D), laid out by places (b, L), with room for more: (b, H_kv, L + ROOM, D)."""
+    return pad(flat[0][:, places].transpose(0, 1), (0, 0, 0, ROOM)).contiguous()

@@ -16,7 +16,7 @@ from engine import models, processes
 from engine.batches import Chat
 from engine.config import GenerateConfig
 from engine.datasets_io import load_pairs
-from engine.decoding import STEP_ATTENTION, read_prompts, stretches_of
+from engine.decoding import STEP_ATTENTION, read_prompts, staying
 from engine.errors import ModelError, RunError
 from engine.pairs import seeded_choice
 from engine.progress import Progress
@@ -104,7 +104,7 @@ def seed_of(config: GenerateConfig, number: int) -> int:
 
 
 def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
-    model = models.load_policy(cache, config.policy, attention=STEP_ATTENTION if device == "cpu" else "sdpa")
+    model = models.load_policy(cache, config.policy, attention=STEP_ATTENTION)
     model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
     ends = end_tokens(model.generation_config, tokenizer)
 
@@ -162,15 +162,12 @@ def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number
 @torch.no_grad()
 def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], config: GenerateConfig, device: str) -> list[list[int]]:
     """New tokens after each prompt, to an end token or max_new_tokens. Finished rows leave the batch once they are an eighth of it."""
-    lengths = torch.tensor([len(p) for p in prompts], device=device)
-    longest = int(lengths.max())
-    mask = (torch.arange(longest, device=device) >= longest - lengths[:, None]).long()  # a row's prompt stands at its right end
-    places = lengths[:, None]
+    places = torch.tensor([[len(p)] for p in prompts], device=device)  # (B, 1), of each row's next token
     stops = torch.tensor(list(ends), device=device)
     written: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
     open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
-    memory, logits = read_prompts(model, prompts, longest + config.max_new_tokens, device)
+    memory, logits = read_prompts(model, prompts, device)
     for step in range(1, config.max_new_tokens + 1):
         ids = drawn(logits.float(), config)[:, None]
         for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
@@ -179,16 +176,14 @@ def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int],
         open_ = open_ & ~torch.isin(ids[:, 0], stops)
         if step == config.max_new_tokens or not open_.any():
             break
-        mask = torch.cat([mask, torch.ones_like(ids)], 1)
         if (~open_).sum() * 8 >= len(open_):
             still = open_.nonzero()[:, 0]
-            memory.batch_select_indices(still)
-            ids, mask, places, rows, open_ = ids[still], mask[still], places[still], rows[still], open_[still]
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=memory, use_cache=True, logits_to_keep=1,
-            stretches=stretches_of((places[:, 0] + 1).tolist()),
-        )  # fmt: skip
-        logits, places = out.logits[:, -1], places + 1
+            memory = staying(memory, still.tolist())
+            ids, places, rows, open_ = ids[still], places[still], rows[still], open_[still]
+        for stretch in memory:
+            stretch.open_column()
+        logits = model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=1, memory=memory).logits[:, -1]
+        places = places + 1
     return written
 
 

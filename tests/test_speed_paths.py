@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, tiny_config, toy_dataset
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import AutoModelForCausalLM
 
 from engine import tree
 from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
 from engine.config import DPO, SYSTEM_PROMPT, GenerateConfig
 from engine.datasets_io import load_pairs
-from engine.decoding import STEP_ATTENTION, cache_for
+from engine.decoding import ROOM, STEP_ATTENTION, STRETCH
 from engine.generate import continued
 from engine.hyperparameters import KTO
 from engine.models import (
@@ -161,12 +161,13 @@ def test_kto_s_reference_point_is_that_of_the_whole_batch_however_it_is_parted(c
 # Generation
 
 
-@pytest.mark.parametrize(("longest", "attention"), [(1, "sdpa"), (40, "sdpa"), (40, STEP_ATTENTION)])
-def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int, attention: str) -> None:
-    """A third of the vocabulary ends an answer, so that rows leave at different steps; two stretches of rows, of many lengths."""
-    model, plain = (load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention=a).eval() for a in (attention, "sdpa"))
-    ends, prompts = list(range(0, 336, 3)), [list(s.prompt)[cut:] for cut in (0, 3, 7, 12) for s in SIDES[::2]]
-    config = GenerateConfig(dataset="d", max_new_tokens=longest)
+@pytest.mark.parametrize("longest", [1, ROOM + 8])
+def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int) -> None:
+    """A third of the vocabulary ends an answer, so that rows leave at different steps, and rooms grow."""
+    model, plain = (load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention=a).eval() for a in (STEP_ATTENTION, "sdpa"))
+    prompts = [list(s.prompt)[cut:] for cut in range(24) for s in SIDES[::2]]
+    assert len(prompts) > 2 * STRETCH
+    ends, config = list(range(0, 336, 3)), GenerateConfig(dataset="d", max_new_tokens=longest)
     found = continued(model, prompts, ends, config, "cpu")
     assert longest == 1 or len({len(tokens) for tokens in found}) > 1
     assert found == by_the_library(plain, prompts, ends, longest)
@@ -197,23 +198,9 @@ def test_a_model_that_sees_a_window_of_keys_answers_as_in_the_library(tmp_path: 
     assert found == by_the_library(plain, prompts, [2], 20)
 
 
-def test_keys_and_values_in_room_are_those_that_were_joined(tiny_llama: Path) -> None:
-    """Three rows, two steps, row 1 leaves, one more step: what a layer of the library holds after the same."""
-    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa")
-    roomy, joined = cache_for(model.config, 9), DynamicCache(config=model.config)
-    torch.manual_seed(0)
-    for rows, tokens, still in ((3, 4, None), (3, 1, [0, 2]), (2, 1, None)):
-        keys, values = torch.randn(2, rows, 2, tokens, 8)
-        for one, two in zip(roomy.update(keys, values, 0), joined.update(keys, values, 0), strict=True):
-            assert torch.equal(one, two)
-        for cache in (roomy, joined) if still else ():
-            cache.layers[0].batch_select_indices(torch.tensor(still))
-    assert roomy.get_seq_length() == joined.get_seq_length() == 6
-
-
 def test_sampled_answers_stay_in_the_top_p_set(tiny_llama: Path) -> None:
     """top_p → 0 leaves the most probable token, whatever the temperature."""
-    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention="sdpa").eval()
+    model = load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention=STEP_ATTENTION).eval()
     prompts = [list(s.prompt) for s in SIDES[::2]]
     greedy = continued(model, prompts, [2], GenerateConfig(dataset="d", max_new_tokens=6), "cpu")
     narrow = GenerateConfig(dataset="d", max_new_tokens=6, temperature=1.5, top_p=1e-6)
