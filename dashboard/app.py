@@ -4,8 +4,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import data, sidebar
-from dashboard.messages import _
+from dashboard.parts import sidebar
+from dashboard.state import data
+from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 
 HERE = Path(__file__).parent

@@ -1,10 +1,18 @@
-"""The engine trains, generates and scores; it never imports the dashboard.
+"""The engine trains, generates and scores; it never imports the dashboard. Its rooms, from the last to the first:
 
-a file of preferences -> formats -> datasets_io -> cache/datasets/<id>/
-a configuration       -> jobs    -> cache/runs/<id>/, one process that runs run.py
-pairs -> batches -> models + losses -> train      a reward model or a policy
-prompts -> generate                               answers
-answers -> score                                  rewards
-every folder under cache/ -> store -> cache/align.duckdb
-metrics/ says in numbers what the tables hold
+queue       a configuration -> a run's folder and one process that does its work
+planning    what a run will need and what stands in its way
+kinds       what a run does: reward, policy, generate, score, ensemble, embed
+model       networks: loaded and saved, packed, their log-probabilities and answers
+data        a file of preferences -> cache/datasets/<id>/
+statistics  what the tables say in numbers
+store       folders under cache/ -> cache/align.duckdb
+machine     devices, memory, disk, processes
+settings    one frozen model of the options of each kind of run
+
+A room uses only the rooms below it in this list.
 """
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent  # of the checkout

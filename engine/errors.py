@@ -23,7 +23,7 @@ class DataError(PrefscopeError):
 
 
 class RecordError(DataError):
-    """One record is refused; `reason` is the name it is counted under (engine.formats.REASONS)."""
+    """One record is refused; `reason` is the name it is counted under (engine.data.formats.REASONS)."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

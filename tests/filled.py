@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from engine import rundir, store
-from engine.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
-from engine.records import PreferencePair, Turn, digest, prompt_row, text_row
-from engine.rundir import RunDir, Status
+from engine.data.records import PreferencePair, Turn, digest, prompt_row, text_row
+from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
+from engine.store import database, rundir
+from engine.store.rundir import RunDir, Status
 
 DATASET = "kitchen-0a1b2c3d"
 TOPICS = ("bread", "a bicycle chain", "a cover letter", "tomato seedlings", "a noisy neighbour", "train tickets", "a stuck zip", "sleep")
@@ -216,5 +216,5 @@ def fill(cache: Path, steps: int = 80, given: list[PreferencePair] | None = None
     ]
     rundir.write_table(embed.path, "map_points", points)
     write_study(cache)
-    store.rebuild(cache)
+    database.rebuild(cache)
     return cache

@@ -11,58 +11,37 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for folder in ("engine", "dashboard") for p in (ROOT / folder).rglob("*.py"))
 TORCH = ("torch", "transformers", "accelerate", "safetensors", "peft")
-MODEL_FILES = (
-    "batches", "decoding", "embed", "generate", "logps", "losses", "models", "policy", "processes",
-    "reference", "reward", "run", "score", "train", "tree",
-)  # fmt: skip
-STREAMLIT = tuple(f"dashboard/{name}" for name in ("app", "data", "widgets", "forms", "sidebar", "uploads", "columns", "views/"))
+ROOMS = ("queue", "planning", "serve", "kinds", "model", "data", "statistics", "store", "machine", "settings")  # each uses those after it
+STREAMLIT = ("dashboard/app", "dashboard/state/", "dashboard/parts/", "dashboard/views/")
 HOMES = {
     "streamlit": STREAMLIT,
-    "plotly": ("dashboard/figures/", "dashboard/theme", "dashboard/report"),
-    "duckdb": ("engine/store",),
-    "datasets": ("engine/sources",),
-    "umap": ("engine/embed",),
-    "sklearn": ("engine/embed", "engine/metrics/words"),
+    "plotly": ("dashboard/figures/", "dashboard/report/"),
+    "duckdb": ("engine/store/",),
+    "datasets": ("engine/data/sources",),
+    "umap": ("engine/kinds/embed",),
+    "sklearn": ("engine/kinds/embed", "engine/statistics/words"),
     "wordcloud": ("dashboard/figures/clouds",),
-    "kaleido": ("dashboard/report",),
-    "subprocess": ("engine/jobs", "engine/launcher", "engine/run"),
-    "fcntl": ("engine/rundir",),
-    "psutil": ("engine/memory", "engine/preflight"),
-    **dict.fromkeys(TORCH, ("engine/__main__", *(f"engine/{name}" for name in MODEL_FILES))),
+    "kaleido": ("dashboard/report/",),
+    "subprocess": ("engine/queue/",),
+    "fcntl": ("engine/store/rundir",),
+    "psutil": ("engine/machine/", "engine/planning/preflight"),
+    **dict.fromkeys(TORCH, ("engine/model/", "engine/kinds/", "engine/machine/processes", "engine/queue/run", "engine/queue/process")),
 }
 # left may import these of the right, and itself
 LAYERS = {
-    "dashboard.views": ("dashboard", "engine"),
-    "dashboard.figures": (
-        "dashboard.queries",
-        "dashboard.theme",
-        "engine.metrics",
-        "engine.store",
-    ),  # the store for its type of a connection
-    "dashboard.queries": (
-        "engine.store",
-        "engine.metrics",
-        "engine.config",
-        "engine.records",
-        "engine.comparisons",
-    ),  # comparisons: what the command line prints too
-    "engine.comparisons": ("engine.store", "engine.metrics", "engine.errors"),
-    "dashboard.theme": (),
-    "engine.metrics": (),
-    "engine.records": (),
+    **{f"engine.{room}": (*(f"engine.{below}" for below in ROOMS[place + 1 :]), "engine.errors") for place, room in enumerate(ROOMS)},
     "engine.errors": (),
-    "engine.hyperparameters": (),
-    "engine.config": ("engine.errors", "engine.hyperparameters"),
-    "engine.rundir": ("engine.config", "engine.errors", "engine.records"),
-    "engine.store": ("engine.rundir", "engine.errors"),
-    "engine.losses": (),
-    "engine.schedule": ("engine.config", "engine.errors"),
-    "engine.logps": ("engine.batches", "engine.schedule"),
-    "engine.tree": ("engine.batches", "engine.errors"),
-    "engine.memory": ("engine.errors",),
-    "engine.decoding": ("engine.batches", "engine.tree"),
-    "engine.weights": ("engine.config", "engine.errors"),
-    "engine.batches": ("engine.errors", "engine.records"),
+    "engine.kinds.losses": (),
+    "engine.statistics.proportions": (),
+    "engine.statistics.words": (),
+    "engine.data.records": (),
+    "dashboard.views": ("dashboard", "engine"),
+    "dashboard.parts": ("dashboard.state", "dashboard.figures", "dashboard.queries", "dashboard.report", "engine"),
+    "dashboard.report": ("dashboard.state.messages", "dashboard.figures", "dashboard.queries", "engine.store", "engine.errors"),
+    "dashboard.state": ("dashboard.queries", "engine"),
+    "dashboard.figures": ("dashboard.queries", "engine.statistics", "engine.store"),  # the store for its type of a connection
+    "dashboard.queries": ("engine.store", "engine.statistics", "engine.settings", "engine.data.records"),
+    "dashboard.figures.theme": (),
 }
 
 
@@ -91,11 +70,16 @@ def test_engine_never_imports_the_dashboard(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_each_layer_imports_only_what_is_below_it(path: Path) -> None:
+def test_each_room_imports_only_what_is_below_it(path: Path) -> None:
     for layer, allowed in LAYERS.items():
         if within(name_of(path), (layer,)):
-            ours = {m for m in imports(path) if within(m, ("engine", "dashboard")) and m not in ("engine", "dashboard")}
+            ours = {m for m in imports(path) if within(m, ("engine", "dashboard")) and m not in ("engine", "dashboard", "engine.ROOT")}
             assert not [m for m in ours if not within(m, (layer, *allowed))]
+
+
+def test_every_engine_file_stands_in_a_room() -> None:
+    folders = {path.relative_to(ROOT / "engine").parts[0] for path in SOURCES if path.is_relative_to(ROOT / "engine")}
+    assert folders - {"__init__.py", "__main__.py", "errors.py"} <= set(ROOMS)
 
 
 @pytest.mark.parametrize("library", HOMES)
@@ -107,8 +91,9 @@ def test_library_has_one_home(library: str) -> None:
 
 def test_pages_and_queue_work_without_torch() -> None:
     modules = (
-        "dashboard.data, dashboard.queries, dashboard.figures, dashboard.report, "
-        "engine.jobs, engine.config, engine.store, engine.summary, engine.preflight"
+        "dashboard.state.data, dashboard.queries, dashboard.figures, dashboard.report.export, "
+        "engine.queue.jobs, engine.queue.study, engine.queue.process, engine.settings.config, engine.store.database, "
+        "engine.statistics.summary, engine.planning.preflight"
     )
     heavy = ("torch", "transformers", "datasets", "umap", "sklearn")
     program = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
@@ -134,4 +119,4 @@ def test_no_module_has_an_empty_name() -> None:
 
 
 def test_tables_are_declared_in_one_place() -> None:
-    assert not [name_of(p) for p in SOURCES if "create table " in p.read_text().lower().replace("or replace ", "") and p.stem != "store"]
+    assert not [name_of(p) for p in SOURCES if "create table " in p.read_text().lower().replace("or replace ", "") and p.stem != "database"]

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import CHATML, SPECIAL, pairs, save_tiny, tiny_chat, tiny_tokenizer
 
-from engine.batches import SHORTEST_PROMPT, Encoded, encode_pairs, in_parts, pack, pair_tokens, scoring_batches, training_order
+from engine.data.records import Turn
 from engine.errors import ModelError
-from engine.models import RewardModel, load_reward_model, load_tokenizer
-from engine.records import Turn
+from engine.model.batches import SHORTEST_PROMPT, Encoded, encode_pairs, in_parts, pack, pair_tokens, scoring_batches, training_order
+from engine.model.networks import RewardModel, load_reward_model, load_tokenizer
 
 ASK = (Turn("user", "How do I begin with bread?"),)
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=80)

@@ -10,10 +10,10 @@ import pytest
 from filled import DATASET
 
 from engine.__main__ import main
-from engine.config import KINDS
-from engine.datasets_io import dataset_ids
-from engine.formats import FORMATS
-from engine.rundir import run_dirs, wait_for_lock
+from engine.data.datasets_io import dataset_ids
+from engine.data.formats import FORMATS
+from engine.settings.config import CONFIGS
+from engine.store.rundir import run_dirs, wait_for_lock
 
 ROOT = Path(__file__).parents[1]
 RECORD = {"question": "How do I start?", "response_1": "Slowly.", "response_2": "Never.", "overall_response": 1}
@@ -119,12 +119,12 @@ def test_cache_that_cannot_be_a_folder_is_one_line(tmp_path: Path, pairs_file: P
     assert str(pairs_file) in done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CONFIGS)
 def test_every_field_of_a_run_is_an_option(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([kind, "--help"])
     said = capsys.readouterr().out
-    for name in KINDS[kind].model_fields:
+    for name in CONFIGS[kind].model_fields:
         assert name in ("kind", "parents", "study") or f"--{name.replace('_', '-')}" in said
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import store
-from engine.datasets_io import Import, dataset_ids, import_dataset, load_pairs, preview
+from engine.data.datasets_io import Import, dataset_ids, import_dataset, load_pairs, preview
+from engine.data.formats import REASONS
+from engine.data.sources import STARTER
 from engine.errors import DataError
-from engine.formats import REASONS
-from engine.sources import STARTER
+from engine.store import database
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -44,7 +44,7 @@ def test_import_fills_the_tables(empty_cache: Path, ten: Path) -> None:
     done = import_dataset(empty_cache, "Ten pairs!", {"train": str(ten)}, licence="MIT")
     assert done.dataset_id.startswith("ten-pairs-")
     assert (done.kept, done.dropped, done.splits, done.format) == (10, 0, {"train": 10}, "align-anything")
-    with store.reading(empty_cache) as con:
+    with database.reading(empty_cache) as con:
         counts = [con.execute(f"select count(*) from {t}").fetchone() for t in ("datasets", "prompts", "texts", "pairs")]
         joined = con.execute("select count(*) from pairs join prompts using (prompt_id) join texts on chosen_id = text_id").fetchone()
     assert counts == [(1,), (10,), (20,), (10,)]
@@ -67,9 +67,9 @@ def test_other_content_is_another_dataset(empty_cache: Path, ten: Path) -> None:
 
 def test_database_is_rebuilt_from_the_files(empty_cache: Path, ten: Path) -> None:
     import_dataset(empty_cache, "ten", str(ten))
-    store.database_path(empty_cache).unlink()
-    store.rebuild(empty_cache)
-    with store.reading(empty_cache) as con:
+    database.database_path(empty_cache).unlink()
+    database.rebuild(empty_cache)
+    with database.reading(empty_cache) as con:
         assert con.execute("select count(*) from pairs").fetchone() == (10,)
 
 
@@ -98,7 +98,7 @@ def test_texts_survive_unchanged(empty_cache: Path, tmp_path: Path) -> None:
     (tmp_path / "odd.jsonl").write_text(lines(record(1, response_1=text)))
     done = import_dataset(empty_cache, "odd", {"train": str(tmp_path / "odd.jsonl")})
     assert load_pairs(empty_cache, done.dataset_id, "train")[0].chosen == text
-    with store.reading(empty_cache) as con:
+    with database.reading(empty_cache) as con:
         assert con.execute("select count(*) from texts where text = ?", [text]).fetchone() == (1,)
 
 
@@ -197,7 +197,7 @@ def test_preview_shows_the_first_pairs_and_writes_nothing(ten: Path) -> None:
     assert (seen.format, len(seen.pairs), seen.dropped_by) == ("align-anything", 3, {})
 
 
-@pytest.mark.skipif(not any(STARTER.glob("*.jsonl")), reason="engine/starter holds no pairs yet")
+@pytest.mark.skipif(not any(STARTER.glob("*.jsonl")), reason="engine/data/starter holds no pairs yet")
 def test_starter_is_a_source(empty_cache: Path) -> None:
     done = import_dataset(empty_cache, "starter", "starter")
     assert (set(done.splits), done.dropped_by) == ({"train", "validation"}, {})

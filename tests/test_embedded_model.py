@@ -10,16 +10,16 @@ import torch
 from tiny import executed, prepared, table
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from engine import rundir, store
-from engine.batches import Chat, encode_pairs, pack
-from engine.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
-from engine.datasets_io import import_dataset, load_pairs
-from engine.embed import embeddings
-from engine.models import SENTENCE_MODEL, Policy, load_policy, load_tokenizer
-from engine.progress import Progress
-from engine.rundir import RunDir
-from engine.score import answers_of
-from engine.sources import STARTER
+from engine.data.datasets_io import import_dataset, load_pairs
+from engine.data.sources import STARTER
+from engine.kinds.embed import embeddings
+from engine.kinds.score import answers_of
+from engine.model.batches import Chat, encode_pairs, pack
+from engine.model.networks import SENTENCE_MODEL, Policy, load_policy, load_tokenizer
+from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
+from engine.store import database, rundir
+from engine.store.progress import Progress
+from engine.store.rundir import RunDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 MODELS = rundir.ROOT / "cache" / "models"
@@ -83,7 +83,7 @@ def test_packed_log_probabilities_equal_the_library_s(cache: Path, dataset: str)
 
 
 def test_reward_model_learns_its_own_training_pairs(reward: RunDir) -> None:
-    with store.reading(reward.path.parents[1]) as con:
+    with database.reading(reward.path.parents[1]) as con:
         found = con.execute("select value from metrics where run_id = ? and name = 'loss' order by step", [reward.id]).fetchall()
     losses = [value for (value,) in found]
     assert len(losses) == 4
@@ -110,7 +110,7 @@ def test_plain_transformers_gives_the_same_rewards(cache: Path, dataset: str, re
 
 
 def test_policy_begins_at_its_reference_and_moves(policy: RunDir) -> None:
-    with store.reading(policy.path.parents[1]) as con:
+    with database.reading(policy.path.parents[1]) as con:
         margins = "select step, value from metrics where run_id = ? and name = 'rewards/margins' and split = 'validation'"
         found = dict(con.execute(margins, [policy.id]).fetchall())
     assert found[0] == 0

@@ -11,13 +11,14 @@ import pytest
 from tiny import executed, metrics, prepared, reward_config, table, toy_dataset
 
 from dashboard import queries
-from engine import jobs, store
-from engine.config import EnsembleConfig, parse
-from engine.ensemble import known_rewards
 from engine.errors import ConfigError
-from engine.metrics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
-from engine.progress import Progress
-from engine.rundir import RunDir, run_dirs
+from engine.kinds.ensemble import known_rewards
+from engine.queue import jobs
+from engine.settings.config import EnsembleConfig, parse
+from engine.statistics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
+from engine.store import database
+from engine.store.progress import Progress
+from engine.store.rundir import RunDir, run_dirs
 
 
 def test_standardised_members_have_one_scale() -> None:
@@ -143,7 +144,7 @@ def test_default_weights_are_the_validation_accuracies_and_said_to_be_optimistic
 
 
 def test_ensemble_is_a_scorer_for_every_comparison(cache: Path) -> None:
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         chosen = queries.default_selection(con)
         scorers = {
             name: i for i, name, kind in queries.choices(con).scorers.select("scorer_id", "name", "kind").iter_rows() if kind == "ensemble"
@@ -155,7 +156,7 @@ def test_ensemble_is_a_scorer_for_every_comparison(cache: Path) -> None:
 
 
 def test_twin_of_an_ensemble_is_the_untrained_head_of_its_first_member(cache: Path) -> None:
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         known = queries.choices(con).scorers
         ensemble = known.filter(pl.col("kind") == "ensemble")["scorer_id"][0]
         twin = queries.selection.untrained_twin(con, ensemble, known["scorer_id"].to_list())
@@ -190,7 +191,7 @@ def test_what_no_run_has_scored_is_scored_by_the_ensemble(cache: Path, tmp_path:
 def test_an_ensemble_of_something_else_is_a_sentence(cache: Path) -> None:
     mean, vote = named(cache, "mean"), named(cache, "vote")
     run = prepared(cache, EnsembleConfig(name="wrong", dataset=mean.config_values["dataset"], reward_models=(mean.id, vote.id)))
-    from engine.run import execute
+    from engine.queue.run import execute
 
     assert execute(Progress(cache, run)) == "failed"
     assert run.status.error == f"{mean.id} is a run of kind ensemble, expected a reward run"

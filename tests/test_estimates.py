@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from tiny import reward_config
 
-from engine import estimates, logps, schedule, score, weights
-from engine.config import GenerateConfig, PolicyConfig, RewardConfig
 from engine.errors import RunError
-from engine.hyperparameters import LoRA
-from engine.models import load_policy, load_reward_model, load_tokenizer, prepared_for_training
-from engine.rundir import run_dirs
-from engine.weights import Network
+from engine.kinds import score
+from engine.machine import device_plan, disk
+from engine.model import folders, logps
+from engine.model.folders import Network
+from engine.model.networks import load_policy, load_reward_model, load_tokenizer, prepared_for_training
+from engine.planning import estimates
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig
+from engine.settings.hyperparameters import LoRA
+from engine.store.rundir import run_dirs
 
 # SmolLM2-135M: 30 layers of width 576 and inner width 1536, three key-value heads of 64, vocabulary 49,152
 SMOL = Network(134_515_008, 30, 576, 1536, 49152, 192, {"model.layers.0.mlp.up_proj": (1536, 576)})
@@ -27,7 +30,7 @@ def smol(**changes: Any) -> RewardConfig:
 @pytest.mark.parametrize("targets", [("all-linear",), ("q_proj", "up_proj")])
 def test_parameters_are_counted_without_loading_a_tensor(tmp_path: Path, tiny_llama: Path, targets: tuple[str, ...]) -> None:
     """Against the loaded model and peft's adapters; a reward model's head (64 numbers) is trained whole beside them."""
-    network = weights.network_of(tiny_llama)
+    network = folders.network_of(tiny_llama)
     assert network is not None
     assert network.parameters == sum(p.numel() for p in load_policy(tmp_path, str(tiny_llama)).parameters())
     config = reward_config("d", tiny_llama, lora=LoRA(rank=4, targets=targets))
@@ -106,20 +109,20 @@ def test_constants_are_those_of_the_code_they_speak_of() -> None:
 
 def test_disk_holds_the_model_and_the_checkpoints() -> None:
     """Model 4 × 1000; a checkpoint of full training 12 × 1010 with the head. Two are kept while a third is written: 4000 + 3 × 12,120."""
-    assert estimates.needs_disk(1000, 1010, 3) == 40_360
+    assert disk.needs_disk(1000, 1010, 3) == 40_360
     assert [estimates.checkpoints_of(smol(checkpoint_every=10), steps) for steps in (5, 10, 11, 20, 21, 900)] == [1, 1, 2, 2, 3, 3]
     assert estimates.checkpoints_of(smol(checkpoint_every=1, kept_checkpoints=5), 900) == 6
 
 
 def test_disk_that_is_too_full_is_refused(tmp_path: Path) -> None:
-    estimates.check_disk(tmp_path / "not" / "there", 1)
+    disk.check_disk(tmp_path / "not" / "there", 1)
     with pytest.raises(RunError, match=r"the disk is too full: needs about 1180591620717\.4 GB, .* GB are free in "):
-        estimates.check_disk(tmp_path, 2**70)
+        disk.check_disk(tmp_path, 2**70)
 
 
 def test_saved_model_is_as_large_as_estimated(toy_cache: Path) -> None:
     run = next(r for r in run_dirs(toy_cache) if r.config.name == "tuned policy")
-    network = weights.network_of(run.path / "model")
+    network = folders.network_of(run.path / "model")
     assert network is not None
     assert (run.path / "model" / "model.safetensors").stat().st_size == pytest.approx(4 * network.parameters, rel=0.05)
 
@@ -128,7 +131,7 @@ def test_saved_model_is_as_large_as_estimated(toy_cache: Path) -> None:
 
 
 def test_processes_are_those_stated_or_one_for_each_visible_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert schedule.expected_processes(smol(processes=3)) == 3
-    assert schedule.expected_processes(smol()) == 1
+    assert device_plan.expected_processes(smol(processes=3)) == 3
+    assert device_plan.expected_processes(smol()) == 1
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
-    assert schedule.expected_processes(RewardConfig(dataset="d", device="cuda")) == 2
+    assert device_plan.expected_processes(RewardConfig(dataset="d", device="cuda")) == 2

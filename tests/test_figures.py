@@ -13,18 +13,18 @@ from filled import TINY
 from dashboard import queries
 from dashboard.figures import FIGURES, NUMBERS, TABLES, Figure, drawn, find, on_page, render
 from dashboard.figures.clouds import HEIGHT, WIDTH, layout
+from dashboard.figures.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
 from dashboard.queries import Selection
-from dashboard.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
-from engine import store
-from engine.store import Connection
+from engine.store import database
+from engine.store.database import Connection
 
 IDS = [f.name for f in FIGURES]
 
 
 @pytest.fixture
 def con(filled_cache: Path) -> Iterator[Connection]:
-    with store.reading(filled_cache) as con:
-        store.show_live(con, filled_cache)
+    with database.reading(filled_cache) as con:
+        database.show_live(con, filled_cache)
         yield con
 
 

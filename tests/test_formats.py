@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.data.formats import FORMATS, REASONS, detect, parser, remarks
+from engine.data.records import PreferencePair, Turn
 from engine.errors import DataError, RecordError
-from engine.formats import FORMATS, REASONS, detect, parser, remarks
-from engine.records import PreferencePair, Turn
 
 ALIGN = {"question": "Why is the sky blue?", "response_1": "Scattering.", "response_2": "Magic.", "overall_response": 1}
 PKU = {"prompt": "Hi", "response_0": "helpful", "response_1": "safe", "better_response_id": 0, "safer_response_id": 1}

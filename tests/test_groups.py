@@ -9,11 +9,11 @@ from filled import DATASET, fill, model_row, pairs, scorer_row, write_run
 
 from dashboard import queries
 from dashboard.figures import find, render
-from engine import rundir, store
 from engine.__main__ import main
-from engine.comparisons import accuracy_by_group
-from engine.config import RewardConfig
-from engine.records import PreferencePair, text_id
+from engine.data.records import PreferencePair, text_id
+from engine.settings.config import RewardConfig
+from engine.statistics.groups import accuracy_by_group
+from engine.store import database, rundir
 
 
 def write_model(cache: Path, run_id: str, right_on: tuple[str, ...], **grouped: object) -> None:
@@ -37,13 +37,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = fill(tmp_path_factory.mktemp("groups") / "cache")
     write_model(cache, "20260104-000100-advice", ("advice",), group_by="prompt_type", group="advice")
     write_model(cache, "20260104-000200-toldit", ("advice", "general"), group_by="prompt_type", conditional=True)
-    store.rebuild(cache)
+    database.rebuild(cache)
     return cache
 
 
 def test_every_model_has_its_accuracy_on_every_group(cache: Path) -> None:
     """The model of the group `advice` is right there and wrong elsewhere; the one that is told the group is wrong on `sensitive` only."""
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         rows = accuracy_by_group(con, "prompt_type", DATASET, "validation").to_dicts()
     found = {(r["model"], r["group"]): (r["accuracy"], r["n"]) for r in rows if r["model"] in ("group", "conditional")}
     assert found == {
@@ -58,14 +58,14 @@ def test_every_model_has_its_accuracy_on_every_group(cache: Path) -> None:
 
 def test_accuracy_has_its_wilson_interval(cache: Path) -> None:
     """Ten of ten: the lower end is n / (n + z²) = 10 / 13.84 = 0.722, the upper end 1."""
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         rows = accuracy_by_group(con, "prompt_type", DATASET, "validation").to_dicts()
     row = next(r for r in rows if r["model"] == "group" and r["group"] == "advice")
     assert (row["accuracy_low"], row["accuracy_high"], row["trained_on"]) == (pytest.approx(0.722, abs=1e-3), 1, "advice")
 
 
 def test_common_model_stands_before_group_and_conditional_ones_in_every_group(cache: Path) -> None:
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         rows = accuracy_by_group(con, "prompt_type", DATASET, "validation")
     order = [[r["model"] for r in part.to_dicts()] for _, part in rows.group_by("group", maintain_order=True)]
     assert order == [["untrained", "common", "group", "conditional"]] * 3
@@ -73,14 +73,14 @@ def test_common_model_stands_before_group_and_conditional_ones_in_every_group(ca
 
 def test_groups_of_a_field_that_is_empty_are_one_group_without_a_name(cache: Path, tmp_path: Path) -> None:
     copy = fill(tmp_path / "cache", given=[replace(p, source=None) for p in pairs()])
-    with store.reading(copy) as con:
+    with database.reading(copy) as con:
         rows = accuracy_by_group(con, "source", DATASET, "validation")
     assert rows["group"].unique().to_list() == [""]
     assert rows["n"].unique().to_list() == [30]
 
 
 def test_page_shows_the_groups_of_the_field_that_a_run_was_trained_by(cache: Path) -> None:
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         chosen = queries.default_selection(con)
         shown = queries.accuracy_by_group(con, chosen)
     assert chosen.group_field == "prompt_type"
@@ -88,7 +88,7 @@ def test_page_shows_the_groups_of_the_field_that_a_run_was_trained_by(cache: Pat
 
 
 def test_figure_draws_one_mark_for_each_model_and_group(cache: Path) -> None:
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         plot = render(find("group_accuracy"), con, queries.default_selection(con))
     drawn = {trace.name: list(trace.y) for trace in plot.data}
     assert drawn["advice (only advice)"] == [1, 0, 0]

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from tiny import executed, listening, metrics, pairs, prepared, reward_config, table, tiny_chat, toy_dataset
 
-from engine.batches import encode_pairs
-from engine.config import GenerateConfig, PolicyConfig, RunConfig
-from engine.hyperparameters import LoRA
-from engine.run import execute
-from engine.rundir import RunDir, complete_lines
-from engine.train import checkpoints, step_of
+from engine.kinds.loop import checkpoints, step_of
+from engine.model.batches import encode_pairs
+from engine.queue.run import execute
+from engine.settings.config import GenerateConfig, PolicyConfig, RunConfig
+from engine.settings.hyperparameters import LoRA
+from engine.store.rundir import RunDir, complete_lines
 
 
 def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:

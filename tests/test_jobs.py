@@ -16,12 +16,14 @@ import psutil
 import pytest
 from tiny import executed, listening, metrics, prepared, reward_config, toy_dataset
 
-from engine import jobs, memory, store
-from engine.config import GenerateConfig, RewardConfig
 from engine.errors import RunError
-from engine.run import execute
-from engine.rundir import RunDir, complete_lines, find_run, run_dirs, wait_for_lock
-from engine.train import checkpoints, step_of
+from engine.kinds.loop import checkpoints, step_of
+from engine.machine import memory
+from engine.queue import jobs
+from engine.queue.run import execute
+from engine.settings.config import GenerateConfig, RewardConfig
+from engine.store import database
+from engine.store.rundir import RunDir, complete_lines, find_run, run_dirs, wait_for_lock
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,7 +90,12 @@ def test_queue_starts_one_process_and_goes_on_by_itself(cache: Path, configure: 
     lock = wait_for_lock(cache / "locks" / "cpu.lock", 5)
     long, short = submitted(cache, configure(name="long", epochs=20), configure(name="short", evaluate_every=2))
     os.close(lock)
-    call = [sys.executable, "-c", "import sys, pathlib, engine.jobs; engine.jobs.start_next(pathlib.Path(sys.argv[1]))", str(cache)]
+    call = [
+        sys.executable,
+        "-c",
+        "import sys, pathlib, engine.queue.jobs; engine.queue.jobs.start_next(pathlib.Path(sys.argv[1]))",
+        str(cache),
+    ]
     callers = [subprocess.Popen(call, cwd=ROOT) for _ in range(4)]
     until(lambda: len(steps_seen(long)) >= 7)
     assert [c.wait() for c in callers] == [0] * 4
@@ -133,8 +140,8 @@ def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed(cache: P
     assert jobs.wait_for_end(run, 90).state == "done"
     assert steps_seen(run) == list(range(1, 121))
     assert run.status.forward_tokens is None or memory.oom_kills() != 0, "nothing was short of memory, so the parts stay as they are"
-    with store.reading(cache) as con:
-        store.show_live(con, cache)
+    with database.reading(cache) as con:
+        database.show_live(con, cache)
         counted = con.execute("select count(*), count(distinct step), max(step) from curves where name = 'loss'").fetchone()
     assert counted == (120, 120, 120)
     whole = find_run(cache, jobs.submit_one(cache, config))
@@ -287,7 +294,7 @@ def test_deleted_run_leaves_no_rows(experiment: Path) -> None:
     scores = named(experiment, "scores")
     jobs.delete(experiment, scores.id)
     assert not scores.path.exists()
-    with store.reading(experiment) as con:
+    with database.reading(experiment) as con:
         assert con.execute("select count(*) from runs where run_id = ?", [scores.id]).fetchone() == (0,)
         assert con.execute("select count(*) from runs").fetchone() == (4,)
 

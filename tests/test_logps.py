@@ -8,10 +8,10 @@ import torch
 from tiny import pairs, tiny_chat
 from torch.nn.functional import cross_entropy
 
-from engine.batches import Encoded, encode_pairs, pack
 from engine.errors import ModelError
-from engine.logps import TargetLogps, response_logps
-from engine.models import Policy, hidden_states, load_policy
+from engine.model.batches import Encoded, encode_pairs, pack
+from engine.model.logps import TargetLogps, response_logps
+from engine.model.networks import Policy, hidden_states, load_policy
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(4)) for side in pair]
 

@@ -9,9 +9,9 @@ from typing import get_args
 import pytest
 import torch
 
-from engine import losses
-from engine.hyperparameters import AnyPolicyLoss, BradleyTerry, Frozen, LengthControl
-from engine.losses import POLICY_LOSSES, REWARD_LOSSES, Logps, Objective, bradley_terry, dpo, length_controlled, reference_point
+from engine.kinds import losses
+from engine.kinds.losses import POLICY_LOSSES, REWARD_LOSSES, Logps, Objective, bradley_terry, dpo, length_controlled, reference_point
+from engine.settings.hyperparameters import AnyPolicyLoss, BradleyTerry, Frozen, LengthControl
 
 
 def logps(chosen: list[float], rejected: list[float], common: tuple[list[float], list[float]] | None = None) -> Logps:

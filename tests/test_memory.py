@@ -8,8 +8,9 @@ import pytest
 import torch
 from tiny import executed, listening, prepared, reward_config, toy_dataset
 
-from engine import memory, store
-from engine.run import sentence
+from engine.machine import memory
+from engine.queue.run import sentence
+from engine.store import database
 
 ROOT = Path(__file__).parents[1]
 MB = 2**20
@@ -23,7 +24,7 @@ def group(folder: Path, **files: str) -> None:
 
 def in_child(program: str) -> str:
     """What a process of its own prints; RLIMIT_DATA of this one stays as it is."""
-    call = [sys.executable, "-c", f"from engine import memory\n{program}"]
+    call = [sys.executable, "-c", f"from engine.machine import memory\n{program}"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -115,7 +116,7 @@ def test_run_records_the_peak_of_every_stage(tmp_path: Path, tiny_llama: Path) -
     assert list(status.stage_peaks) == stages
     assert all(100 * MB < peak < 20_000 * MB for peak in status.stage_peaks.values())
     assert status.peak_bytes == max(status.stage_peaks.values())
-    with store.reading(cache) as con:
+    with database.reading(cache) as con:
         assert con.execute("select cast(stage_peaks ->> 'training' as bigint), peak_bytes from runs").fetchone() == (
             status.stage_peaks["training"],
             status.peak_bytes,

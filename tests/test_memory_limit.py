@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from tiny import executed, metrics, pairs, prepared, reward_config, trl_record
 
-from engine.datasets_io import import_dataset
-from engine.records import PreferencePair, Turn
-from engine.rundir import RunDir
+from engine.data.datasets_io import import_dataset
+from engine.data.records import PreferencePair, Turn
+from engine.store.rundir import RunDir
 
 # Loads what a run loads, then allows it this many bytes more.
 PROGRAM = """
 import sys, torch, peft, engine.reward
 from pathlib import Path
-from engine import memory
-from engine.progress import Progress
-from engine.run import execute
-from engine.rundir import RunDir, write_json
+from engine.machine import memory
+from engine.store.progress import Progress
+from engine.queue.run import execute
+from engine.store.rundir import RunDir, write_json
 torch.set_num_threads(1)
 run = RunDir(Path(sys.argv[1]) / "runs" / sys.argv[2])
 write_json(run.path / "config.json", {**run.config_values, "memory_gb": (memory.resident() + int(sys.argv[3])) / 1e9})
@@ -86,7 +86,7 @@ def test_a_run_killed_while_it_trained_goes_on_in_smaller_parts(cache: Path, dat
     run.update(killed=True)
     from tiny import listening
 
-    from engine.run import execute
+    from engine.queue.run import execute
 
     execute(listening(cache, run))
     assert run.status.forward_tokens == 2048

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.metrics.proportions import accuracy, length_rule, share_above_zero, wilson, win_rate
-from engine.metrics.rewards import bootstrap_difference, correlation, mean_difference, normal_interval, reward_summary
-from engine.metrics.words import chinese_words, log_odds, stop_words
+from engine.statistics.proportions import accuracy, length_rule, share_above_zero, wilson, win_rate
+from engine.statistics.rewards import bootstrap_difference, correlation, mean_difference, normal_interval, reward_summary
+from engine.statistics.words import chinese_words, log_odds, stop_words
 
 
 def test_wilson_of_8_in_10_is_what_the_formula_gives_by_hand() -> None:

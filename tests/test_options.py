@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, trl_record
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from engine.config import GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
-from engine.datasets_io import import_dataset, load_pairs
-from engine.hyperparameters import DPO, ORPO, GuidedDPO, LengthControl, LoRA, SimPO, Weighted
-from engine.metrics.rewards import length_matched
-from engine.rundir import RunDir, write_text
+from engine.data.datasets_io import import_dataset, load_pairs
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
+from engine.settings.hyperparameters import DPO, ORPO, GuidedDPO, LengthControl, LoRA, SimPO, Weighted
+from engine.statistics.rewards import length_matched
+from engine.store.rundir import RunDir, write_text
 
 
 def last(run: RunDir, split: str = "validation") -> dict[str, float]:

@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
-from engine import store
-from engine.rundir import RunDir, run_dirs, take_lock, write_json
+from engine.store import database
+from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
@@ -71,7 +71,7 @@ def test_a_pick_is_kept_in_the_url(filled_cache: Path, monkeypatch: pytest.Monke
 
 
 def test_a_prompt_has_a_direct_link(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with store.reading(filled_cache) as con:
+    with database.reading(filled_cache) as con:
         row = queries.prompts(con, queries.default_selection(con)).row(0, named=True)
     app = opened(filled_cache, monkeypatch, "prompts.py", prompt=row["prompt_id"])
     assert not app.exception
@@ -103,7 +103,7 @@ def test_a_database_of_another_version_is_a_sentence_on_the_page(
     filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    with store.connected(store.database_path(cache), False, 5) as con:
+    with database.connected(database.database_path(cache), False, 5) as con:
         con.execute("update about set value = 'old'")
     app = opened(cache, monkeypatch)
     assert not app.exception

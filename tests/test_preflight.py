@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 from tiny import executed, pairs, policy_config, prepared, reward_config, save_tiny, tiny_chat, trl_record
 
-from engine import jobs, weights
 from engine.__main__ import main
-from engine.batches import encode_pairs
-from engine.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
-from engine.counts import items_of
-from engine.datasets_io import import_dataset, load_pairs
+from engine.data.datasets_io import import_dataset, load_pairs
 from engine.errors import ModelError, RunError
-from engine.hyperparameters import GuidedDPO
-from engine.pairs import training_pairs
-from engine.preflight import Preflight, as_text, held_by_runs, preflight
-from engine.progress import Progress
-from engine.rundir import run_dirs, take_lock
+from engine.kinds.pairs import training_pairs
+from engine.model import folders
+from engine.model.batches import encode_pairs
+from engine.planning.preflight import Preflight, as_text, held_by_runs, preflight
+from engine.planning.workload import items_of
+from engine.queue import jobs
+from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
+from engine.settings.hyperparameters import GuidedDPO
+from engine.store.progress import Progress
+from engine.store.rundir import run_dirs, take_lock
 
 ROOT = Path(__file__).parents[1]
 
@@ -232,7 +233,7 @@ def test_broken_weights_are_named(cache: Path, tmp_path: Path, dataset: str) -> 
     folder = save_tiny(tmp_path / "model")
     (folder / "model.safetensors").write_bytes(b"not at all")
     with pytest.raises(ModelError, match=r"model.safetensors is not a safetensors file"):
-        weights.network_of(folder)
+        folders.network_of(folder)
     assert "is not a safetensors file" in looked_at(cache, reward_config(dataset, folder), tokens=False).problems[0]
 
 

@@ -14,11 +14,11 @@ import torch
 from safetensors.torch import load_file
 from tiny import executed, listening, metrics, policy_config, prepared, reward_config, table, toy_dataset
 
-from engine import jobs
-from engine.config import GenerateConfig, RunConfig
-from engine.hyperparameters import KTO
-from engine.run import execute
-from engine.rundir import ROOT, RunDir, find_run
+from engine.queue import jobs
+from engine.queue.run import execute
+from engine.settings.config import GenerateConfig, RunConfig
+from engine.settings.hyperparameters import KTO
+from engine.store.rundir import ROOT, RunDir, find_run
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,7 @@ def test_what_another_process_than_the_first_fails_of_is_not_lost(cache: Path, d
 def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
     config = reward_config(dataset, tiny_llama, batch_size=64, processes=2)
     run = RunDir(cache / "runs" / jobs.new_run_id("reward", "too few"))
-    from engine.rundir import Status, now, write_json
+    from engine.store.rundir import Status, now, write_json
 
     write_json(run.path / "config.json", config.model_dump(mode="json"))
     run.write_status(Status(submitted_at=now()))

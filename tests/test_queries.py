@@ -12,15 +12,15 @@ from dashboard import queries
 from dashboard.figures import FIGURES, TABLES
 from dashboard.queries import Selection
 from dashboard.queries.distributions import bin_width
-from engine import store
-from engine.metrics.proportions import accuracy
-from engine.store import Connection
+from engine.statistics.proportions import accuracy
+from engine.store import database
+from engine.store.database import Connection
 
 
 @pytest.fixture
 def con(filled_cache: Path) -> Iterator[Connection]:
-    with store.reading(filled_cache) as con:
-        store.show_live(con, filled_cache)
+    with database.reading(filled_cache) as con:
+        database.show_live(con, filled_cache)
         yield con
 
 
@@ -37,12 +37,12 @@ def test_default_selection_takes_the_newest_trained_scorer_and_its_untrained_twi
 
 def test_twin_of_a_scorer_has_the_seed_its_run_began_with(empty_cache: Path) -> None:
     fill(empty_cache)
-    with store.writing(empty_cache) as con:
+    with database.writing(empty_cache) as con:
         con.execute("insert into scorers select * replace ('another' as scorer_id, 5 as seed) from scorers where seed = 0")
         con.execute(
             "insert into rewards select r.* replace ('another' as scorer_id) from rewards r join scorers using (scorer_id) where seed = 0"
         )
-        seeds = dict(store.frame(con, "select scorer_id, seed from scorers").iter_rows())
+        seeds = dict(database.frame(con, "select scorer_id, seed from scorers").iter_rows())
         assert seeds[queries.default_selection(con).base_scorer or ""] == 0
 
 
@@ -62,7 +62,7 @@ def test_nothing_chosen_gives_empty_frames_everywhere(con: Connection) -> None:
 
 
 def test_an_empty_database_gives_an_empty_default_selection(empty_cache: Path) -> None:
-    with store.reading(empty_cache) as con:
+    with database.reading(empty_cache) as con:
         assert queries.default_selection(con) == Selection()
 
 
@@ -102,11 +102,11 @@ def test_summary_in_sql_equals_the_metrics_in_python(con: Connection, chosen: Se
     summary = queries.reward_summary(con, chosen, chosen.trained_scorer).row(0, named=True)
     rewards = {
         (p, t): r
-        for p, t, r in store.frame(
+        for p, t, r in database.frame(
             con, "select prompt_id, text_id, reward from rewards where scorer_id = $s", {"s": chosen.trained_scorer}
         ).iter_rows()
     }
-    rows = store.frame(con, "select prompt_id, chosen_id, rejected_id from pairs where split = 'validation'").rows()
+    rows = database.frame(con, "select prompt_id, chosen_id, rejected_id from pairs where split = 'validation'").rows()
     by_hand = accuracy([rewards[p, c] for p, c, _ in rows], [rewards[p, r] for p, _, r in rows])
     assert (summary["accuracy"], summary["accuracy_low"], summary["n"]) == (by_hand.value, by_hand.low, by_hand.n)
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import store
-from engine.datasets_io import import_dataset
+from engine.data.datasets_io import import_dataset
+from engine.data.records import Turn, prompt_id, text_id
+from engine.data.results import ResultsImport, import_results, recognise
+from engine.data.results.dialogue import prompt_of, split_dialogues, unwrapped
 from engine.errors import DataError
-from engine.records import Turn, prompt_id, text_id
-from engine.results import ResultsImport, import_results, recognise
-from engine.results.dialogue import prompt_of, split_dialogues, unwrapped
+from engine.store import database
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "results"
 SYSTEM = "system\nYou are a patient gardener.\n"
@@ -55,8 +55,8 @@ def imported(tmp_path: Path, *records: dict[str, Any], **options: Any) -> Result
 
 
 def rows(cache: Path, query: str, **values: object) -> list[tuple[Any, ...]]:
-    with store.reading(cache) as con:
-        return store.frame(con, query, values).rows()
+    with database.reading(cache) as con:
+        return database.frame(con, query, values).rows()
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -195,8 +195,8 @@ def test_a_shared_scorers_rewards_in_another_import_are_further_records(tmp_path
         record = {**SHAPES["scored generations"], "reward_score": reward}
         import_results(cache, written(tmp_path / f"{i}.jsonl", record), generator="DPO", scorer="Judge")
     before = {t: rows(cache, f"from {t} order by all") for t in ("rewards", "generations", "generators")}
-    store.database_path(cache).unlink()
-    store.rebuild(cache)
+    database.database_path(cache).unlink()
+    database.rebuild(cache)
     assert {t: rows(cache, f"from {t} order by all") for t in before} == before
     assert rows(cache, "select record, reward from rewards order by record") == [(0, 0.5), (1, 0.25)]
     assert len(before["generations"]) == 1

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.datasets_io import import_dataset, preview
+from engine.data.datasets_io import import_dataset, preview
+from engine.data.formats import REASONS
+from engine.data.sources import Raw, open_source, parsed_line, read_file
 from engine.errors import DataError
-from engine.formats import REASONS
-from engine.sources import Raw, open_source, parsed_line, read_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -166,7 +166,7 @@ def test_repository_is_read_as_its_card_says(empty_cache: Path, repository: Path
 def test_hub_name_is_taken_from_the_local_cache_when_offline(tmp_path: Path, repository: Path) -> None:
     list(open_source(str(repository)).splits)
     shutil.move(tmp_path / "hf" / "pairs", tmp_path / "hf" / "someone___pairs")  # where the library keeps someone/pairs
-    code = "from engine.sources import open_source as o\nprint(sorted(o('someone/pairs:text').splits))\no('someone/none')"
+    code = "from engine.data.sources import open_source as o\nprint(sorted(o('someone/pairs:text').splits))\no('someone/none')"
     settings = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "hf")}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=settings, capture_output=True, text=True)
     assert done.stdout == "['train', 'validation']\n"

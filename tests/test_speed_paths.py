@@ -10,14 +10,13 @@ import torch
 from tiny import executed, metrics, pairs, policy_config, reward_config, table, tiny_chat, tiny_config, toy_dataset
 from transformers import AutoModelForCausalLM
 
-from engine import tree
-from engine.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
-from engine.config import DPO, SYSTEM_PROMPT, GenerateConfig
-from engine.datasets_io import load_pairs
-from engine.decoding import ROOM, STEP_ATTENTION, STRETCH
-from engine.generate import continued
-from engine.hyperparameters import KTO
-from engine.models import (
+from engine.data.datasets_io import load_pairs
+from engine.kinds.generate import continued
+from engine.kinds.score import values_of
+from engine.model import tree
+from engine.model.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
+from engine.model.decoding import ROOM, STEP_ATTENTION, STRETCH
+from engine.model.networks import (
     RewardModel,
     best_precision,
     has_compiler,
@@ -28,8 +27,9 @@ from engine.models import (
     scores_compiled,
     trains_compiled,
 )
-from engine.rundir import RunDir
-from engine.score import values_of
+from engine.settings.config import DPO, SYSTEM_PROMPT, GenerateConfig
+from engine.settings.hyperparameters import KTO
+from engine.store.rundir import RunDir
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(6)) for side in pair]
 

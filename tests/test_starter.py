@@ -12,9 +12,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from engine.datasets_io import import_dataset
-from engine.records import language, words
-from engine.sources import STARTER
+from engine.data.datasets_io import import_dataset
+from engine.data.records import language, words
+from engine.data.sources import STARTER
 
 Record = dict[str, Any]
 

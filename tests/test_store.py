@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from filled import write_run
 
-from engine import store
-from engine.config import RewardConfig
 from engine.errors import StoreError
-from engine.rundir import RunDir, write_table
+from engine.settings.config import RewardConfig
+from engine.store import database
+from engine.store.rundir import RunDir, write_table
 
 ROOT = Path(__file__).parents[1]
 HOLD = """
@@ -22,12 +22,12 @@ con = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reader")
 print("open", flush=True)
 sys.stdin.readline()
 """
-INGEST = "import sys, pathlib; from engine import store; store.ingest(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))"
+INGEST = "import sys, pathlib; from engine.store import database; database.ingest(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))"
 
 
 def contents(cache: Path) -> dict[str, pl.DataFrame]:
-    with store.reading(cache) as con:
-        return {name: store.frame(con, f"from {name} order by all") for name in sorted(store.tables(con))}
+    with database.reading(cache) as con:
+        return {name: database.frame(con, f"from {name} order by all") for name in sorted(database.tables(con))}
 
 
 def assert_same(left: dict[str, pl.DataFrame], right: dict[str, pl.DataFrame]) -> None:
@@ -46,8 +46,8 @@ def run_with_metrics(cache: Path, run_id: str = "20260101-000000-a", state: str 
 
 
 def curve(cache: Path) -> list[tuple[int, float]]:
-    with store.reading(cache) as con:
-        store.show_live(con, cache)
+    with database.reading(cache) as con:
+        database.show_live(con, cache)
         return con.execute("select step, value from curves where name = 'loss' order by step").fetchall()
 
 
@@ -64,23 +64,23 @@ def copy(toy_cache: Path, tmp_path: Path) -> Path:
 def test_deleted_database_comes_back_with_every_table_equal(made: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     cache = Path(shutil.copytree(request.getfixturevalue(made), tmp_path / "copy"))
     before = contents(cache)
-    store.database_path(cache).unlink()
-    store.rebuild(cache)
+    database.database_path(cache).unlink()
+    database.rebuild(cache)
     assert_same(contents(cache), before)
     assert sum(frame.height > 0 for frame in before.values()) >= 12
 
 
 def test_ingesting_again_changes_nothing(copy: Path) -> None:
     before = contents(copy)
-    for folder in store.folders(copy):
-        store.ingest(copy, folder)
+    for folder in database.folders(copy):
+        database.ingest(copy, folder)
     assert_same(contents(copy), before)
 
 
 def test_unfinished_folders_are_not_read(copy: Path) -> None:
     write_table(copy / "datasets" / ".unfinished", "texts", [{"text_id": "x", "text": "x", "chars": 1, "words": 1, "language": "other"}])
     before = contents(copy)
-    store.rebuild(copy)
+    database.rebuild(copy)
     assert_same(contents(copy), before)
 
 
@@ -94,7 +94,7 @@ def test_rows_that_do_not_fit_the_schema_leave_nothing_behind(copy: Path) -> Non
     write_table(run.path, "models", [{"model_id": "m", "kind": "reward", "base_model": "b"}])
     write_table(run.path, "rewards", [{"scorer_id": "s", "no_such_column": 1}])
     with pytest.raises(StoreError, match=r"rewards\.parquet does not fit the table rewards"):
-        store.ingest(copy, run.path)
+        database.ingest(copy, run.path)
     assert_same(contents(copy), before)
 
 
@@ -102,18 +102,21 @@ def test_rows_that_do_not_fit_the_schema_leave_nothing_behind(copy: Path) -> Non
 
 
 def test_database_of_another_version_is_refused_with_a_sentence_and_made_anew_by_a_writer(copy: Path) -> None:
-    with store.writing(copy) as con:
+    with database.writing(copy) as con:
         con.execute("update about set value = 'older' where name = 'schema_sha256'")
-    with pytest.raises(StoreError, match=r"was made by another version of Prefscope: run `\./run\.sh engine rebuild`"), store.reading(copy):
+    with (
+        pytest.raises(StoreError, match=r"was made by another version of Prefscope: run `\./run\.sh engine rebuild`"),
+        database.reading(copy),
+    ):
         pass
-    store.ingest(copy, store.folders(copy)[0])
+    database.ingest(copy, database.folders(copy)[0])
     assert contents(copy)["runs"].height == 5
 
 
 def test_file_that_is_no_database_is_refused_with_a_sentence(empty_cache: Path) -> None:
     empty_cache.mkdir()
-    store.database_path(empty_cache).write_text("not a database, but long enough to have a header to look at" * 100)
-    with pytest.raises(StoreError, match="cannot be opened"), store.reading(empty_cache):
+    database.database_path(empty_cache).write_text("not a database, but long enough to have a header to look at" * 100)
+    with pytest.raises(StoreError, match="cannot be opened"), database.reading(empty_cache):
         pass
 
 
@@ -122,7 +125,7 @@ def test_file_that_is_no_database_is_refused_with_a_sentence(empty_cache: Path) 
 
 def holder(cache: Path, kind: str) -> subprocess.Popen[str]:
     held = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(store.database_path(cache)), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(database.database_path(cache)), kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert held.stdout is not None
     assert held.stdout.readline() == "open\n"
@@ -132,10 +135,10 @@ def holder(cache: Path, kind: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("kind", ["reader", "writer"])
 def test_writer_waits_and_then_says_who_holds_the_database(copy: Path, kind: str) -> None:
     held = holder(copy, kind)
-    with pytest.raises(StoreError, match=rf"was busy for 0 s: .*PID {held.pid}"), store.writing(copy, deadline_seconds=0.3):
+    with pytest.raises(StoreError, match=rf"was busy for 0 s: .*PID {held.pid}"), database.writing(copy, deadline_seconds=0.3):
         pass
     held.communicate("\n")
-    with store.writing(copy, deadline_seconds=5) as con:
+    with database.writing(copy, deadline_seconds=5) as con:
         assert con.execute("select count(*) from runs").fetchone() == (5,)
 
 
@@ -162,10 +165,15 @@ def test_processes_writing_at_once_lose_nothing(empty_cache: Path) -> None:
 def test_rebuilding_waits_for_a_writer(copy: Path) -> None:
     """What a writer commits while somebody rebuilds is in the new file, not in the one that was replaced."""
     run = run_with_metrics(copy, "20260101-000000-late", "done")
-    with store.writing(copy) as con:
-        call = [sys.executable, "-c", "import sys, pathlib; from engine import store; store.rebuild(pathlib.Path(sys.argv[1]))", str(copy)]
+    with database.writing(copy) as con:
+        call = [
+            sys.executable,
+            "-c",
+            "import sys, pathlib; from engine.store import database; database.rebuild(pathlib.Path(sys.argv[1]))",
+            str(copy),
+        ]
         rebuilding = subprocess.Popen(call, cwd=ROOT)
-        store.ingest_into(con, run.path)
+        database.ingest_into(con, run.path)
         with pytest.raises(subprocess.TimeoutExpired):
             rebuilding.wait(1.5)
     assert rebuilding.wait() == 0
@@ -178,7 +186,7 @@ def test_rebuilding_waits_for_a_writer(copy: Path) -> None:
 @pytest.mark.parametrize("torn", ["", '{"step": 4, "split": "train", "tok', '{"step": 4, "split": "train", "tokens": 1, "seconds": 1'])
 def test_torn_last_line_is_left_out(empty_cache: Path, torn: str) -> None:
     run = run_with_metrics(empty_cache, text=torn)
-    store.ingest(empty_cache, run.path)
+    database.ingest(empty_cache, run.path)
     assert curve(empty_cache) == [(1, 0.1), (2, 0.2), (3, 0.3)]
     assert contents(empty_cache)["metrics"].height == 6
 
@@ -186,7 +194,7 @@ def test_torn_last_line_is_left_out(empty_cache: Path, torn: str) -> None:
 @pytest.mark.parametrize("state", ["running", "failed", "done"])
 def test_each_step_counts_once_whichever_place_it_came_from(empty_cache: Path, state: str) -> None:
     run = run_with_metrics(empty_cache, state=state)
-    store.ingest(empty_cache, run.path)
+    database.ingest(empty_cache, run.path)
     if state != "done":
         run.append_metrics(4, "train", {"loss": 0.4}, 400, 6.0)
     assert curve(empty_cache) == [(1, 0.1), (2, 0.2), (3, 0.3)] + [(4, 0.4)] * (state != "done")
@@ -199,23 +207,23 @@ def test_live_curve_needs_no_database(empty_cache: Path) -> None:
 
 def test_lines_cut_by_a_resume_leave_the_curve(empty_cache: Path) -> None:
     run = run_with_metrics(empty_cache)
-    store.ingest(empty_cache, run.path)
+    database.ingest(empty_cache, run.path)
     run.cut_metrics(1)
     assert curve(empty_cache) == [(1, 0.1)]
 
 
 def test_resumed_and_shorter_run_leaves_no_old_steps_in_the_database(empty_cache: Path) -> None:
     run = run_with_metrics(empty_cache)
-    store.ingest(empty_cache, run.path)
+    database.ingest(empty_cache, run.path)
     run.cut_metrics(1)
     run.update(state="done")
-    store.ingest(empty_cache, run.path)
+    database.ingest(empty_cache, run.path)
     assert curve(empty_cache) == [(1, 0.1)]
 
 
 def test_values_keep_their_digits(empty_cache: Path) -> None:
     run = run_with_metrics(empty_cache, state="done")
     run.append_metrics(4, "train", {"loss": 0.1234567890123456}, 400, 6.0)
-    store.ingest(empty_cache, run.path)
+    database.ingest(empty_cache, run.path)
     assert curve(empty_cache)[-1] == (4, 0.1234567890123456)
     assert json.loads(run.metrics_path.read_text().splitlines()[-1])["values"]["loss"] == 0.1234567890123456

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from tiny import listening, metrics, toy_dataset
 
-from engine import jobs, store, study
 from engine.__main__ import main
-from engine.comparisons import outcome, study_table
-from engine.config import RewardConfig
 from engine.errors import ConfigError, RunError
-from engine.run import execute
-from engine.rundir import RunDir, run_dirs, take_lock
-from engine.study import Study, called, configurations, load_study, members
+from engine.queue import jobs, study
+from engine.queue.run import execute
+from engine.queue.study import Study, called, configurations, load_study, members
+from engine.settings.config import RewardConfig
+from engine.statistics.groups import outcome, study_table
+from engine.store import database
+from engine.store.rundir import RunDir, run_dirs, take_lock
 
 SHIPPED = sorted(path.stem for path in study.STUDIES.glob("*.json"))
 
@@ -199,7 +200,7 @@ def test_a_member_is_the_run_it_would_be_alone(held_cache: Path, tiny_llama: Pat
 
 def test_table_gives_mean_deviation_and_range_over_seeds(filled_cache: Path) -> None:
     """Accuracies 0.6 and 0.7: mean 0.65, standard deviation √((0.05² + 0.05²) / 1) = 0.0707; batch 64 did not fit."""
-    with store.reading(filled_cache) as con:
+    with database.reading(filled_cache) as con:
         rows = {row["configuration"]: row for row in study_table(con, "batch").to_dicts()}
     assert list(rows) == ["batch 4", "batch 16", "batch 64"]
     four = rows["batch 4"]
@@ -209,8 +210,10 @@ def test_table_gives_mean_deviation_and_range_over_seeds(filled_cache: Path) -> 
 
 
 def test_an_experiment_is_no_study(filled_cache: Path) -> None:
-    with store.reading(filled_cache) as con:
-        assert store.frame(con, "select study_id, count(*) from runs join studies using (study_id) group by all").rows() == [("batch", 5)]
+    with database.reading(filled_cache) as con:
+        assert database.frame(con, "select study_id, count(*) from runs join studies using (study_id) group by all").rows() == [
+            ("batch", 5)
+        ]
 
 
 def test_outcome_counts_what_differs() -> None:
@@ -235,7 +238,7 @@ def test_command_queues_a_file_and_shows_its_table(
 
 def test_studies_are_made_anew_from_their_files(held_cache: Path, tiny_llama: Path) -> None:
     study.submit(held_cache, small(toy_dataset(held_cache), tiny_llama))
-    store.database_path(held_cache).unlink()
-    store.rebuild(held_cache)
-    with store.reading(held_cache) as con:
-        assert store.frame(con, "select study_id, title from studies").rows() == [("s", "A study")]
+    database.database_path(held_cache).unlink()
+    database.rebuild(held_cache)
+    with database.reading(held_cache) as con:
+        assert database.frame(con, "select study_id, title from studies").rows() == [("s", "A study")]

@@ -9,14 +9,14 @@ import torch
 from tiny import executed, listening, metrics, reward_config, table, tiny_chat, toy_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from engine.batches import encode_pairs
-from engine.config import DPO, GenerateConfig, PolicyConfig, ScoreConfig
-from engine.datasets_io import load_pairs
-from engine.models import RewardModel, load_reward_model, load_tokenizer, untrain_head
-from engine.run import execute
-from engine.rundir import RunDir, run_dirs
-from engine.score import answers_of, values_of
-from engine.train import checkpoints, rate_at
+from engine.data.datasets_io import load_pairs
+from engine.kinds.loop import checkpoints, rate_at
+from engine.kinds.score import answers_of, values_of
+from engine.model.batches import encode_pairs
+from engine.model.networks import RewardModel, load_reward_model, load_tokenizer, untrain_head
+from engine.queue.run import execute
+from engine.settings.config import DPO, GenerateConfig, PolicyConfig, ScoreConfig
+from engine.store.rundir import RunDir, run_dirs
 
 
 def of_split(run: RunDir, split: str) -> dict[int, dict[str, float]]:

@@ -7,10 +7,10 @@ import torch
 from tiny import pairs, tiny_chat, tiny_config
 from transformers import AutoModel
 
-from engine.batches import encode_pairs, pack
 from engine.errors import ModelError
-from engine.models import hidden_states
-from engine.tree import ATTENTION
+from engine.model.batches import encode_pairs, pack
+from engine.model.networks import hidden_states
+from engine.model.tree import ATTENTION
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(4)) for side in pair]
 

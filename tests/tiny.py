@@ -10,15 +10,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
-from engine import rundir
-from engine.batches import Chat
-from engine.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
-from engine.datasets_io import import_dataset
-from engine.jobs import new_run_id
-from engine.progress import Progress
-from engine.records import PreferencePair, Turn
-from engine.run import execute
-from engine.rundir import RunDir, Status, complete_lines
+from engine.data.datasets_io import import_dataset
+from engine.data.records import PreferencePair, Turn
+from engine.model.batches import Chat
+from engine.queue.jobs import new_run_id
+from engine.queue.run import execute
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
+from engine.store import rundir
+from engine.store.progress import Progress
+from engine.store.rundir import RunDir, Status, complete_lines
 
 torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute
 

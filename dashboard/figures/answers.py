@@ -8,7 +8,7 @@ from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
 from dashboard.figures.shapes import box, finite, histogram, share
-from dashboard.theme import COLOURS, caption, excerpt
+from dashboard.figures.theme import COLOURS, caption, excerpt
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
 JUDGE = "Generate answers with base and tuned policy, then score them on the Runs page, to see who is preferred."

@@ -12,7 +12,7 @@ from wordcloud import WordCloud
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import IMPORT
-from dashboard.theme import COLOURS, FONT, caption, escaped, fill
+from dashboard.figures.theme import COLOURS, FONT, caption, escaped, fill
 
 WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
 

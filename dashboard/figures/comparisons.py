@@ -5,7 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.theme import COLOURS, caption, excerpt, run_style
+from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
 
 MOST_GROUPS = 6  # side by side on a narrow screen
 FIELDS = {"prompt_type": "type of prompt", "source": "source of the pair"}

@@ -7,8 +7,8 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import curve
-from dashboard.theme import COLOURS, caption, excerpt, run_style
-from engine.metrics.proportions import wilson
+from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
+from engine.statistics.proportions import wilson
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."

@@ -6,7 +6,7 @@ import polars as pl
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import finite, translucent
-from dashboard.theme import COLOURS, caption, excerpt
+from dashboard.figures.theme import COLOURS, caption, excerpt
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see what length does to its rewards."
 

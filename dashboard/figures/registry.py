@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import polars as pl
 
+from dashboard.figures.theme import dressed, say
 from dashboard.queries import Selection
-from dashboard.theme import dressed, say
-from engine.store import Connection
+from engine.store.database import Connection
 
 Query = Callable[[Connection, Selection], pl.DataFrame]
 Draw = Callable[[pl.DataFrame], go.Figure]

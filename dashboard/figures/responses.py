@@ -6,7 +6,7 @@ import polars as pl
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import histogram
-from dashboard.theme import COLOURS, caption, paragraph
+from dashboard.figures.theme import COLOURS, caption, paragraph
 
 IMPORT = "Import preference pairs on the Data page to see them here."
 

@@ -5,7 +5,7 @@ import math
 import plotly.graph_objects as go
 import polars as pl
 
-from dashboard.theme import COLOURS, PATTERNS, excerpt, fill
+from dashboard.figures.theme import COLOURS, PATTERNS, excerpt, fill
 
 
 def percent(value: float, digits: int = 1) -> str:

@@ -5,8 +5,8 @@ import polars as pl
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.scores import with_share
 from dashboard.queries.selection import Selection
-from engine.metrics.rewards import normal_interval
-from engine.store import Connection, frame
+from engine.statistics.rewards import normal_interval
+from engine.store.database import Connection, frame
 
 ASKED = "select distinct prompt_id from pairs where dataset_id = $dataset and split = $split"
 ANSWERS = f"""

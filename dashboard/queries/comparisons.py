@@ -1,23 +1,23 @@
-"""Studies and groups, as the command line prints them (engine.comparisons), for what is selected."""
+"""Studies and groups, as the command line prints them (engine.statistics.groups), for what is selected."""
 
 import polars as pl
 
 from dashboard.queries.selection import Selection
-from engine import comparisons
-from engine.store import Connection
+from engine.statistics import groups
+from engine.store.database import Connection
 
 
 def study(con: Connection, selection: Selection) -> pl.DataFrame:
     """Table 3: the selected study, one row per configuration and validation split."""
-    return comparisons.study_table(con, selection.study)
+    return groups.study_table(con, selection.study)
 
 
 def study_runs(con: Connection, selection: Selection) -> pl.DataFrame:
     """Every run of the selected study that was measured on the selected split (or else the study's first), and every unmeasured one.
 
-    Columns as in engine.comparisons.study_runs.
+    Columns as in engine.statistics.groups.study_runs.
     """
-    rows = comparisons.study_runs(con, selection.study)
+    rows = groups.study_runs(con, selection.study)
     splits = rows["split"].drop_nulls().unique(maintain_order=True).to_list()
     split = selection.split if selection.split in splits else next(iter(splits), "")
     return rows.filter((pl.col("split") == split) | pl.col("split").is_null())
@@ -28,7 +28,7 @@ def accuracy_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
 
     Columns: field (what names the group), group, scorer, scorer_id, model, trained_on, run_id, n, accuracy, accuracy_low, accuracy_high.
     """
-    rows = comparisons.accuracy_by_group(con, selection.group_field, selection.dataset_id or "", selection.split)
+    rows = groups.accuracy_by_group(con, selection.group_field, selection.dataset_id or "", selection.split)
     scorers = [s for s in (selection.trained_scorer, selection.base_scorer) if s]
     picked = pl.col("scorer_id").is_in(scorers) | pl.col("run_id").is_in(selection.reward_runs)
     shown = rows.filter(picked | pl.col("model").is_in(["group", "conditional"]))

@@ -1,9 +1,9 @@
-"""Training curves, read from the view `curves` (engine.store.show_live), so that a run is seen while it goes on."""
+"""Training curves, read from the view `curves` (engine.store.database.show_live), so that a run is seen while it goes on."""
 
 import polars as pl
 
 from dashboard.queries.selection import Selection
-from engine.store import Connection, frame
+from engine.store.database import Connection, frame
 
 MOST_POINTS = 1500  # drawn per curve; the smoothed line is averaged over all steps before they are thinned
 

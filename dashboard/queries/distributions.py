@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from engine.store import Connection, frame
+from engine.store.database import Connection, frame
 
 EXTREMES = 60  # outliers drawn for each box; the fences say where the rest is
 

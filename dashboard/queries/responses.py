@@ -4,8 +4,8 @@ import polars as pl
 
 from dashboard.queries.distributions import histogram
 from dashboard.queries.selection import Selection
-from engine.metrics.words import chinese_words, log_odds, stop_words
-from engine.store import Connection, frame
+from engine.statistics.words import chinese_words, log_odds, stop_words
+from engine.store.database import Connection, frame
 
 SIDES = """
     select pair_id, prompt_id, 'chosen' as side, chosen_id as text_id from pairs where dataset_id = $dataset and split = $split

@@ -6,9 +6,9 @@ import polars as pl
 
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.selection import Selection
-from engine.metrics.proportions import wilson
-from engine.metrics.rewards import correlation_interval, normal_interval
-from engine.store import Connection, frame
+from engine.statistics.proportions import wilson
+from engine.statistics.rewards import correlation_interval, normal_interval
+from engine.store.database import Connection, frame
 
 PAIR_REWARDS = """
     with scored as (select prompt_id, text_id, avg(reward) as reward from rewards where scorer_id = $scorer group by all)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from engine.store import Connection, frame
+from engine.store.database import Connection, frame
 
 
 @dataclass(frozen=True)

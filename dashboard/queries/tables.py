@@ -4,7 +4,7 @@ import polars as pl
 
 from dashboard.queries.answers import judged
 from dashboard.queries.selection import Selection
-from engine.store import Connection, frame
+from engine.store.database import Connection, frame
 
 SCORED_TEXTS = """
     with scored as (

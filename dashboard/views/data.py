@@ -4,9 +4,11 @@ import json
 
 import streamlit as st
 
-from dashboard import data, queries, uploads, widgets
-from dashboard.messages import _
-from engine.formats import REASONS
+from dashboard import queries
+from dashboard.parts import uploads, widgets
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.data.formats import REASONS
 
 
 def counts() -> None:

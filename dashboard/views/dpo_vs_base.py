@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from dashboard import data, figures, queries, widgets
-from dashboard.messages import _
+from dashboard import figures, queries
+from dashboard.parts import widgets
+from dashboard.state import data
+from dashboard.state.messages import _
 
 WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the higher reward, ties half. One half: no preference.")
 DIFFERENCE = _(

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from dashboard import data, queries, widgets
-from dashboard.messages import _
+from dashboard import queries
+from dashboard.parts import widgets
+from dashboard.state import data
+from dashboard.state.messages import _
 
 RULE = _("How often the longer response is the chosen one, in words, ties half. A reward model has to beat this without reading.")
 CORRELATION = _(

@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from dashboard import data, queries, widgets
-from dashboard.messages import _
+from dashboard import queries
+from dashboard.parts import widgets
+from dashboard.state import data
+from dashboard.state.messages import _
 
 BRADLEY_TERRY = _(
     "Share of pairs whose chosen response gets the higher reward, ties half. "

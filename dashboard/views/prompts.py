@@ -5,8 +5,10 @@ import json
 import polars as pl
 import streamlit as st
 
-from dashboard import columns, data, queries, widgets
-from dashboard.messages import _
+from dashboard import queries
+from dashboard.parts import columns, widgets
+from dashboard.state import data
+from dashboard.state.messages import _
 
 ROWS = 25
 ORDERS = {

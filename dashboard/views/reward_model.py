@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import data, figures, queries, sidebar, widgets
-from dashboard.messages import _
+from dashboard import figures, queries
+from dashboard.parts import sidebar, widgets
+from dashboard.state import data
+from dashboard.state.messages import _
 
 MARGIN = _("Margin: the chosen response's reward minus the rejected one's. Positive is right.")
 

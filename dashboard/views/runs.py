@@ -2,12 +2,14 @@
 
 import streamlit as st
 
-from dashboard import data, forms, queries, widgets
-from dashboard.messages import _
-from engine.config import KINDS, RunConfig
+from dashboard import queries
+from dashboard.parts import forms, widgets
+from dashboard.state import data
+from dashboard.state.messages import _
 from engine.errors import PrefscopeError
-from engine.preset import PRESETS
-from engine.rundir import RunDir
+from engine.queue.preset import PRESETS
+from engine.settings.config import CONFIGS, RunConfig
+from engine.store.rundir import RunDir
 
 TAIL_LINES, MOST_CARDS = 40, 30
 
@@ -16,9 +18,9 @@ def new_run() -> None:
     """The form of one kind of run, made from its configuration."""
     kind = st.selectbox(_("What to do"), list(widgets.KINDS), format_func=widgets.KINDS.__getitem__, key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
-    own = {name: value for name, value in given.items() if name in KINDS[kind].model_fields}
+    own = {name: value for name, value in given.items() if name in CONFIGS[kind].model_fields}
     submit = _("Retrain") if kind in ("reward", "policy") else _("Start")
-    config = forms.form_for(KINDS[kind], own, known_values(), submit, (_("Check"), check))
+    config = forms.form_for(CONFIGS[kind], own, known_values(), submit, (_("Check"), check))
     if config:
         try:
             data.submit(config)
@@ -39,7 +41,7 @@ def known_values() -> dict[str, dict[str, str]]:
     """Which values the fields that name splits and other runs can take."""
     splits = data.read(queries.choices).splits.filter(dataset_id=selection.dataset_id)["split"].to_list()
     named = {s: s for s in splits}
-    runs = {wanted: {r.id: f"{r.name} ({r.status.state})" for r in data.runs() if r.kind == wanted} for wanted in KINDS}
+    runs = {wanted: {r.id: f"{r.name} ({r.status.state})" for r in data.runs() if r.kind == wanted} for wanted in CONFIGS}
     everywhere = dict.fromkeys(("train_split", "validation_splits", "split", "splits"), named)
     return {**everywhere, "reward_models": runs["reward"], "generations": runs["generate"], "policy": runs["policy"]}
 

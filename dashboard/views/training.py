@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import data, figures, widgets
-from dashboard.data import Run
-from dashboard.messages import _
+from dashboard import figures
+from dashboard.parts import widgets
+from dashboard.state import data
+from dashboard.state.data import Run
+from dashboard.state.messages import _
 
 
 def going_on() -> None:

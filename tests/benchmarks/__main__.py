@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.config import EMBEDDED_MODEL
-from engine.rundir import cache_path
+from engine.settings.config import EMBEDDED_MODEL
+from engine.store.rundir import cache_path
 from tests.benchmarks.measure import BudgetError, Measured, MeasurementError, Task, environment_of, measured
 from tests.benchmarks.plan import ANCHORS, STAGES, TABLES, Settings, Side, Stage, stages
 from tests.benchmarks.results import Results, Row, rows_of, store, table

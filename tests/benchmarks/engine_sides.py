@@ -12,12 +12,12 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from engine import rundir
-from engine.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig, parse
-from engine.jobs import new_run_id
-from engine.progress import Progress
-from engine.run import execute
-from engine.rundir import RunDir, Status, complete_lines
+from engine.queue.jobs import new_run_id
+from engine.queue.run import execute
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig, parse
+from engine.store import rundir
+from engine.store.progress import Progress
+from engine.store.rundir import RunDir, Status, complete_lines
 from tests.benchmarks.measure import Measured, Task, from_steps
 
 REWARD_RUN = "benchmarked"
@@ -165,8 +165,8 @@ def scoring(task: Task) -> Measured:
 
 def answer_keys(cache: Path, dataset: str, split: str) -> list[tuple[str, str]]:
     """(prompt, text) of chosen and rejected by turns."""
-    from engine.datasets_io import load_pairs
-    from engine.score import answers_of
+    from engine.data.datasets_io import load_pairs
+    from engine.kinds.score import answers_of
 
     return [a.key for a in answers_of(load_pairs(cache, dataset, split))]
 

@@ -10,9 +10,9 @@ import psutil
 import torch
 from torch import nn
 
-from engine import models
-from engine.run import described_device, versions
-from engine.rundir import cache_path
+from engine.model import networks
+from engine.queue.run import described_device, versions
+from engine.store.rundir import cache_path
 from tests.benchmarks.measure import Measured, Task
 
 ROWS = 1024  # tokens in the matrix products that the limit is measured with
@@ -23,13 +23,13 @@ def limit(task: Task) -> Measured:
 
     A product (m, k) · (k, n) is 2mkn FLOP; forward Y = X Wᵀ, backward dX = dY W and dW = dYᵀ X.
     """
-    device = models.best_device("auto")
-    network = models.load_policy(cache_path(), str(Path(task.models) / "policy"), "sdpa")
-    layers = models.decoder_layers(network)
+    device = networks.best_device("auto")
+    network = networks.load_policy(cache_path(), str(Path(task.models) / "policy"), "sdpa")
+    layers = networks.decoder_layers(network)
     shapes = [tuple(m.weight.shape) for m in layers[0].modules() if isinstance(m, nn.Linear)]
     linear = sum(m.weight.numel() for layer in layers for m in layer.modules() if isinstance(m, nn.Linear))
     del network, layers
-    precision = models.best_precision("auto", device)
+    precision = networks.best_precision("auto", device)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     seconds = sum(statistics.median(products(out, into, dtype, device) for _ in range(10)) for out, into in shapes)
     flops = 6 * ROWS * sum(out * into for out, into in shapes)

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.jobs import WAITING
-from engine.rundir import ROOT
+from engine.queue.jobs import WAITING
+from engine.store.rundir import ROOT
 
 
 class MeasurementError(Exception):

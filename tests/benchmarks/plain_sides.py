@@ -10,8 +10,8 @@ import torch
 from torch.nn.functional import logsigmoid
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from engine import models
-from engine.hyperparameters import DPO
+from engine.model import networks
+from engine.settings.hyperparameters import DPO
 from tests.benchmarks.machine import peak_bytes, settle
 from tests.benchmarks.measure import Measured, Task, from_steps
 
@@ -25,7 +25,7 @@ def encoded(task: Task) -> dict[str, Any]:
 
 
 def padded(rows: Sequence[Ids], pad: int, left: bool = False) -> dict[str, torch.Tensor]:
-    longest, device = max(map(len, rows)), models.best_device("auto")
+    longest, device = max(map(len, rows)), networks.best_device("auto")
     blank = [longest - len(row) for row in rows]
     ids = [[*[pad] * n, *row] if left else [*row, *[pad] * n] for row, n in zip(rows, blank, strict=True)]
     mask = [[0] * n + [1] * len(row) if left else [1] * len(row) + [0] * n for row, n in zip(rows, blank, strict=True)]
@@ -34,7 +34,7 @@ def padded(rows: Sequence[Ids], pad: int, left: bool = False) -> dict[str, torch
 
 def reward(task: Task) -> Measured:
     """L = −log σ(r_chosen − r_rejected) over right-padded rows."""
-    device = models.best_device("auto")
+    device = networks.best_device("auto")
     model = AutoModelForSequenceClassification.from_pretrained(Path(task.models) / "reward", num_labels=1, dtype=torch.float32).to(device)
     pad = model.config.pad_token_id
 
@@ -48,7 +48,7 @@ def reward(task: Task) -> Measured:
 
 def dpo(task: Task) -> Measured:
     """L = −log σ(β ((log π − log π_ref)(chosen) − (log π − log π_ref)(rejected))) with the reference scored in every step."""
-    device, folder = models.best_device("auto"), Path(task.models) / "policy"
+    device, folder = networks.best_device("auto"), Path(task.models) / "policy"
     policy, reference = (AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device) for _ in range(2))
     pad = AutoTokenizer.from_pretrained(folder).pad_token_id
 
@@ -71,13 +71,13 @@ def response_logps(logits: torch.Tensor, ids: torch.Tensor, sides: Sequence[tupl
 
 def trained(task: Task, model: Any, loss: Callable[[list[Pair]], torch.Tensor]) -> Measured:
     """AdamW over the pairs in their order, batch by batch."""
-    pairs, check, device = encoded(task)[task.split], task.split == "train_check", models.best_device("auto")
+    pairs, check, device = encoded(task)[task.split], task.split == "train_check", networks.best_device("auto")
     optimizer = torch.optim.AdamW(model.parameters(), lr=task.settings["learning_rate"], weight_decay=0.0, fused=True)
     batches = [pairs[i : i + task.batch_size] for i in range(0, len(pairs), task.batch_size)] * (2 if check else 1)
     seconds, losses = [], []
     for batch in batches:
         began = time.perf_counter()
-        with models.autocast(task.settings["precision"], device):
+        with networks.autocast(task.settings["precision"], device):
             value = loss(batch)
         value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -97,7 +97,7 @@ def scoring(task: Task) -> Measured:
     dtype = torch.bfloat16 if task.settings["precision"] == "bf16" else torch.float32
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=dtype)
     classify = pipeline(
-        "text-classification", model=model, tokenizer=tokenizer, device=models.best_device("auto"), function_to_apply="none",
+        "text-classification", model=model, tokenizer=tokenizer, device=networks.best_device("auto"), function_to_apply="none",
         batch_size=16, truncation=True, max_length=task.max_tokens, add_special_tokens=False,
     )  # fmt: skip
     began = time.perf_counter()
@@ -112,7 +112,7 @@ def scoring(task: Task) -> Measured:
 def generation(task: Task) -> Measured:
     """Greedy answers by transformers' generate, prompts padded at the left."""
     folder, prompts = Path(task.models) / task.settings["model"], encoded(task)["prompts"]
-    tokenizer, device, size = AutoTokenizer.from_pretrained(folder), models.best_device("auto"), task.settings["batch_size"]
+    tokenizer, device, size = AutoTokenizer.from_pretrained(folder), networks.best_device("auto"), task.settings["batch_size"]
     dtype = torch.bfloat16 if task.settings["precision"] == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
     stated = model.generation_config.eos_token_id

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from engine import models
-from engine.batches import Chat, Encoded, encode_pairs, pair_tokens
-from engine.config import SYSTEM_PROMPT
-from engine.datasets_io import import_dataset, load_pairs
-from engine.rundir import cache_path
+from engine.data.datasets_io import import_dataset, load_pairs
+from engine.model import networks
+from engine.model.batches import Chat, Encoded, encode_pairs, pair_tokens
+from engine.settings.config import SYSTEM_PROMPT
+from engine.store.rundir import cache_path
 from tests.benchmarks.measure import Measured, Task
 from tests.benchmarks.workloads import Sizes, Workload, candidates, splits_of, write
 
@@ -19,12 +19,12 @@ NOTHING = Measured(0, 0, 0)
 def save_models(task: Task) -> Measured:
     """Three folders: the policy; the reward model, whose untrained head both sides then load; the policy that does not end its answers."""
     folder, name = Path(task.models), task.settings["model"]
-    tokenizer = models.load_tokenizer(cache_path(), name)
-    policy = models.load_policy(cache_path(), name, "sdpa")
-    models.save(policy, tokenizer, folder / "policy")
-    reward = models.load_reward_model(cache_path(), name, tokenizer, "sdpa")
-    models.untrain_head(reward, task.seed)
-    models.save(reward, tokenizer, folder / "reward")
+    tokenizer = networks.load_tokenizer(cache_path(), name)
+    policy = networks.load_policy(cache_path(), name, "sdpa")
+    networks.save(policy, tokenizer, folder / "policy")
+    reward = networks.load_reward_model(cache_path(), name, tokenizer, "sdpa")
+    networks.untrain_head(reward, task.seed)
+    networks.save(reward, tokenizer, folder / "reward")
     shutil.copytree(folder / "policy", folder / "endless")
     tokenizer.eos_token = unused_token(tokenizer)
     tokenizer.save_pretrained(folder / "endless")
@@ -45,7 +45,7 @@ def encode(task: Task) -> Measured:
     A pair whose two responses leave their prompt different room below max_tokens is left out: TRL knows one prompt per pair.
     """
     work = Path(task.work)
-    chat = Chat(models.load_tokenizer(cache_path(), str(Path(task.models) / "policy")), SYSTEM_PROMPT, task.max_tokens)
+    chat = Chat(networks.load_tokenizer(cache_path(), str(Path(task.models) / "policy")), SYSTEM_PROMPT, task.max_tokens)
     workload = Workload(task.settings["name"], Path(task.settings["file"]), task.settings["part"])
     found = [p for p in candidates(workload, task.seed) if chat.encode(p.turns, p.chosen).prompt == chat.encode(p.turns, p.rejected).prompt]
     for split, some in splits_of(workload, found, Sizes(**task.settings["sizes"])).items():

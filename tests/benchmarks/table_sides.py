@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from engine import store
-from engine.datasets_io import import_dataset
-from engine.records import PreferencePair, Turn
-from engine.rundir import read_table
+from engine.data.datasets_io import import_dataset
+from engine.data.records import PreferencePair, Turn
+from engine.store import database
+from engine.store.rundir import read_table
 from tests.benchmarks.machine import peak_bytes
 from tests.benchmarks.measure import Measured, Task
 from tests.benchmarks.prepare import NOTHING
@@ -78,7 +78,7 @@ def fill_tables(task: Task) -> Measured:
 
 
 def folders(task: Task) -> list[Path]:
-    return store.folders(Path(task.work) / "cache")
+    return database.folders(Path(task.work) / "cache")
 
 
 def ingesting(task: Task) -> Measured:
@@ -87,12 +87,12 @@ def ingesting(task: Task) -> Measured:
 
     def work() -> float:
         for folder in folders(task):
-            store.ingest(cache, folder)
+            database.ingest(cache, folder)
         return 0
 
     found = timed(work)
-    with store.reading(cache) as con:
-        rows = sum(con.execute(f"select count(*) from {table}").fetchall()[0][0] for table in store.tables(con))
+    with database.reading(cache) as con:
+        rows = sum(con.execute(f"select count(*) from {table}").fetchall()[0][0] for table in database.tables(con))
     return Measured(rows, 0, found.seconds, peak_bytes=found.peak_bytes)
 
 
@@ -118,8 +118,8 @@ def queries(task: Task) -> Measured:
     from dashboard.queries import default_selection
 
     seconds: dict[str, float] = {}
-    with store.reading(Path(task.work) / "cache") as con:
-        store.show_live(con, Path(task.work) / "cache")
+    with database.reading(Path(task.work) / "cache") as con:
+        database.show_live(con, Path(task.work) / "cache")
         chosen = default_selection(con)
         for name, query in [(f.name, f.query) for f in FIGURES] + [(t.name, t.query) for t in TABLES]:
             seconds[name] = statistics.median(lasted(partial(query, con, chosen)) for _ in range(REPEATS))

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Dialog, Page, Request, expect
 
 from dashboard import figures
 from docs.screenshots import PAGES, Served, address, chromium, opened, served, settle
-from engine import jobs
-from engine.records import Turn, prompt_row
-from engine.rundir import RunDir, run_dirs
+from engine.data.records import Turn, prompt_row
+from engine.queue import jobs
+from engine.store.rundir import RunDir, run_dirs
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,297 @@
+"""What several pages draw alike: a heading, a figure, a table, an estimate, a run."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import polars as pl
+import streamlit as st
+
+from dashboard import figures, queries
+from dashboard.parts.columns import headed, readable, row_height
+from dashboard.queries import Selection
+from dashboard.report.tabular import flat
+from dashboard.state import data
+from dashboard.state.data import Run
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+from engine.queue import jobs
+from engine.queue.preset import load_preset
+from engine.store.rundir import cache_path
+
+STATE_COLOURS: dict[str, Literal["green", "blue", "red", "orange"]] = {
+    "done": "green",
+    "running": "blue",
+    "finalising": "blue",
+    "failed": "red",
+    "lost": "orange",
+}
+STATES = {
+    "queued": _("It starts as soon as the runs before it are done and the device is free."),
+    "finalising": _("Its results are being written into the database."),
+    "lost": _("Its process ended without a word: it was killed, or the computer was switched off."),
+}
+KINDS = {
+    "reward": _("Train a reward model"),
+    "policy": _("Train a policy"),
+    "generate": _("Answer prompts"),
+    "score": _("Score pairs and answers"),
+    "ensemble": _("Join reward models"),
+    "embed": _("Map the responses"),
+}
+
+
+def theme() -> str:
+    """The viewer's theme: light or dark."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def heading(title: str, needs_data: bool = True) -> Selection:
+    """The page's title and what it is about. Without a dataset it says how to begin, and stops there when the page needs one."""
+    st.title(title)
+    selection = data.selection()
+    if selection.dataset_id is None:
+        welcome()
+        if needs_data:
+            st.stop()
+        return selection
+    row = data.read(queries.dataset, selection).row(0, named=True)
+    st.caption(_("Dataset {name}, split {split}").format(name=data.literal(row["name"]), split=data.literal(selection.split or "–")))
+    if row["source"] == "starter":
+        st.info(_("The starter set is a small set written by a language model for demonstration, not human annotations."))
+    return selection
+
+
+def welcome() -> None:
+    """What to do when the cache is empty."""
+    with st.container(border=True):
+        st.subheader(_("Nothing here yet"))
+        st.write(_("The starter experiment trains a reward model and a DPO policy on this computer and fills these pages."))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            preset_button("starter", kind="primary", label=_("Start the starter experiment"))
+            st.page_link("views/data.py", label=_("Import your own preference data"))
+
+
+def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary", label: str | None = None) -> None:
+    """A button that submits every run of a preset; without a label of its own, it names the preset."""
+    preset = load_preset(name)
+    help = _("Runs: {runs}").format(runs=", ".join(preset.runs))
+    if st.button(label or _("Start: {title}").format(title=preset.title), key=f"preset_{name}_{kind}", type=kind, help=help):
+        with st.spinner(_("Importing the data and queueing {n} runs").format(n=len(preset.runs))):
+            jobs.submit_preset(cache_path(), preset)
+        st.rerun()
+
+
+def show(figure: figures.Figure, selection: Selection) -> None:
+    """A figure as the report prints it, with its numbers as CSV; while there is nothing to draw, how to get it."""
+    rows = data.read(figure.query, selection, key=figure.name)
+    label = figure.label if figure.number else ""
+    if rows.is_empty():
+        with st.container(border=True, gap="xsmall"):
+            st.text(figure.title)
+            st.caption(f"{label}: {figure.empty}" if label else figure.empty)
+        return
+    st.plotly_chart(
+        figures.drawn(figure, rows, theme()), theme=None, key=f"figure_{figure.name}", alt=figure.title, config={"displaylogo": False}
+    )
+    below(label, rows, figure.name)
+
+
+def show_page(page: str, selection: Selection, *also: str) -> None:
+    """The figures of a page, side by side where there is room, and those of other pages with these numbers."""
+    others = [f for f in figures.FIGURES if f.number in also]
+    with st.grid(min_column_width=430, gap="medium"):
+        for figure in [*figures.on_page(page), *others]:
+            with st.container():
+                show(figure, selection)
+
+
+def show_table(table: figures.Table, selection: Selection) -> None:
+    """A table of the report; every cell is plain text."""
+    rows = data.read(table.query, selection, key=table.name)
+    st.subheader(table.title)
+    if rows.is_empty():
+        st.info(table.empty)
+        return
+    shown = readable(rows)
+    st.dataframe(
+        shown, hide_index=True, row_height=row_height(shown), column_config=headed(shown), placeholder="–", key=f"table_{table.name}"
+    )
+    below(_("Table {number}").format(number=table.number), rows, table.name)
+
+
+def below(caption: str, rows: pl.DataFrame, name: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute" if caption else "right"):
+        if caption:
+            st.caption(caption)
+        if not rows.is_empty():
+            st.download_button(
+                _("CSV"), flat(rows).write_csv, f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
+            )
+
+
+def page_key(*asked: object) -> str:
+    """A key for a list's page number that is another one when something else is asked for, so that a new search begins on page 1."""
+    return f"page_{hash(asked)}"
+
+
+def pages(total: int, rows: int, key: str) -> None:
+    """The page numbers under a list that shows `rows` of `total`."""
+    if total > rows:
+        st.pagination(-(-total // rows), key=key)
+
+
+def estimate(label: str, row: dict[str, float], name: str, n: int, help: str, percent: bool = True) -> None:
+    """A number with its 95 % interval and the n it rests on."""
+    form = "{:.1%}" if percent else "{:.2f}"
+    value, low, high = (form.format(row[f"{name}{end}"]).replace("-", "−") for end in ("", "_low", "_high"))
+    said = _("95 % interval {low} to {high}, n\u00a0=\u00a0{n:,}").format(low=low, high=high, n=n)
+    number(label, value, said, help)
+
+
+def number(label: str, value: str, said: str, help: str | None = None) -> None:
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        st.caption(data.literal(label), help=help)
+        st.metric(label, value, label_visibility="collapsed")
+        st.caption(said)
+
+
+def live(part: Callable[[], None]) -> None:
+    """Draw a part of the page again every two seconds while a run is going on, and the whole page when a run ends or begins."""
+    before = states()
+
+    def watch() -> None:
+        if states() != before:
+            st.rerun()
+
+    def draw() -> None:
+        try:
+            part()
+        except PrefscopeError as error:
+            data.refuse(error)
+
+    def watch_and_draw() -> None:
+        watch()
+        draw()
+
+    if data.alive():
+        st.fragment(watch_and_draw, run_every=2)()
+    else:
+        draw()
+        st.fragment(watch, run_every=5)()
+
+
+def states() -> list[tuple[str, str]]:
+    return [(run.id, run.status.state) for run in data.runs()]
+
+
+def run_card(run: Run) -> None:
+    """A run's state, progress, error, notes, and what can be done with it."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                st.text(run.name)
+                st.badge(_(run.status.state), color=STATE_COLOURS.get(run.status.state, "gray"), help=STATES.get(run.status.state))
+                st.caption(about(run), width="content", help=_("Run {id}").format(id=data.literal(run.id)))
+            actions(run)
+        progress(run)
+        if run.status.error:
+            (st.info if run.is_result else st.error)(data.literal(run.status.error))
+        for note in run.status.notes:
+            st.caption(data.literal(note))
+        memory(run)
+
+
+def memory(run: Run) -> None:
+    """The highest memory of each stage of a run, for whoever asks."""
+    peaks = run.status.stage_peaks
+    if not peaks:
+        return
+    with st.expander(_("Memory: at most {size:.1f} GB").format(size=max(peaks.values()) / 1e9)):
+        rows = pl.DataFrame({_("While"): list(peaks), _("Highest memory (GB)"): [round(size / 1e9, 2) for size in peaks.values()]})
+        st.dataframe(rows, hide_index=True, width="content", key=f"memory_{run.id}")
+
+
+def preflight(found: dict[str, Any]) -> None:
+    """What a run would need, what stands in its way, and what cannot be said yet."""
+    labels = {"work": _("Work"), "tokens": _("Tokens"), "memory": _("Memory"), "disk": _("Disk"), "time": _("Time")}
+    with st.container(border=True):
+        for sentence in found["problems"]:
+            st.error(data.literal(sentence))
+        for sentence in found["warnings"]:
+            st.warning(data.literal(sentence))
+        for name, said in found["facts"].items():
+            st.text(f"{labels[name]}: {said}")
+        for sentence in found["unknown"]:
+            st.caption(data.literal(sentence))
+        if not found["problems"]:
+            st.success(_("Nothing stands in the way of this run."))
+
+
+def about(run: Run) -> str:
+    """What a run does, when it started, and how long it took."""
+    status, parts = run.status, [KINDS[run.kind]]
+    if status.started_at:
+        parts.append(_("started {time}").format(time=f"{local(status.started_at):%H:%M, %d %b}"))
+    if status.started_at and status.finished_at:
+        seconds = (local(status.finished_at) - local(status.started_at)).total_seconds()
+        parts.append(_("took {time}").format(time=duration(seconds)))
+    return "\u00a0· ".join(parts)
+
+
+def local(moment: str) -> datetime:
+    """A stored moment, which is in UTC, by the viewer's clock."""
+    return datetime.fromisoformat(moment) - timedelta(minutes=st.context.timezone_offset or 0)
+
+
+def progress(run: Run) -> None:
+    """A bar with step of steps, rate and time left, for a run that is going on or stopped on its way."""
+    status = run.status
+    if status.steps and status.state != "done":
+        st.progress(min(1.0, status.step / status.steps), progress_text(run))
+    elif status.stage and not run.ended:
+        st.caption(data.literal(status.stage))
+
+
+def progress_text(run: Run) -> str:
+    status = run.status
+    parts = [status.stage, _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=status.unit)]
+    if not run.ended and status.rate:
+        rate, each = (status.rate, _("second")) if status.rate >= 1 else (60 * status.rate, _("minute"))
+        parts.append(_("{rate:.2g} {unit} a {each}").format(rate=rate, unit=status.unit, each=each))
+    if not run.ended and status.eta_seconds is not None:
+        parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
+    return data.literal(", ".join(p for p in parts if p))
+
+
+def duration(seconds: float) -> str:
+    """About how long, in the largest fitting unit."""
+    if seconds < 90:
+        return _("{n:.0f} s").format(n=seconds)
+    return _("{n:.0f} min").format(n=seconds / 60) if seconds < 5400 else _("{n:.1f} h").format(n=seconds / 3600)
+
+
+def actions(run: Run) -> None:
+    """Buttons for what is possible now; deleting and freeing ask first."""
+    cache = cache_path()
+    labels = {
+        "cancel": _("Cancel"),
+        "resume": _("Resume"),
+        "retry": _("Run again"),
+        "delete": _("Delete"),
+        "free_weights": _("Free the weights"),
+    }
+    warnings = {
+        "delete": _("The run's folder with all its results is removed for good."),
+        "free_weights": _("The model's weights are removed; curves, rewards and answers stay. It can then no longer score or answer."),
+    }
+    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": jobs.delete, "free_weights": jobs.free_weights}
+    with st.container(horizontal=True, width="content"):
+        for action in jobs.actions(run.dir):
+            place = st.popover(labels[action], key=f"ask_{action}_{run.id}") if action in warnings else st.container(width="content")
+            with place:
+                if action in warnings:
+                    st.write(warnings[action])
+                if st.button(_("Yes") if action in warnings else labels[action], key=f"{action}_{run.id}"):
+                    calls[action](cache, run.id)
+                    st.rerun()

@@ -1,0 +1,247 @@
+"""Every figure and table as files: `python -m dashboard.report --out DIR`, and the zip of the Report page.
+
+What is printed is what the pages show: the same queries and the same drawing, in the theme that was asked for.
+"""
+
+import argparse
+import csv
+import html
+import io
+import os
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kaleido
+import plotly.graph_objects as go
+import plotly.io as pio
+import polars as pl
+from choreographer.browsers import Chromium
+
+from dashboard import figures, queries
+from dashboard.figures import Figure, Table
+from dashboard.queries import Selection
+from dashboard.report.tabular import flat, html_table, latex_table
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError, StoreError
+from engine.store import database
+from engine.store.rundir import cache_path, write_text
+
+PICTURES = ("svg", "pdf", "png")
+OTHERS = ("html", "json", "csv", "tex")
+THEMES = ("print", "light", "dark")
+WIDTH, HEIGHT = 900, 500  # pixels of a picture whose figure states no height
+ONE_AT_A_TIME = threading.Lock()  # the picture maker is not thread-safe
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be written; parts are names of figures and tables."""
+
+    selection: Selection
+    parts: tuple[str, ...]
+    formats: tuple[str, ...]
+    theme: str = "print"
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a report says, read from the database in one go."""
+
+    figures: list[tuple[Figure, pl.DataFrame]]
+    tables: list[tuple[Table, pl.DataFrame]]
+    numbers: list[dict[str, Any]]
+
+
+def formats_here() -> tuple[str, ...]:
+    """The formats that can be made on this computer: pictures need a Chrome or Chromium."""
+    return (*PICTURES, *OTHERS) if Chromium.find_browser(skip_local=False) else OTHERS
+
+
+def missing() -> str | None:
+    """What cannot be made here and how to get it, in one sentence."""
+    if formats_here() != OTHERS:
+        return None
+    return _(
+        "SVG, PDF and PNG need Chrome or Chromium: install it (Debian: apt-get install chromium) and try again. "
+        "Until then there are HTML, JSON, CSV and LaTeX."
+    )
+
+
+def everything() -> tuple[str, ...]:
+    return (*(figure.name for figure in figures.FIGURES), *(table.name for table in figures.TABLES))
+
+
+def read(cache: Path, request: Request) -> Content:
+    """The frames of every part, and the headline numbers."""
+    with database.reading(cache) as con:
+        database.show_live(con, cache)
+        return Content(
+            [(f, f.query(con, request.selection)) for f in figures.FIGURES if f.name in request.parts],
+            [(t, t.query(con, request.selection)) for t in figures.TABLES if t.name in request.parts],
+            numbers(con, request.selection),
+        )
+
+
+def numbers(con: database.Connection, selection: Selection) -> list[dict[str, Any]]:
+    """The headline numbers in long form: quantity, of what, value, ends of the 95 % interval, n."""
+    sources = [
+        (queries.length_rule, "accuracy", "length rule"),
+        (queries.reward_summaries, "accuracy", "scorer"),
+        (queries.reward_summaries, "reward_mean", "scorer"),
+        (queries.reward_summaries, "reward_std", "scorer"),
+        (queries.reward_summaries, "margin_mean", "scorer"),
+        (queries.win_rates, "win_rate", "scorer"),
+        (queries.win_rates, "difference", "scorer"),
+        (queries.answer_length_summary, "tokens_mean", "generator"),
+        (queries.answer_length_summary, "words_mean", "generator"),
+    ]
+    found = []
+    for query, quantity, of in sources:
+        for row in query(con, selection).iter_rows(named=True):
+            low, high = (row.get(f"{quantity.removesuffix('_mean')}_{end}") for end in ("low", "high"))
+            found.append({"quantity": quantity, "of": row.get(of, of), "value": row[quantity], "low": low, "high": high, "n": row["n"]})
+    return found
+
+
+def stem(part: Figure | Table) -> str:
+    """A part's file name without ending: fig-4a-base-scores, table-1."""
+    if isinstance(part, Table):
+        return f"table-{part.number}"
+    return "-".join(["fig", *([part.number] if part.number else []), part.name.replace("_", "-")])
+
+
+def write(cache: Path, request: Request, out: Path) -> list[Path]:
+    """Write the parts in all formats asked for into `out`; each file appears there whole. Raises StoreError, or OSError of the folder."""
+    content = read(cache, request)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".report-") as name:
+        folder = Path(name)
+        drawn = {stem(f): figures.drawn(f, frame, request.theme) for f, frame in content.figures}
+        write_figures(folder, drawn, request)
+        write_tables(folder, content, request)
+        if "html" in request.formats:
+            write_text(folder / "index.html", index(content, drawn))
+        for path in sorted(folder.iterdir()):
+            os.replace(path, out / path.name)
+    return sorted(out.iterdir())
+
+
+def write_figures(folder: Path, drawn: dict[str, go.Figure], request: Request) -> None:
+    for name, plot in drawn.items():
+        if "json" in request.formats:
+            write_text(folder / f"{name}.json", plot.to_json())
+        if "html" in request.formats:
+            plot.write_html(folder / f"{name}.html", include_plotlyjs="directory", config={"showSendToCloud": False})
+    pictures = [form for form in request.formats if form in PICTURES]
+    if pictures and drawn:
+        write_pictures(folder, drawn, pictures)
+
+
+def write_pictures(folder: Path, drawn: dict[str, go.Figure], formats: list[str]) -> None:
+    """All pictures with one browser. Raises PrefscopeError with the browser's first complaint."""
+    jobs = [
+        {
+            "fig": plot,
+            "path": folder / f"{name}.{form}",
+            "opts": {"format": form, "width": WIDTH, "height": plot.layout.height or HEIGHT, "scale": 2},
+        }
+        for name, plot in drawn.items()
+        for form in formats
+    ]
+    with ONE_AT_A_TIME:
+        try:
+            errors = kaleido.write_fig_from_object_sync(jobs, kopts={"n": 1})
+        except Exception as error:  # the browser's and the library's own, of many kinds
+            raise PrefscopeError(_("The pictures could not be made: {error}").format(error=error)) from error
+    if errors:
+        raise PrefscopeError(_("The pictures could not be made: {error}").format(error=errors[0]))
+
+
+def write_tables(folder: Path, content: Content, request: Request) -> None:
+    if "csv" in request.formats:
+        frames = {stem(f): frame for f, frame in content.figures} | {stem(t): frame for t, frame in content.tables}
+        for name, frame in frames.items():
+            write_text(folder / f"{name}.csv", flat(frame).write_csv())
+        write_text(folder / "numbers.csv", as_csv(content.numbers))
+    if "tex" in request.formats:
+        for table, frame in content.tables:
+            write_text(folder / f"{stem(table)}.tex", latex_table(frame, table.title, f"tab:{table.name}"))
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["quantity", "of", "value", "low", "high", "n"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def index(content: Content, drawn: dict[str, go.Figure]) -> str:
+    """One page with all figures, their captions, and the tables; it opens without a network."""
+    parts = [
+        "<!doctype html><html><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>Prefscope</title>",
+        "<style>body{font-family:'Liberation Sans',Arial,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;"
+        "vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ddd;white-space:pre-wrap}figure{margin:2rem 0}</style>",
+        "<script src='plotly.min.js'></script></head><body><h1>Prefscope</h1>",
+        html_table(pl.DataFrame(content.numbers)),
+    ]
+    for figure, _rows in content.figures:
+        plot = pio.to_html(drawn[stem(figure)], full_html=False, include_plotlyjs=False, config={"showSendToCloud": False})
+        parts.append(f"<figure>{plot}<figcaption>{html.escape(f'{figure.label}: {figure.title}')}</figcaption></figure>")
+    for table, frame in content.tables:
+        parts.append(f"<h2>{html.escape(f'Table {table.number}: {table.title}')}</h2>{html_table(frame)}")
+    return "\n".join([*parts, "</body></html>"])
+
+
+def zipped(cache: Path, request: Request) -> bytes:
+    """The report as one zip."""
+    content = io.BytesIO()
+    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in write(cache, request, Path(name)):
+            archive.write(path, f"prefscope-report/{path.name}")
+    return content.getvalue()
+
+
+def asked(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="report", description="Write every figure and table of the newest experiment as files.")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into; it is made when absent")
+    parser.add_argument("--format", action="append", choices=(*PICTURES, *OTHERS), help="may be repeated; all that can be made when absent")
+    parser.add_argument("--theme", choices=THEMES, default="print")
+    parser.add_argument("--cache", type=Path, default=cache_path(), help="the cache to read")
+    parser.add_argument("--dataset", help="dataset id; the newest with finished runs when absent")
+    parser.add_argument("--split", help="split of the dataset")
+    return parser.parse_args(arguments)
+
+
+def lines(arguments: list[str] | None) -> Iterator[str]:
+    """Do what the command line asks and say it."""
+    options = asked(arguments)
+    with database.reading(options.cache) as con:
+        selection = queries.default_selection(con, options.dataset, options.split)
+    if selection.dataset_id is None:
+        raise StoreError(_("{cache} holds no dataset: import one or run the starter experiment first").format(cache=options.cache))
+    formats = [f for f in options.format or formats_here() if f in formats_here()]
+    files = write(options.cache, Request(selection, everything(), tuple(formats), options.theme), options.out)
+    yield _("{n} files in {folder}").format(n=len(files), folder=options.out)
+    if sentence := missing():
+        yield sentence
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        for line in lines(arguments):
+            print(line)
+    except (PrefscopeError, OSError) as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is looked at, the one reading helper, and the messages."""

@@ -1,0 +1,137 @@
+"""The one way from a page to the database and to the runs: read, briefly, and remember until something changes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import streamlit as st
+
+from dashboard.queries import Selection
+from engine.errors import DID_NOT_FIT, PrefscopeError, StoreError
+from engine.settings.config import RunConfig
+from engine.store import database
+from engine.store.rundir import ENDED, RunDir, Status, cache_path, run_dirs
+
+Result = TypeVar("Result")
+Revision = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder together with one look at its status and configuration."""
+
+    dir: RunDir
+    status: Status
+    config: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.dir.id
+
+    @property
+    def name(self) -> str:
+        return str(self.config["name"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.config["kind"])
+
+    @property
+    def ended(self) -> bool:
+        return self.status.state in ENDED
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it ended as it should: done, or a study's run that found out what memory it needs."""
+        return self.status.state == "done" or (self.config["study"] is not None and (self.status.error or "").startswith(DID_NOT_FIT))
+
+
+def revision(cache: Path) -> Revision:
+    """A number that changes whenever the database or a run's curves do."""
+    path = database.database_path(cache)
+    stat = path.stat() if path.is_file() else None
+    live = sum(curve.stat().st_size for curve in (cache / "runs").glob("*/metrics.jsonl"))
+    return (stat.st_mtime_ns, stat.st_size, live) if stat else (0, 0, live)
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def remembered(
+    cache: str, revision: Revision, key: str, values: tuple[object, ...], named: dict[str, object], _query: Callable[..., Any]
+) -> Any:
+    with database.reading(Path(cache)) as con:
+        database.show_live(con, Path(cache))
+        return _query(con, *values, **named)
+
+
+def read(query: Callable[..., Result], *values: object, key: str = "", **named: object) -> Result:
+    """query(connection, *values, **named), remembered until the database or a live curve changes.
+
+    key: names the query when its function's own name is not unique. A busy or unreadable database stops the page with its sentence.
+    """
+    cache = cache_path()
+    try:
+        result = remembered(str(cache), revision(cache), key or f"{query.__module__}.{query.__qualname__}", values, named, query)
+    except StoreError as error:
+        refuse(error)
+        st.stop()
+    return cast(Result, result)
+
+
+def selection() -> Selection:
+    """What the sidebar shows as selected."""
+    return cast(Selection, st.session_state.get("selection", Selection()))
+
+
+def runs() -> list[Run]:
+    """Every run that can be read, newest first."""
+    found = []
+    for folder in reversed(run_dirs(cache_path())):
+        try:
+            found.append(Run(folder, folder.status, folder.config_values))
+        except PrefscopeError as error:
+            refuse(error)
+    return found
+
+
+def alive() -> bool:
+    """Whether a run is queued or going on, so that the page must look again."""
+    return any(not run.ended for run in runs())
+
+
+def submit(config: RunConfig) -> str:
+    """Queue one run. Returns its id."""
+    from engine.queue import jobs
+
+    return jobs.submit_one(cache_path(), config)
+
+
+def preflight(config: RunConfig) -> dict[str, Any]:
+    """What a run would need and what stands in its way: engine.planning.preflight.Preflight, and its facts in words."""
+    from engine.queue import jobs
+
+    found: dict[str, Any] = json.loads(jobs.engine_call(["preflight", config.model_dump_json()], cache_path()))
+    return found
+
+
+def keep_upload(name: str, content: bytes) -> Path:
+    """Put an uploaded file under cache/uploads, by the last part of its name; `=` would name a split."""
+    path = cache_path() / "uploads" / Path(name).name.replace("=", "_")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def refuse(error: PrefscopeError) -> None:
+    """Show an error's sentences; nothing in them is taken for Markdown."""
+    for sentence in str(error).splitlines() or [""]:
+        st.error(literal(sentence))
+
+
+MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]()<>#+-!|$~:."})
+
+
+def literal(text: str) -> str:
+    """The text for a place that reads Markdown, so that it appears as it was written."""
+    return text.translate(MARKDOWN)

@@ -1,0 +1,208 @@
+"""Preference data into the cache: records read, checked, deduplicated, split, hashed and written as tables, all or nothing.
+
+sources.open_source -> Raw -> formats.parser -> PreferencePair -> Intake -> cache/datasets/<id>/ -> database.ingest
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine.data.intake import MAX_CHARS, Intake, Kept
+from engine.data.records import PreferencePair, prompt_row, text_id, text_row, turns_from_json
+from engine.data.sources import Raw, Source, open_source
+from engine.errors import DataError
+from engine.store import database
+from engine.store.rundir import placing, read_table, write_table, write_text
+
+
+@dataclass(frozen=True)
+class Import:
+    """What an import kept and why it dropped the rest."""
+
+    dataset_id: str
+    format: str
+    kept: int  # pairs
+    dropped: int  # records
+    dropped_by: dict[str, int]  # reason: records
+    splits: dict[str, int]  # split: pairs
+    notes: tuple[str, ...]
+    path: Path
+    existed: bool  # the same pairs had been imported before and nothing was changed
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The first pairs of a source, before it is imported."""
+
+    format: str
+    pairs: list[PreferencePair]
+    dropped_by: dict[str, int]
+    notes: tuple[str, ...]
+
+
+# Importing
+
+
+def import_dataset(
+    cache: Path,
+    name: str,
+    sources: str | dict[str, str],
+    *,
+    format: str | None = None,
+    options: dict[str, Any] | None = None,
+    validation_share: float = 0.1,
+    seed: int = 0,
+    strict: bool = False,
+    max_chars: int = MAX_CHARS,
+    licence: str | None = None,
+) -> Import:
+    """Import preference pairs into cache/datasets/<id>/ and the database. Importing the same again changes nothing.
+
+    sources: `starter`, a file, a folder or a hub name, whose own splits are kept; or {"split": source}. A source without splits is
+    divided by a hash of the question. Raises DataError: unreadable source, unknown format, wrong option, nothing kept, or (strict) the
+    first record that is refused.
+    """
+    if not 0 <= validation_share < 1:
+        raise DataError(f"validation_share is {validation_share}, expected at least 0 and below 1")
+    intake, notes = Intake(strict, max_chars), []
+    source = opened(sources)
+    for split, raws in parts(source):
+        intake.read(split, raws, format, options or {})
+    if any(k.split is None for k in intake.kept):
+        notes.append(f"split by a hash of the question with seed {seed}: {validation_share:.0%} validation")
+        intake.divide(validation_share, seed)
+    intake.separate()
+    if not intake.kept:
+        why = ", ".join(f"{reason} {n}" for reason, n in intake.dropped_by.items()) or "the source holds no records"
+        raise DataError(f"no pair of {sources} was kept: {why}")
+    return written(cache, name, sources, licence, intake, (*source.notes, *notes, *intake.notes))
+
+
+def opened(sources: str | dict[str, str]) -> Source:
+    """One source with its own splits (a lone one is divided anew), or the stated sources under the stated splits."""
+    if isinstance(sources, str):
+        source = open_source(sources)
+        return Source({None: next(iter(source.splits.values()))}, source.notes) if len(source.splits) == 1 else source
+    stated = Source()
+    for split, place in sources.items():
+        if not re.fullmatch(r"\w+", split):
+            raise DataError(f"split is {split!r}, expected letters, digits and _")
+        source = open_source(place)
+        choice = split if split in source.splits else next(iter(source.splits))
+        if choice != split and len(source.splits) > 1:
+            raise DataError(f"source {place} has the splits {', '.join(map(str, source.splits))}: name one, or its files")
+        stated.splits[split] = source.splits[choice]
+        stated.notes += source.notes
+    return stated
+
+
+def parts(source: Source) -> Iterator[tuple[str | None, Iterable[Raw]]]:
+    return ((split, raws) for split, files in source.splits.items() for raws in files)
+
+
+def written(cache: Path, name: str, sources: str | dict[str, str], licence: str | None, intake: Intake, notes: tuple[str, ...]) -> Import:
+    """Put the tables in place under their content's name, and into the database. Raises DataError when the cache cannot be written."""
+    sha256, splits = content_sha256(intake), dict(sorted(Counter(str(k.split) for k in intake.kept).items()))
+    dataset_id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'dataset'}-{sha256[:8]}"
+    row = {
+        "dataset_id": dataset_id,
+        "name": name,
+        "format": " + ".join(sorted(set(intake.formats.values()))),
+        "source": sources if isinstance(sources, str) else json.dumps(sources, ensure_ascii=False),
+        "licence": licence,
+        "sha256": sha256,
+        "kept": len(intake.kept),
+        "dropped": len(intake.rejects),
+        "dropped_by": json.dumps(intake.dropped_by),
+        "splits": json.dumps(splits),
+        "created_at": datetime.now(UTC).replace(tzinfo=None),
+    }
+    folder = cache / "datasets" / dataset_id
+    existed = folder.is_dir()
+    if not existed:
+        with placing(folder) as unfinished:
+            write_tables(unfinished, row, intake)
+    database.ingest(cache, folder)
+    return Import(dataset_id, str(row["format"]), len(intake.kept), len(intake.rejects), intake.dropped_by, splits, notes, folder, existed)
+
+
+def content_sha256(intake: Intake) -> str:
+    """Of what every kept pair says and where it stands; the file it came from does not matter."""
+    content = [[k.split, k.pair.pair_id, k.pair.prompt_type, k.pair.source] for k in intake.kept]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def write_tables(folder: Path, row: dict[str, Any], intake: Intake) -> None:
+    pairs = [k.pair for k in intake.kept]
+    prompts = {p.turns: prompt_row(p.turns) for p in pairs}
+    texts = {t: text_row(t) for p in pairs for t in (p.chosen, p.rejected)}
+    write_table(folder, "datasets", pl.DataFrame([row], schema_overrides={"licence": pl.String}))
+    write_table(folder, "prompts", list(prompts.values()))
+    write_table(folder, "texts", list(texts.values()))
+    rows = [pair_row(row["dataset_id"], k, prompts[k.pair.turns]["prompt_id"]) for k in intake.kept]
+    write_table(folder, "pairs", pl.DataFrame(rows, schema_overrides={"prompt_type": pl.String, "source": pl.String}))
+    write_text(folder / "rejects.jsonl", "".join(json.dumps(r, ensure_ascii=True) + "\n" for r in intake.rejects))
+
+
+def pair_row(dataset_id: str, kept: Kept, prompt_id: str) -> dict[str, Any]:
+    pair = kept.pair
+    return {
+        "pair_id": pair.pair_id,
+        "dataset_id": dataset_id,
+        "split": kept.split,
+        "prompt_id": prompt_id,
+        "chosen_id": text_id(pair.chosen),
+        "rejected_id": text_id(pair.rejected),
+        "prompt_type": pair.prompt_type,
+        "source": pair.source,
+        "line": pair.line,
+    }
+
+
+# Looking and reading back
+
+
+def preview(source: str, format: str | None = None, options: dict[str, Any] | None = None, limit: int = 20) -> Preview:
+    """What the first `limit` records of a source would become. Raises DataError as import_dataset does."""
+    intake = Intake()
+    for split, raws in parts(opened(source)):
+        intake.read(split, islice(iter(raws), limit), format, options or {})
+        break
+    return Preview(" + ".join(intake.formats.values()), [k.pair for k in intake.kept], intake.dropped_by, tuple(intake.notes))
+
+
+def dataset_ids(cache: Path) -> list[str]:
+    return sorted(p.parent.name for p in (cache / "datasets").glob("[!.]*/datasets.parquet"))
+
+
+def splits_in(cache: Path, dataset: str) -> dict[str, int] | None:
+    """{split: pairs} of an imported dataset; None when there is no such dataset."""
+    row = read_table(cache / "datasets" / dataset, "datasets") if dataset else None
+    return None if row is None else dict(json.loads(row["splits"][0]))
+
+
+def load_pairs(cache: Path, dataset_id: str, split: str) -> list[PreferencePair]:
+    """The pairs of a split in the order they were imported. Raises DataError naming what there is."""
+    folder = cache / "datasets" / dataset_id
+    tables = {name: read_table(folder, name) for name in ("pairs", "prompts", "texts")}
+    pairs, prompts, texts = tables["pairs"], tables["prompts"], tables["texts"]
+    if pairs is None or prompts is None or texts is None:
+        raise DataError(f"dataset {dataset_id!r} not found, expected one of {', '.join(dataset_ids(cache)) or '(none is imported yet)'}")
+    wanted = pairs.filter(pl.col("split") == split)
+    if wanted.is_empty():
+        raise DataError(f"dataset {dataset_id} has no split {split!r}, expected one of {', '.join(sorted(set(pairs['split'])))}")
+    turns = {i: turns_from_json(t) for i, t in prompts.select("prompt_id", "turns").iter_rows()}
+    text = dict(texts.select("text_id", "text").iter_rows())
+    return [
+        PreferencePair(turns[r["prompt_id"]], text[r["chosen_id"]], text[r["rejected_id"]], r["prompt_type"], r["source"], r["line"])
+        for r in wanted.iter_rows(named=True)
+    ]

@@ -1,0 +1,142 @@
+"""The checks between a source's records and a dataset: what passes is kept, the rest is counted by reason."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from typing import Any
+
+from engine.data.formats import REASONS, Parser, detect, parser, remarks
+from engine.data.records import PreferencePair, Turn
+from engine.data.sources import Raw
+from engine.errors import DataError, RecordError
+
+MAX_CHARS = 32_000  # of one text, about 8,000 tokens
+LOOK_AHEAD = 20  # records in which a format must be recognised
+
+
+@dataclass(frozen=True)
+class Kept:
+    split: str | None
+    file: str
+    pair: PreferencePair
+
+    def raw(self) -> Raw:
+        content = {"question": self.pair.turns[-1].content, "chosen": self.pair.chosen, "rejected": self.pair.rejected}
+        return Raw(self.file, self.pair.line or 0, content)
+
+
+@dataclass
+class Intake:
+    """Collects the pairs that pass every check; the others become rejects, or the first of them an error when strict."""
+
+    strict: bool = False
+    max_chars: int = MAX_CHARS
+    kept: list[Kept] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)  # file: format
+    remarks: Counter[str] = field(default_factory=Counter)
+    seen: set[tuple[str | None, str]] = field(default_factory=set)
+
+    def read(self, split: str | None, raws: Iterable[Raw], format: str | None, options: dict[str, Any]) -> None:
+        """Parse and check one file's records. Raises DataError when no format is recognised."""
+        start = list(islice(iterator := iter(raws), LOOK_AHEAD))
+        name = format or recognised(start)
+        if start and name:
+            self.formats[start[0].file] = name
+        parse = parser(name, options) if name else None
+        for raw in chain(start, iterator):
+            self.read_one(split, raw, parse)
+
+    def read_one(self, split: str | None, raw: Raw, parse: Parser | None) -> None:
+        try:
+            if isinstance(raw.content, RecordError):
+                raise raw.content
+            if parse is None:
+                raise RecordError("missing_key", "no format was recognised: the file's first records cannot be read")
+            self.keep(Kept(split, raw.file, parse(raw.content, raw.line)))
+            self.remarks.update(remarks(raw.content, self.kept[-1].pair))
+        except RecordError as error:
+            self.refuse(raw, error)
+
+    def keep(self, candidate: Kept) -> None:
+        """Raises RecordError when the pair is too long or stands in the split already."""
+        texts = [*(t.content for t in candidate.pair.turns), candidate.pair.chosen, candidate.pair.rejected]
+        if (longest := max(map(len, texts))) > self.max_chars:
+            raise RecordError("too_long", f"a text has {longest} characters, expected at most {self.max_chars}")
+        key = (candidate.split, candidate.pair.pair_id)
+        if key in self.seen:
+            raise RecordError("duplicate_pair", "the same prompt, chosen and rejected stand earlier in this split, expected each pair once")
+        self.seen.add(key)
+        self.kept.append(candidate)
+
+    def refuse(self, raw: Raw, error: RecordError) -> None:
+        """Raises DataError when strict."""
+        if self.strict:
+            raise DataError(f"{raw.file} line {raw.line}: {error} ({error.reason})") from None
+        excerpt = raw.excerpt or json.dumps(raw.content, ensure_ascii=True, default=str)[:300]
+        self.rejects.append({"file": raw.file, "line": raw.line, "reason": error.reason, "detail": str(error), "excerpt": excerpt})
+
+    def separate(self) -> None:
+        """Drop training pairs whose question is in another split, so that published validation sets stay whole and comparable."""
+        held_out = {normalised(k.pair.turns): k for k in self.kept if not is_training(k.split)}
+        leaking = [k for k in self.kept if is_training(k.split) and normalised(k.pair.turns) in held_out]
+        for kept in leaking:
+            other = held_out[normalised(kept.pair.turns)]
+            found = f"the question is in {other.split} too ({other.file} line {other.pair.line}); the training copy is left out"
+            self.refuse(kept.raw(), RecordError("in_train_and_validation", found))
+        gone = set(map(id, leaking))
+        self.kept = [k for k in self.kept if id(k) not in gone]
+
+    def divide(self, share: float, seed: int) -> None:
+        """Give every pair of a source without splits to train or validation."""
+        self.kept = [k if k.split else replace(k, split=by_hash(k.pair.turns, share, seed)) for k in self.kept]
+
+    @property
+    def dropped_by(self) -> dict[str, int]:
+        counts = Counter(r["reason"] for r in self.rejects)
+        return {reason: counts[reason] for reason in REASONS if counts[reason]}
+
+    @property
+    def notes(self) -> list[str]:
+        said = [f"{file}: read as {name}" for file, name in self.formats.items()]
+        ids = {k.pair.pair_id for k in self.kept}
+        both = sum(swapped(k.pair) in ids for k in self.kept)
+        contrary = [f"{both} pairs are also there with the opposite preference"] if both else []
+        return said + [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
+
+
+def recognised(start: list[Raw]) -> str | None:
+    """The format of the first record that has one; None when no record can be read. Raises DataError with the first one's keys."""
+    first: DataError | None = None
+    for raw in start:
+        try:
+            if isinstance(raw.content, dict):
+                return detect(raw.content)
+        except DataError as error:
+            first = first or DataError(f"{raw.file} line {raw.line}: {error}")
+    if first:
+        raise first
+    return None
+
+
+def swapped(pair: PreferencePair) -> str:
+    return PreferencePair(pair.turns, pair.rejected, pair.chosen).pair_id
+
+
+def is_training(split: str | None) -> bool:
+    return bool(split) and str(split).startswith("train")
+
+
+def normalised(turns: tuple[Turn, ...]) -> str:
+    """The question as it is compared: all turns, lower case, letters and digits only."""
+    text = " ".join(t.content for t in turns)
+    return "".join(c for c in text.lower() if c.isalnum()) or text
+
+
+def by_hash(turns: tuple[Turn, ...], share: float, seed: int) -> str:
+    """train or validation, by a hash of seed and question: the same question always lands on the same side."""
+    value = hashlib.sha256(f"{seed}:{normalised(turns)}".encode()).digest()[:8]
+    return "validation" if int.from_bytes(value) < share * 2**64 else "train"

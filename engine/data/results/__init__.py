@@ -1,0 +1,190 @@
+"""Finished results made elsewhere (answers and rewards) into the cache, as if the engine had made them.
+
+    a file -> sources.read_file -> shapes.recognise -> readings.take_in -> tables.Tables -> cache/results/<id>/ -> database.ingest
+
+shapes.py says which records are understood, dialogue.py what is taken from in front of an answer.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.data.results.readings import Intake, notes, recognised, renamed, take_in
+from engine.data.results.shapes import SHAPES, Shape, recognise
+from engine.data.results.tables import Names, Naming, Tables
+from engine.data.sources import read_file
+from engine.errors import DataError
+from engine.store import database
+from engine.store.rundir import placing, read_table, wait_for_lock, write_table, write_text
+
+__all__ = ["SHAPES", "ResultsImport", "Shape", "import_results", "recognise"]
+
+
+@dataclass(frozen=True)
+class ResultsImport:
+    """What was recognised in a file of results, and what became of it."""
+
+    import_id: str
+    name: str
+    shape: str
+    records: int  # in the file
+    counts: dict[str, int]  # table: rows
+    generators: tuple[str, ...]
+    scorers: tuple[str, ...]
+    repeats: int  # rewards of a prompt and text that were scored before
+    skipped: dict[str, int]  # reason: records
+    notes: tuple[str, ...]
+    matched: tuple[int, int] | None  # prompts that the named dataset has too, of how many
+    path: Path
+    existed: bool  # imported before; nothing was changed
+
+    def describe(self) -> str:
+        """The import in a few lines."""
+        rows = ", ".join(f"{self.counts[t]:,} {t}" for t in ("prompts", "pairs", "generations", "rewards") if t in self.counts)
+        skipped = ", ".join(f"{n} {reason}" for reason, n in self.skipped.items())
+        lines = [
+            f"{self.import_id}: {self.shape}, {self.records:,} records" + (" (imported before, nothing changed)" if self.existed else ""),
+            f"  {rows}",
+            f"  generators: {', '.join(self.generators) or 'none'}",
+            f"  scorers: {', '.join(self.scorers) or 'none'}",
+            f"  skipped: {skipped} (see rejects.jsonl)" if skipped else "  skipped: none",
+        ]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def import_results(
+    cache: Path,
+    path: Path | str,
+    *,
+    name: str | None = None,
+    generator: Naming = None,
+    scorer: Naming = None,
+    dataset: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+) -> ResultsImport:
+    """Import a file of answers and rewards into cache/results/<id>/ and the database. Importing the same again changes nothing.
+
+    generator, scorer: a name, or {name in the file: name}. mapping: {our column: the file's column}. dataset: the answers belong to this
+    dataset's prompts, so the file's own pairs are left out.
+    Raises DataError: unreadable file, unknown shape, column or name, nothing usable, a cache that cannot be written.
+    """
+    path = Path(path).expanduser()
+    sha256 = content_hash(path)
+    stem = path.name.split(".")[0]
+    options = json.dumps([sha256, generator, scorer, dataset, mapping], sort_keys=True, default=dict)
+    import_id = f"{slug(name or stem)}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
+    intake = usable(path, mapping)
+    tables = filled(intake, Names("generator", import_id, stem, generator), Names("scorer", import_id, stem, scorer), dataset)
+    said, matched = notes(intake), None
+    if dataset:
+        matched = matching(cache, dataset, tables)
+        said.append(f"{matched[0]} of {matched[1]} prompts are in the dataset {dataset}; the file's own pairs were left out")
+    tables.add_dataset(import_id, name or stem, intake.shape.name, path.name, sha256, intake.skipped)
+    return stored(cache, import_id, name or stem, path, intake, tables, tuple(said), matched)
+
+
+def content_hash(path: Path) -> str:
+    """Raises DataError when the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"file {path} cannot be read: {error.strerror}") from None
+
+
+def usable(path: Path, mapping: Mapping[str, str] | None) -> Intake:
+    """The file's records as its shape reads them. Raises DataError when none is of a known shape or none can be used."""
+    raws = renamed(read_file(path), mapping)
+    intake = take_in(raws, recognised(raws, str(path)))
+    if not intake.readings:
+        why = ", ".join(f"{reason} {n}" for reason, n in intake.skipped.items())
+        first = intake.rejects[0]
+        raise DataError(f"no record of {path} can be used: {why}; first {first['file']} line {first['line']}: {first['detail']}")
+    return intake
+
+
+def slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "results"
+
+
+def filled(intake: Intake, generator: Names, scorer: Names, dataset: str | None) -> Tables:
+    """The rows of all readings. Raises DataError when the names given do not fit."""
+    answers = [a for reading in intake.readings for a in reading.answers]
+    generator.check([a.generator for a in answers if a.generator])
+    scorer.check([a.scorer for a in answers if a.scorer])
+    tables = Tables()
+    for reading in intake.readings:
+        tables.add(reading, generator, scorer)
+    if dataset:
+        tables.keep_only_referenced_texts()
+    else:
+        for pair in intake.pairs:
+            tables.add_pair(generator.import_id, pair)
+    return tables
+
+
+def matching(cache: Path, dataset: str, tables: Tables) -> tuple[int, int]:
+    """How many of the prompts the dataset has too, of how many. Raises DataError when there is no such dataset."""
+    known = [p.parent for kind in ("datasets", "results") for p in sorted((cache / kind).glob("[!.]*/datasets.parquet"))]
+    pairs = next((read_table(folder, "pairs") for folder in known if folder.name == dataset), None)
+    if pairs is None:
+        raise DataError(f"dataset {dataset!r} not found, expected one of {', '.join(f.name for f in known) or '(none is imported yet)'}")
+    ids = {str(row["prompt_id"]) for row in tables.prompts.values()}
+    return len(ids & set(pairs["prompt_id"])), len(ids)
+
+
+def stored(
+    cache: Path,
+    import_id: str,
+    name: str,
+    path: Path,
+    intake: Intake,
+    tables: Tables,
+    said: tuple[str, ...],
+    matched: tuple[int, int] | None,
+) -> ResultsImport:
+    """Put the folder in place unless it is there, ingest it, and say what it holds."""
+    folder = cache / "results" / import_id
+    existed = put(cache, folder, path, intake, tables)
+    database.ingest(cache, folder)
+    return ResultsImport(
+        import_id,
+        name,
+        intake.shape.name,
+        intake.records,
+        {table: frame.height for table, frame in tables.frames().items()},
+        tuple(row["name"] for row in tables.generators.values()),
+        tuple(row["name"] for row in tables.scorers.values()),
+        sum(n - 1 for (id, *_), n in tables.seen.items() if id in tables.scorers),
+        intake.skipped,
+        said,
+        matched,
+        folder,
+        existed,
+    )
+
+
+def put(cache: Path, folder: Path, path: Path, intake: Intake, tables: Tables) -> bool:
+    """Write all files, one import at a time; True when the folder was there. Raises DataError when the cache cannot be written."""
+    try:
+        lock = wait_for_lock(cache / "results" / ".lock", 60)
+    except OSError as error:
+        raise DataError(f"{cache} cannot be written: {error}") from None
+    try:
+        if folder.is_dir():
+            return True
+        tables.agree_with(cache)
+        with placing(folder) as unfinished:
+            for table, frame in tables.frames().items():
+                write_table(unfinished, table, frame)
+            write_text(unfinished / "rejects.jsonl", "".join(json.dumps(r, ensure_ascii=True) + "\n" for r in intake.rejects))
+            (unfinished / "raw").mkdir()
+            shutil.copyfile(path, unfinished / "raw" / path.name)
+        return False
+    finally:
+        os.close(lock)

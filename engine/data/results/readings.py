@@ -1,0 +1,162 @@
+"""Records of a result file, read, unwrapped and checked: what can be used, and what was refused and why."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from engine.data.records import PreferencePair
+from engine.data.results import shapes
+from engine.data.results.dialogue import system_prompt, unwrapped
+from engine.data.results.shapes import Answer, Reading, Shape
+from engine.data.sources import Raw
+from engine.data.turns import checked_text, pair
+from engine.errors import DataError, RecordError
+
+
+@dataclass
+class Intake:
+    """Collects what can be used of a file."""
+
+    shape: Shape
+    records: int = 0
+    readings: list[Reading] = field(default_factory=list)
+    pairs: list[PreferencePair] = field(default_factory=list)  # in the file's order, a repeated one again
+    rejects: list[dict[str, Any]] = field(default_factory=list)
+    unpaired: int = 0
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        return dict(Counter(r["reason"] for r in self.rejects))
+
+    def refuse(self, raw: Raw, error: RecordError) -> None:
+        excerpt = raw.excerpt or json.dumps(raw.content, ensure_ascii=True, default=str)[:300]
+        self.rejects.append({"file": raw.file, "line": raw.line, "reason": error.reason, "detail": str(error), "excerpt": excerpt})
+
+
+def take_in(raws: list[Raw], shape: Shape) -> Intake:
+    """Read every record as `shape`, take decoded prompts from the answers, and check them."""
+    intake = Intake(shape, len(raws))
+    read = list(read_all(intake, raws))
+    systems = {s for _, reading in read for a in reading.answers if (s := system_prompt(a.raw or a.text)) is not None}
+    for raw, wrapped in read:
+        try:
+            reading = replace(wrapped, answers=tuple(bare(a, wrapped, systems) for a in wrapped.answers))
+            intake.pairs += pair_of(reading)
+            intake.readings.append(reading)
+        except RecordError as error:
+            intake.refuse(raw, error)
+    add_pairs_across_records(intake)
+    return intake
+
+
+def read_all(intake: Intake, raws: list[Raw]) -> Iterable[tuple[Raw, Reading]]:
+    for raw in raws:
+        try:
+            if isinstance(raw.content, RecordError):
+                raise raw.content
+            yield raw, shapes.read(intake.shape, raw.content, raw.line)
+        except RecordError as error:
+            intake.refuse(raw, error)
+
+
+def bare(answer: Answer, reading: Reading, systems: set[str]) -> Answer:
+    """The answer without a decoded prompt in front of it. Raises RecordError when nothing is left."""
+    found = None if answer.raw else unwrapped(answer.text, reading.turns, systems)
+    if found:
+        answer = replace(answer, text=found[0], raw=answer.text, whole=found[1])
+    checked_text(answer.text, label_of(answer))
+    return answer
+
+
+def label_of(answer: Answer) -> str:
+    return answer.role or (answer.generator.text if answer.generator else "response")
+
+
+def pair_of(reading: Reading) -> list[PreferencePair]:
+    """The record's pair, if it holds both sides. Raises RecordError when both are the same text."""
+    sides = {a.role: a.text for a in reading.answers if a.role}
+    if len(sides) < 2:
+        return []
+    return [pair(reading.turns, sides["chosen"], sides["rejected"], {"prompt_type": reading.prompt_type}, reading.line)]
+
+
+def add_pairs_across_records(intake: Intake) -> None:
+    """In the long shape chosen and rejected of a prompt are records of their own: the first of each belong together, the second, …"""
+    loose: dict[Any, dict[str, dict[str, Reading]]] = {}
+    for reading in intake.readings:
+        if len(reading.answers) == 1 and (role := reading.answers[0].role):
+            loose.setdefault(reading.turns, {"chosen": {}, "rejected": {}})[role].setdefault(reading.answers[0].text, reading)
+    for turns, sides in loose.items():
+        intake.unpaired += abs(len(sides["chosen"]) - len(sides["rejected"]))
+        for (chosen, reading), rejected in zip(sides["chosen"].items(), sides["rejected"], strict=False):
+            try:
+                intake.pairs.append(pair(turns, chosen, rejected, {"prompt_type": reading.prompt_type}, reading.line))
+            except RecordError:
+                intake.unpaired += 2
+
+
+def renamed(raws: Iterable[Raw], mapping: Mapping[str, str] | None) -> list[Raw]:
+    """The records with their columns called as the shapes call them; mapping: {"response": "their column"}.
+
+    Raises DataError for a column that no record has.
+    """
+    records = list(raws)
+    found = dict.fromkeys(key for raw in records if isinstance(raw.content, dict) for key in raw.content)
+    for ours, theirs in (mapping or {}).items():
+        if theirs not in found:
+            raise DataError(f"mapping {ours}={theirs}: no record has the column {theirs!r}, found {', '.join(found) or '(none)'}")
+    if not mapping:
+        return records
+    ours_by_theirs = {theirs: ours for ours, theirs in mapping.items()}
+    return [
+        replace(raw, content={ours_by_theirs.get(k, k): v for k, v in raw.content.items() if k in ours_by_theirs or k not in mapping})
+        if isinstance(raw.content, dict)
+        else raw
+        for raw in records
+    ]
+
+
+def recognised(raws: list[Raw], file: str) -> Shape:
+    """The shape of the first record that has one. Raises DataError with that file, line and keys when none has."""
+    first: DataError | None = None
+    for raw in raws:
+        try:
+            if isinstance(raw.content, RecordError):
+                raise raw.content
+            return shapes.recognise(raw.content)
+        except DataError as error:
+            first = first or DataError(f"{raw.file} line {raw.line}: {error}")
+    raise first or DataError(f"{file}: the file holds no records, expected at least one")
+
+
+def notes(intake: Intake) -> list[str]:
+    """What was removed, repeated or left over, in sentences with counts."""
+    return [*removed(intake), *repeated(intake)]
+
+
+def removed(intake: Intake) -> list[str]:
+    answers = [(label_of(a), a) for reading in intake.readings for a in reading.answers]
+    said = []
+    for label, total in Counter(label for label, _ in answers).items():
+        whole = [a.whole for name, a in answers if name == label and a.raw is not None]
+        if whole:
+            cut = f" ({len(whole) - sum(whole)} of them with a cut piece of it)" if not all(whole) else ""
+            said.append(f"{len(whole)} of {total} {label} texts began with a decoded dialogue{cut}: removed, raw text kept")
+    systems = Counter(reading.system for reading in intake.readings if reading.system is not None)
+    return said + [f"the system prompt {system!r:.90} was taken from {n} prompts" for system, n in systems.items()]
+
+
+def repeated(intake: Intake) -> list[str]:
+    rewards = [(reading.turns, a.text, a.scorer, a.reward) for reading in intake.readings for a in reading.answers if a.scorer]
+    distinct, different = len({r[:3] for r in rewards}), len(set(rewards))
+    said = []
+    if again := len(rewards) - distinct:
+        another = f"{different - distinct} of them with another number"
+        said.append(f"{again} rewards are of a prompt and text scored before, {another}: each kept as record 1, 2, …")
+    if again := len(intake.pairs) - len({p.pair_id for p in intake.pairs}):
+        said.append(f"{again} pairs stand in the file again: each pair kept once")
+    if intake.unpaired:
+        said.append(f"{intake.unpaired} chosen or rejected responses have no counterpart to the same prompt: not in a pair")
+    return said

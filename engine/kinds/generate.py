@@ -1,0 +1,224 @@
+"""A generation run: the answers of a base model or a tuned policy to the prompts of a split."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
+
+from engine.data.datasets_io import load_pairs
+from engine.data.records import Turn, digest, prompt_id, text_id, text_row
+from engine.errors import ModelError, RunError
+from engine.kinds.pairs import seeded_choice
+from engine.machine import processes
+from engine.model import networks
+from engine.model.batches import Chat
+from engine.model.decoding import STEP_ATTENTION, read_prompts, staying
+from engine.model.folders import source_of
+from engine.settings.config import GenerateConfig
+from engine.store.progress import Progress
+from engine.store.rundir import read_table
+
+Prompt = tuple[Turn, ...]
+
+
+def run(progress: Progress, config: GenerateConfig) -> None:
+    """Answer every chosen prompt, batch by batch; a resumed run answers only what is missing."""
+    progress.stage("loading the model")
+    device = networks.best_device(config.device)
+    precision = networks.best_precision(config.precision, device)
+    tokenizer = networks.load_tokenizer(progress.cache, config.policy)
+    backend = best_backend(config.backend, device)
+    loaded = vllm_writer if backend == "vllm" else transformers_writer
+    writer = loaded(progress.cache, config, tokenizer, precision, device)
+    chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
+    generator = generator_row(progress, config, precision, backend)
+    progress.add("models", [networks.base_row(config.policy)] if generator["kind"] == "base" else [])
+    progress.add("generators", [generator])
+    tokens = {turns: chat.prompt(turns) for turns in prompts_of(progress, config)}
+    prompts = sorted(tokens, key=lambda turns: len(tokens[turns]))
+    if cut := sum(chat.cuts(turns) for turns in prompts if len(tokens[turns]) == config.max_tokens):
+        progress.note(f"{cut} of {len(prompts)} prompts were cut to the maximum of {config.max_tokens} tokens: their beginning went first")
+    batches = [prompts[i : i + config.batch_size] for i in range(0, len(prompts), config.batch_size)]
+    table = progress.run.table("generations")
+    answered = set() if table is None else set(table["prompt_id"])
+    missing = [(n, batch) for n, batch in enumerate(batches) if not all(prompt_id(turns) in answered for turns in batch)]
+    done = len(prompts) - sum(len(batch) for _, batch in missing)
+    progress.stage("answering", len(prompts), "prompts", first=done)
+    for shared in processes.rounds(missing):
+        found: list[tuple[Prompt, Answer]] = []
+        if shared is not None:
+            number, batch = shared
+            found = list(zip(batch, answers(writer, tokenizer, [tokens[turns] for turns in batch], number), strict=True))
+        found = processes.gathered(found)
+        write(progress, generator["generator_id"], found)
+        done += len(found)
+        progress.advance(done, len(prompts))
+
+
+def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
+    """The split's distinct prompts or a seeded choice of them: the same for every generator with this seed."""
+    found = list({p.prompt_id: p.turns for p in load_pairs(progress.cache, config.dataset, config.split)}.values())
+    return seeded_choice(found, config.prompts, config.seed, f"the prompts of split {config.split!r} of {config.dataset}")
+
+
+def generator_row(progress: Progress, config: GenerateConfig, precision: str, backend: str) -> dict[str, Any]:
+    """The row of the table `generators`; its id is a hash of all that changes an answer."""
+    tuned = (progress.cache / "runs" / config.policy / "status.json").is_file()
+    names = ("system_prompt", "temperature", "top_p", "seed", "max_tokens", "max_new_tokens", "batch_size")
+    settings = {**{name: getattr(config, name) for name in names}, "precision": precision}
+    if backend != "transformers":
+        settings["backend"] = backend
+    if config.temperature == 0:
+        del settings["top_p"], settings["seed"]  # greedy decoding draws nothing
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return {
+        "generator_id": digest(config.policy, text),
+        "model_id": config.policy,
+        "import_id": None,
+        "name": config.name,
+        "kind": "tuned" if tuned else "base",
+        "settings": text,
+    }
+
+
+Answer = tuple[str, int, str, float]  # text, new tokens, finish reason, seconds
+
+
+@dataclass(frozen=True)
+class Writer:
+    """What continues prompts: new tokens of each, given the number of the batch, which seeds it; and the tokens that end a turn."""
+
+    written: Callable[[list[Sequence[int]], int], list[list[int]]]
+    ends: list[int]
+
+
+def seed_of(config: GenerateConfig, number: int) -> int:
+    """A batch samples the same answers whether or not the run was resumed."""
+    return config.seed * 1_000_003 + number
+
+
+def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
+    model = networks.load_policy(cache, config.policy, attention=STEP_ATTENTION)
+    model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+    ends = end_tokens(model.generation_config, tokenizer)
+
+    def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
+        torch.manual_seed(seed_of(config, number))
+        return continued(model, prompts, ends, config, device)
+
+    return Writer(written, ends)
+
+
+def vllm_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
+    """The same with vLLM. Never run here: there was no GPU."""
+    from vllm import LLM, SamplingParams
+
+    source = source_of(cache, config.policy)
+    longest = config.max_tokens + config.max_new_tokens
+    model = LLM(model=source, dtype="bfloat16" if precision == "bf16" else "float32", max_model_len=longest, seed=config.seed)
+    ends = end_tokens(GenerationConfig.from_pretrained(source), tokenizer)
+
+    def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
+        asked = SamplingParams(
+            temperature=config.temperature, top_p=config.top_p, max_tokens=config.max_new_tokens,
+            stop_token_ids=ends, seed=seed_of(config, number), detokenize=False,
+        )  # fmt: skip
+        found = model.generate([{"prompt_token_ids": list(p)} for p in prompts], asked, use_tqdm=False)
+        return [list(one.outputs[0].token_ids) for one in found]
+
+    return Writer(written, ends)
+
+
+def best_backend(wanted: str, device: str) -> str:
+    """auto: vLLM where it is installed, there is a GPU, and no other process of the run, which would load it too.
+
+    Raises ModelError when it is asked for and cannot be had.
+    """
+    can = device == "cuda" and find_spec("vllm") is not None and not processes.many()
+    if wanted == "vllm" and not can:
+        raise ModelError("backend is 'vllm', which needs a GPU, one process and `pip install vllm`: expected auto or transformers here")
+    return "vllm" if can and wanted != "transformers" else "transformers"
+
+
+def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number: int) -> list[Answer]:
+    """The answer to each tokenised prompt; its seconds are the batch's divided by its answers."""
+    began = time.monotonic()
+    written = writer.written(prompts, number)
+    seconds = (time.monotonic() - began) / len(prompts)
+    found: list[Answer] = []
+    for tokens in written:
+        stopped = bool(tokens) and tokens[-1] in writer.ends
+        text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True).strip()
+        found.append((text, len(tokens), "stop" if stopped else "length", seconds))
+    return found
+
+
+@torch.no_grad()
+def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], config: GenerateConfig, device: str) -> list[list[int]]:
+    """New tokens after each prompt, to an end token or max_new_tokens. Finished rows leave the batch once they are an eighth of it."""
+    places = torch.tensor([[len(p)] for p in prompts], device=device)  # (B, 1), of each row's next token
+    stops = torch.tensor(list(ends), device=device)
+    written: list[list[int]] = [[] for _ in prompts]
+    rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
+    open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    memory, logits = read_prompts(model, prompts, device)
+    for step in range(1, config.max_new_tokens + 1):
+        ids = drawn(logits.float(), config)[:, None]
+        for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
+            if is_open:
+                written[row].append(token)
+        open_ = open_ & ~torch.isin(ids[:, 0], stops)
+        if step == config.max_new_tokens or not open_.any():
+            break
+        if (~open_).sum() * 8 >= len(open_):
+            still = open_.nonzero()[:, 0]
+            memory = staying(memory, still.tolist())
+            ids, places, rows, open_ = ids[still], places[still], rows[still], open_[still]
+        for stretch in memory:
+            stretch.open_column()
+        logits = model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=1, memory=memory).logits[:, -1]
+        places = places + 1
+    return written
+
+
+def drawn(logits: torch.Tensor, config: GenerateConfig) -> torch.Tensor:
+    """The next token of each row, (B,): the most probable at temperature 0, else drawn from the top-p set. logits: (B, V)."""
+    if config.temperature == 0:
+        return logits.argmax(-1)
+    warmed = TemperatureLogitsWarper(config.temperature)(None, logits)
+    kept = TopPLogitsWarper(config.top_p)(None, warmed) if config.top_p < 1 else warmed
+    return torch.multinomial(kept.softmax(-1), 1)[:, 0]
+
+
+def end_tokens(settings: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends a turn: the tokenizer's and those the model's generation settings name."""
+    stated = settings.eos_token_id
+    several = stated if isinstance(stated, list) else [stated]
+    return sorted({tokenizer.eos_token_id, *several} - {None})
+
+
+def write(progress: Progress, generator_id: str, found: Sequence[tuple[Prompt, Answer]]) -> None:
+    rows = []
+    for turns, (text, tokens, reason, seconds) in found:
+        row = {"generator_id": generator_id, "prompt_id": prompt_id(turns), "text_id": text_id(text)}
+        identity = digest(row["generator_id"], row["prompt_id"], row["text_id"], "0")
+        rows.append({"generation_id": identity, **row, "tokens": tokens, "finish_reason": reason, "seconds": seconds})
+    progress.add("texts", [text_row(text) for _, (text, *_) in found])
+    progress.add("generations", rows)
+
+
+def generated(cache: Path, run_id: str, turns_by_id: dict[str, Prompt]) -> list[tuple[Prompt, str]]:
+    """(prompt, answer) of a generation run whose prompts are known. Raises RunError when the run has none."""
+    folder = cache / "runs" / run_id
+    rows, texts = read_table(folder, "generations"), read_table(folder, "texts")
+    if rows is None or texts is None:
+        raise RunError(f"run {run_id} has no answers yet")
+    text_of = dict(zip(texts["text_id"], texts["text"], strict=True))
+    return [(turns_by_id[p], text_of[t]) for p, t in zip(rows["prompt_id"], rows["text_id"], strict=True) if p in turns_by_id]

@@ -1,0 +1,1 @@
+"""The machine a run works on: its devices, memory, disk and processes."""

@@ -1,1 +1,0 @@
-"""Pure statistics: numbers and arrays in, numbers out; each with its formula and source."""

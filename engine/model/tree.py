@@ -1,0 +1,162 @@
+"""Attention over one packed row in which responses share their prompt.
+
+A row (1, T) holds the stem (what all prompts begin with) once and then, for each prompt, its tokens once and the tokens of its
+responses one after the other. Every response attends to the stem, its prompt and itself, nothing else, and every linear layer sees a
+token once. On a CPU, attention goes block by block (`Packed.spans`): no padding, a prompt once for all its responses, memory linear in
+the row. On a GPU, `Packed.rows` lays the sequences out again, prompt + response each, for the fused kernel; padding at the right needs
+no mask, because causal attention never looks ahead.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from engine.errors import ModelError
+from engine.model.batches import LONGEST_SPAN
+
+ATTENTION = "prefscope_tree"
+
+
+def tree_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    *,
+    scaling: float | None = None,
+    tree: Any = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """query (1, H, T, D), key and value (1, H_kv, T, D) -> (1, T, H, D). Raises ModelError for attention this row cannot express."""
+    if tree is None:
+        raise ModelError(f"{type(module).__name__} does not pass the packed layout on: this architecture is not supported")
+    refuse_unsupported(module, tree.rows.shape[1], options)
+    scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    groups = query.shape[1] // key.shape[1]
+    k, v = (x[0].repeat_interleave(groups, 0) if groups > 1 else x[0] for x in (key, value))
+    q, k = scaled[0].to(v.dtype), k.to(v.dtype)  # rotated queries and keys leave autocast in fp32
+    if query.device.type == "cpu":
+        return on_spans(q.contiguous(), k.contiguous(), v.contiguous(), tree.spans)[None], None
+    return on_rows(q, k, v, tree.rows, tree.home)[None], None
+
+
+def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, home: torch.Tensor) -> torch.Tensor:
+    """Causal attention of every sequence laid out by itself, q (scaled), k and v (H, T, D) -> (T, H, D)."""
+    n, length = rows.shape
+    flat = rows.reshape(-1)
+
+    def laid_out(x: torch.Tensor) -> torch.Tensor:
+        """(H, T, D) -> (N, H, L, D)"""
+        return x.transpose(0, 1).index_select(0, flat).view(n, length, x.shape[0], x.shape[2]).transpose(1, 2)
+
+    out = scaled_dot_product_attention(laid_out(q), laid_out(k), laid_out(v), is_causal=True, scale=1.0)
+    return out.transpose(1, 2).reshape(n * length, q.shape[0], v.shape[2]).index_select(0, home)
+
+
+@torch.library.custom_op("prefscope::on_spans", mutates_args=())
+def on_spans(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Tensor) -> torch.Tensor:
+    """softmax(Q Kᵀ + mask) V block by block, q (scaled), k and v (H, T, D), spans (K, 7) -> (T, H, D).
+
+    One operation to the compiler, since the number of spans differs from batch to batch.
+    """
+    out = q.new_empty(q.shape[1], q.shape[0], v.shape[2])
+    for block in blocks(spans):
+        p = probabilities(q[:, block.queries], block.gathered(k), block.holes)
+        out[block.queries] = torch.bmm(p, block.gathered(v)).transpose(0, 1)
+    return out
+
+
+@torch.library.custom_op("prefscope::on_spans_backward", mutates_args=())
+def on_spans_backward(
+    grad: torch.Tensor, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients of q, k and v, in their shapes. The probabilities P are computed again, so that a row keeps none of them:
+    dV = Pᵀ dO, dS = P ∘ (dO Vᵀ − row sums of P ∘ dO Vᵀ), dQ = dS K, dK = dSᵀ Q.
+    """
+    dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    grad = grad.to(q.dtype).transpose(0, 1).contiguous()
+    for block in blocks(spans):
+        queries, keys, do = q[:, block.queries], block.gathered(k), grad[:, block.queries]
+        p = probabilities(queries, keys, block.holes)
+        ds = torch._softmax_backward_data(torch.bmm(do, block.gathered(v).transpose(1, 2)), p, -1, p.dtype)
+        dq[:, block.queries] = torch.bmm(ds, keys)
+        block.scatter(torch.bmm(ds.transpose(1, 2), queries), dk)
+        block.scatter(torch.bmm(p.transpose(1, 2), do), dv)
+    return dq, dk, dv
+
+
+@dataclass(frozen=True)
+class Block:
+    """Queries whose attention is one product: a stretch of one sequence, or a short prompt with its responses.
+
+    keys: the places they see, the queries' own last. holes: rows and columns of the scores where a response would see its siblings.
+    """
+
+    queries: slice
+    keys: list[slice]
+    holes: list[tuple[slice, slice]]
+
+    def gathered(self, x: torch.Tensor) -> torch.Tensor:
+        """The keys or values seen, (H, m, D)."""
+        return x[:, self.keys[0]] if len(self.keys) == 1 else torch.cat([x[:, places] for places in self.keys], 1)
+
+    def scatter(self, part: torch.Tensor, total: torch.Tensor) -> None:
+        """Add gradients (H, m, D) of what was gathered where it came from."""
+        for places, own in zip(self.keys, torch.split(part, [places.stop - places.start for places in self.keys], 1), strict=True):
+            total[:, places] += own
+
+
+def blocks(spans: torch.Tensor) -> list[Block]:
+    """The products of a packed row, from its spans (K, 7)."""
+    found = []
+    for _, together in groupby(spans.tolist(), key=lambda span: span[-1]):
+        rows = list(together)
+        begin, end = rows[0][0], rows[-1][1]
+        _, _, own, first, last, stem, _ = rows[0]
+        keys = [slice(a, b) for a, b in ((0, stem), (first, last), (own, end)) if a < b]
+        siblings = [(r[0] - begin, r[1] - begin, stem + r[4] - begin, stem + r[2] - begin) for r in rows[1:]]
+        found.append(Block(slice(begin, end), keys, [(slice(a, b), slice(c, d)) for a, b, c, d in siblings if c < d]))
+    return found
+
+
+def probabilities(queries: torch.Tensor, keys: torch.Tensor, holes: list[tuple[slice, slice]]) -> torch.Tensor:
+    """Causal softmax of (H, n, D) queries over (H, m, D) keys, whose last are the queries' own: (H, n, m)."""
+    n = queries.shape[1]
+    scores = torch.bmm(queries, keys.transpose(1, 2))
+    scores[:, :, -n:] += ahead(queries.dtype)[:n, :n]
+    for rows, columns in holes:
+        scores[:, rows, columns] = float("-inf")
+    return torch.softmax(scores, -1)
+
+
+@cache
+def ahead(dtype: torch.dtype) -> torch.Tensor:
+    """−inf where a key comes after its query."""
+    return torch.full((LONGEST_SPAN, LONGEST_SPAN), float("-inf"), dtype=dtype).triu(1)
+
+
+def _keep_inputs(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+on_spans.register_fake(lambda q, k, v, spans: q.new_empty(q.shape[1], q.shape[0], v.shape[2]))
+on_spans_backward.register_fake(lambda grad, q, k, v, spans: (torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)))
+on_spans.register_autograd(lambda ctx, grad: (*on_spans_backward(grad, *ctx.saved_tensors), None), setup_context=_keep_inputs)
+
+
+def refuse_unsupported(module: Any, length: int, options: dict[str, Any]) -> None:
+    window = options.get("sliding_window")
+    if window is not None and length > window:
+        raise ModelError(f"{type(module).__name__} attends within {window} tokens only, and a sequence has {length}: lower max_tokens")
+    if options.get("softcap") is not None:
+        raise ModelError(f"{type(module).__name__} caps its attention logits, which the packed row does not")
+
+
+AttentionInterface.register(ATTENTION, tree_attention)
+AttentionMaskInterface.register(ATTENTION, lambda *args, **kwargs: None)

@@ -1,0 +1,132 @@
+"""What a run will take, before it starts: memory, disk, time. Torch-free.
+
+The constants were measured with SmolLM2-135M on a CPU; the estimates there were within 5 % of the measured peaks, without torch.compile
+(which needs less). On a GPU nothing of it was measured.
+"""
+
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.machine.device_plan import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision, expected_processes
+from engine.model.folders import Network
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfig
+from engine.settings.hyperparameters import LoRA
+from engine.store.rundir import RunDir, complete_lines, run_dirs
+
+PROCESS = 650_000_000  # resident bytes of Python with torch and transformers, and what the allocator keeps back
+SLACK = 1.5  # measured bytes of activations over counted ones: temporaries, attention probabilities, fragments
+COUNTED = {"bf16": (38, 8), "fp32": (52, 16)}  # bytes a layer keeps of one token for each unit of its width, and of its inner width
+CHECKPOINTED = 24  # measured bytes kept of one token for each unit of a layer's width under gradient checkpointing
+LOGIT = 14  # bytes of one logit while its chunk exists: bf16, fp32, log-softmax and gradient
+PASSING = (10, 3)  # numbers one layer has of one token in a forward pass without gradients: of its width, of its inner width
+
+
+def trained_parameters(network: Network, config: TrainConfig) -> int:
+    """Numbers the optimiser changes: all of the network, or those of its adapters; and a reward model's head."""
+    head = network.width if isinstance(config, RewardConfig) else 0
+    return head + (adapter_parameters(network, config.lora) if config.lora else network.parameters)
+
+
+def adapter_parameters(network: Network, lora: LoRA) -> int:
+    """Σ rank × (inputs + outputs) over the layers that get adapters (Hu et al. 2022, section 4.1)."""
+    every = lora.targets == ("all-linear",)
+    chosen = [size for name, size in network.linear.items() if every or name.rsplit(".", 1)[-1] in lora.targets]
+    return sum(lora.rank * (outputs + inputs) for outputs, inputs in chosen)
+
+
+def token_bytes(network: Network, precision: str, checkpointing: bool) -> float:
+    """Bytes one packed token takes between its forward and its backward pass."""
+    per_width, per_inner = COUNTED[precision]
+    layer = SLACK * (per_width * network.width + per_inner * network.inner)
+    return CHECKPOINTED * network.width * network.layers + layer if checkpointing else layer * network.layers
+
+
+def training_memory(network: Network, config: TrainConfig, tokens: int) -> int:
+    """Peak bytes of training with `tokens` in one forward pass.
+
+    process + weights 4 P + bf16 copies 2 P + (gradient 4 + Adam's two moments 8) × trained + activations × tokens + a policy's logits.
+    Sharded, the processes share what stands: weights, gradient and moments.
+    """
+    device = expected_device(config.device)
+    precision = expected_precision(config.precision, device)
+    trained = trained_parameters(network, config)
+    standing = (6 if precision == "bf16" else 4) * network.parameters + 12 * trained
+    standing += 4 * trained if config.lora else 0  # the adapters' own weights
+    logits = LOGIT * LOGIT_CHUNK * network.vocabulary if isinstance(config, PolicyConfig) else 0
+    standing //= expected_processes(config) if config.shard else 1
+    moving = token_bytes(network, precision, config.gradient_checkpointing) * tokens
+    return round(process(device) + standing + moving + logits)
+
+
+def process(device: str) -> int:
+    """Bytes of the memory in question that are taken before a model is loaded."""
+    return PROCESS if device == "cpu" else 0
+
+
+def scoring_memory(network: Network, device: str, tokens: int = SCORING_TOKENS) -> int:
+    """Peak bytes of forward passes in fp32 with `tokens` in each."""
+    return process(device) + 4 * network.parameters + 4 * tokens * (PASSING[0] * network.width + PASSING[1] * network.inner)
+
+
+def answering_memory(network: Network, config: GenerateConfig, prompt_tokens: int) -> int:
+    """Peak bytes of answering: the weights as they are loaded in fp32, or those computed with plus keys, values and logits of a batch."""
+    device = expected_device(config.device)
+    number = 2 if expected_precision(config.precision, device) == "bf16" else 4
+    kept = 2 * network.layers * network.key_values * number * (prompt_tokens + config.max_new_tokens)
+    passing = prompt_tokens * number * (PASSING[0] * network.width + PASSING[1] * network.inner)
+    batch = config.batch_size * (kept + passing + 12 * network.vocabulary)
+    return process(device) + max(4 * network.parameters, number * network.parameters + batch)
+
+
+def forward_tokens(config: TrainConfig, longest: int | None = None) -> int:
+    """Packed tokens of the largest forward pass: what is configured, a whole batch when that is less, one pair when that is more."""
+    configured = config.forward_tokens or FORWARD_TOKENS[expected_device(config.device)]
+    pair = longest or 2 * config.max_tokens
+    return max(min(configured, config.batch_size * pair), longest or 0)
+
+
+def checkpoints_of(config: TrainConfig, steps: int) -> int:
+    """The most checkpoints that exist at once: the kept ones and the next, or as many as are ever written, one when it is cancelled."""
+    return min(config.kept_checkpoints + 1, max(steps - 1, 0) // config.checkpoint_every + 1)
+
+
+def tokens_per_second(cache: Path, config: TrainConfig) -> list[float]:
+    """Speeds of the finished training runs that are like this one: kind, model, precision, device, adapters, recomputation, processes."""
+    return [rate for run in like(cache, config) if (rate := training_rate(run)) is not None]
+
+
+def seconds_per_answer(cache: Path, config: GenerateConfig) -> list[float]:
+    """Mean seconds of one answer in each finished generation run that is like this one."""
+    tables = [t for run in like(cache, config) if (t := run.table("generations")) is not None and t.height]
+    return [statistics.fmean(table["seconds"]) for table in tables]
+
+
+def like(cache: Path, config: TrainConfig | GenerateConfig) -> Iterator[RunDir]:
+    """Finished runs on the same kind of device whose configuration agrees in what sets the speed."""
+    same = ("kind", "model", "policy", "precision", "gradient_checkpointing", "processes", "max_new_tokens")
+    wanted, device = config.model_dump(mode="json"), expected_device(config.device)
+
+    fields = {name: field for name, field in type(config).model_fields.items() if name in same}
+
+    def agrees(values: dict[str, Any]) -> bool:
+        return bool(values.get("lora")) == bool(wanted.get("lora")) and all(
+            values.get(name, field.default) == wanted[name] for name, field in fields.items()
+        )
+
+    for run in run_dirs(cache):
+        status, values = run.written_status, run.config_values
+        on_cpu = "CPU" in (status.device or "")
+        if status.state == "done" and on_cpu == (device == "cpu") and agrees(values):
+            yield run
+
+
+def training_rate(run: RunDir) -> float | None:
+    """Packed tokens a second over the whole of a run's training."""
+    if not run.metrics_path.is_file():
+        return None
+    lines = [json.loads(line) for line in complete_lines(run.metrics_path)]
+    last = next((x for x in reversed(lines) if x["split"] == "train"), None)
+    return last["tokens"] / last["seconds"] if last and last["seconds"] else None

@@ -1,0 +1,279 @@
+"""What a run will need and what stands in its way, before it is accepted. Torch-free unless the tokenizer is asked."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from engine.data.datasets_io import dataset_ids, splits_in
+from engine.errors import DID_NOT_FIT, ConfigError, PrefscopeError, RunError
+from engine.machine import device_plan, disk, memory
+from engine.model.folders import Network, network_of
+from engine.planning import estimates
+from engine.planning.references import Findings, check_models, check_runs, check_splits
+from engine.planning.workload import Sample, items_of
+from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
+from engine.store.rundir import is_locked, run_dirs
+
+TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
+MANY_CUT = 0.1  # share of truncated pairs that is worth one
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What is known of a run that has not begun. Problems refuse it."""
+
+    kind: str
+    name: str
+    items: int | None = None
+    unit: str = "pairs"
+    steps: int | None = None  # optimiser steps over all epochs
+    sample: Sample | None = None
+    memory_bytes: int | None = None  # at its peak
+    free_memory_bytes: int | None = None
+    disk_bytes: int | None = None  # its folder at its largest
+    free_disk_bytes: int | None = None
+    seconds: float | None = None  # of training, or of answering
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass
+class Case:
+    """One run under examination."""
+
+    cache: Path
+    config: RunConfig
+    found: Findings = field(default_factory=Findings)
+    folders: list[Path] = field(default_factory=list)  # of the models that are on this machine
+    networks: list[Network] = field(default_factory=list)
+    whole: bool = False  # the size of every model is known
+
+
+def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] | None = None, tokens: bool = True) -> Preflight:
+    """Examine a run of any kind. planned: {run id: configuration} of runs to be queued with it. tokens: ask the tokenizer, too."""
+    case, made = Case(cache, config), Preflight(config.model_dump()["kind"], config.name)
+    splits = splits_in(cache, config.dataset)
+    if splits is None:
+        known = ", ".join(dataset_ids(cache)) or "(none is imported yet)"
+        return replace(made, problems=(f"dataset {config.dataset!r} not found in {cache / 'datasets'}, expected one of {known}",))
+    absent = check_splits(config, splits, case.found)
+    check_runs(cache, config, planned or {}, case.found)
+    look_at_models(case, planned or {})
+    if absent <= {"validation_splits"}:
+        made = counted(case, made)
+        made = with_tokens(case, made) if tokens and case.folders and made.items else made
+    for part in (with_memory, with_disk, with_time):
+        made = part(case, made)
+    problems, warnings, unknown = (tuple(dict.fromkeys(said)) for said in (case.found.problems, case.found.warnings, case.found.unknown))
+    return replace(made, problems=problems, warnings=warnings, unknown=unknown)
+
+
+def require(cache: Path, configs: Mapping[str, RunConfig], but: str | None = None) -> None:
+    """Refuse runs that would fail, by what can be said without a tokenizer. Raises RunError with one sentence a line.
+
+    but: how a problem begins that is none here.
+    """
+    looked = [preflight(cache, config, configs, tokens=False) for config in configs.values()]
+    problems = [
+        f"run {made.name!r}: {p}" if len(looked) > 1 else p for made in looked for p in made.problems if not (but and p.startswith(but))
+    ]
+    if problems:
+        raise RunError("\n".join(problems))
+
+
+def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
+    said = len(case.found.problems), len(case.found.unknown)
+    case.folders = check_models(case.cache, case.config, planned, case.found)
+    for folder in case.folders:
+        try:
+            network = network_of(folder)
+        except PrefscopeError as error:
+            case.found.problems.append(str(error))
+            continue
+        if network is None:
+            case.found.unknown.append(f"{folder / 'config.json'} does not state its sizes in the usual words: memory is unknown")
+        else:
+            case.networks.append(network)
+    case.whole = said == (len(case.found.problems), len(case.found.unknown)) and bool(case.networks)
+
+
+def counted(case: Case, made: Preflight) -> Preflight:
+    """Pairs, prompts or responses; the steps of a training run."""
+    try:
+        number, unit = items_of(case.cache, case.config)
+        made = replace(made, items=number, unit=unit)
+        if number is None:
+            case.found.unknown.append("a generation run it names has not answered yet, so the number of responses is unknown")
+        elif isinstance(case.config, TrainConfig):
+            processes = device_plan.expected_processes(case.config)
+            made = replace(made, steps=device_plan.steps_of(number, case.config, processes) * case.config.epochs)
+    except RunError as error:
+        case.found.problems.append(str(error))
+    return made
+
+
+def with_tokens(case: Case, made: Preflight) -> Preflight:
+    from engine.planning.sample import sample_of  # torch and transformers, which take seconds to load
+
+    try:
+        sample = sample_of(case.cache, case.config, case.folders[0])
+    except PrefscopeError as error:
+        case.found.problems.append(str(error))
+        return made
+    if sample and sample.cut > MANY_CUT * sample.sampled:
+        case.found.warnings.append(
+            f"{sample.cut / sample.sampled:.0%} of the sampled {cut_unit(made)} are cut: raise max_tokens to keep them"
+        )
+    return replace(made, sample=sample)
+
+
+def cut_unit(made: Preflight) -> str:
+    return "prompts" if made.unit == "prompts" else "pairs"
+
+
+# Memory, disk, time
+
+
+def with_memory(case: Case, made: Preflight) -> Preflight:
+    """The estimate against what is free. Too little is a problem with on_oom fail, and when not even the weights fit; else a warning."""
+    config, free = case.config, free_memory(case.cache, case.config)
+    made = replace(made, free_memory_bytes=free)
+    if not case.whole:
+        return made
+    longest = made.sample.longest_tokens if made.sample else None
+    made = replace(made, memory_bytes=max(memory_of(config, network, longest) for network in case.networks))
+    need = made.memory_bytes
+    if free is None or need is None or need <= TIGHT * free:
+        return made
+    said = f"needs about {gb(need)}, {gb(free)} are free"
+    if not isinstance(config, TrainConfig) or need <= free:
+        case.found.warnings.append(f"memory is tight: {said}")
+    elif config.on_oom == "fail" or estimates.training_memory(case.networks[0], config, 0) > free:
+        case.found.problems.append(f"{DID_NOT_FIT}: {said}")
+    elif device_plan.expected_processes(config) > 1:
+        case.found.warnings.append(f"memory is tight: {said}; several processes do not divide a step that does not fit: the run would end")
+    else:
+        case.found.warnings.append(f"memory is tight: {said}; batches will be computed in smaller parts, which changes no result")
+    return made
+
+
+def memory_of(config: RunConfig, network: Network, longest: int | None) -> int:
+    """Peak bytes of a run with this model; of all its processes on a CPU, where they share the memory."""
+    device = device_plan.expected_device(config.device)
+    if isinstance(config, TrainConfig):
+        one = estimates.training_memory(network, config, estimates.forward_tokens(config, longest))
+    elif isinstance(config, GenerateConfig):
+        one = estimates.answering_memory(network, config, min(longest or config.max_tokens, config.max_tokens))
+    else:
+        one = estimates.scoring_memory(network, device)
+    return one * (device_plan.expected_processes(config) if device == "cpu" else 1)
+
+
+def free_memory(cache: Path, config: RunConfig) -> int | None:
+    """Bytes the run can have once it is its turn: what is free, what the run before it holds, within its own limit."""
+    device = device_plan.expected_device(config.device)
+    free = memory.free(device)
+    if device == "cuda" or free is None:
+        return free
+    there = free + held_by_runs(cache)
+    stated = config.memory_gb if isinstance(config, TrainConfig) else None
+    return there if stated is None else min(there, round(stated * 1e9))
+
+
+def held_by_runs(cache: Path) -> int:
+    """Resident bytes of the runs that are going on, which are given back before the next one starts."""
+    held = 0
+    for run in run_dirs(cache):
+        status = run.written_status
+        if status.state == "running" and status.pid and is_locked(run.path / "lock"):
+            with suppress(psutil.Error):
+                process = psutil.Process(status.pid)
+                held += sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+    return held
+
+
+def with_disk(case: Case, made: Preflight) -> Preflight:
+    """The run's folder at its largest against what is free."""
+    made = replace(made, free_disk_bytes=disk.free_disk(case.cache))
+    config = case.config
+    if not (isinstance(config, TrainConfig) and case.whole and made.steps):
+        return made
+    network = case.networks[0]
+    checkpoints = estimates.checkpoints_of(config, made.steps)
+    need = disk.needs_disk(network.parameters, estimates.trained_parameters(network, config), checkpoints)
+    try:
+        disk.check_disk(case.cache, need)
+    except RunError as error:
+        case.found.problems.append(str(error))
+    return replace(made, disk_bytes=need)
+
+
+def with_time(case: Case, made: Preflight) -> Preflight:
+    """Seconds, at the median speed of finished runs like this one."""
+    config, unlike = case.config, "no finished run like this one to estimate the time from"
+    if isinstance(config, ScoreConfig | EnsembleConfig | EmbedConfig):
+        unlike = f"the time of {made.kind} runs is not estimated"
+    elif isinstance(config, GenerateConfig) and made.items and (each := estimates.seconds_per_answer(case.cache, config)):
+        return replace(made, seconds=made.items * statistics.median(each))
+    elif isinstance(config, TrainConfig) and (rates := estimates.tokens_per_second(case.cache, config)):
+        if not (made.steps and made.sample):
+            return made
+        pairs = made.steps * config.batch_size * config.accumulation * device_plan.expected_processes(config)
+        return replace(made, seconds=pairs * made.sample.mean_tokens / statistics.median(rates))
+    case.found.unknown.append(unlike)
+    return made
+
+
+# In words
+
+
+def as_text(made: Preflight) -> str:
+    """The report of a dry run, one fact a line."""
+    lines = [f"{made.name} ({made.kind})", *(f"  {name:8}{said}" for name, said in facts(made).items())]
+    for name in ("problems", "warnings", "unknown"):
+        lines += [f"  {name.removesuffix('s')}: {sentence}" for sentence in getattr(made, name)]
+    return "\n".join(lines)
+
+
+def as_json(cache: Path, stated: str) -> str:
+    """The pre-flight of a configuration that is given as JSON, as JSON, with its facts in words. Raises ConfigError."""
+    try:
+        values = json.loads(stated)
+    except ValueError as error:
+        raise ConfigError(f"the configuration is not JSON: {error}") from None
+    made = preflight(cache, parse(values))
+    return json.dumps({**asdict(made), "facts": facts(made)}, ensure_ascii=False)
+
+
+def facts(made: Preflight) -> dict[str, str]:
+    """{what: a few words} of all that is known."""
+    found: dict[str, Any] = {}
+    if made.items is not None:
+        found["work"] = f"{made.items:,} {made.unit}" + (f", {made.steps:,} optimiser steps" if made.steps else "")
+    if made.sample:
+        of, each = made.sample, cut_unit(made)
+        found["tokens"] = f"{of.mean_tokens:,.0f} a {each[:-1]}, the longest {of.longest_tokens:,}; " + (
+            f"{of.cut / of.sampled:.1%} of {of.sampled} sampled {each} are cut"
+        )
+    for name, need, free in (
+        ("memory", made.memory_bytes, made.free_memory_bytes),
+        ("disk", made.disk_bytes, made.free_disk_bytes),
+    ):
+        words = [f"about {gb(need)}" if need is not None else "", f"{gb(free)} are free" if free is not None else ""]
+        if any(words):
+            found[name] = "; ".join(filter(None, words))
+    if made.seconds is not None:
+        work = "answering" if made.kind == "generate" else "training, without loading and validation"
+        found["time"] = f"about {made.seconds / 60:.0f} min of {work}" if made.seconds >= 90 else f"about {made.seconds:.0f} s of {work}"
+    return found
+
+
+def gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

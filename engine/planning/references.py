@@ -1,0 +1,120 @@
+"""What a run's configuration names (dataset, splits, runs, models), and whether it is there. Torch-free."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ModelError
+from engine.model.folders import SENTENCE_MODEL, folder_of
+from engine.settings.config import EmbedConfig, EnsembleConfig, RunConfig
+from engine.store.rundir import STOPPED, RunDir
+
+SPLITS = ("train_split", "validation_splits", "split", "splits")
+RUNS = {"reward_models": ("reward",), "generations": ("generate",), "guide": ("reward",)}  # field: kinds of run it may name
+MODELS = ("model", "policy")  # a name, a folder or a run
+RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}-")
+
+
+@dataclass
+class Findings:
+    """Sentences about a run that has not begun."""
+
+    problems: list[str] = field(default_factory=list)  # the run would fail
+    warnings: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)  # what cannot be said yet, and why
+
+
+def check_splits(config: RunConfig, splits: Mapping[str, int], found: Findings) -> set[str]:
+    """Every split the configuration names exists, and none is both trained on and measured on. The fields that name an absent one."""
+    values, wrong = config.model_dump(mode="json"), set()
+    for name in SPLITS:
+        for split in listed(values.get(name)):
+            if split not in splits:
+                wrong.add(name)
+                there = ", ".join(splits) or "(none)"
+                found.problems.append(f"{name}: dataset {config.dataset} has no split {split!r}, expected one of {there}")
+    if values.get("train_split") in listed(values.get("validation_splits")):
+        found.problems.append(f"validation split {values['train_split']!r} is the training split")
+    return wrong
+
+
+def check_runs(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig], found: Findings) -> None:
+    """Every run the configuration names exists, is of the right kind, and has not stopped on its way."""
+    values = config.model_dump(mode="json")
+    for name, kinds in RUNS.items():
+        for run_id in listed(values.get(name)):
+            wrong = wrong_run(cache, run_id, kinds, planned)
+            if wrong:
+                found.problems.append(f"{name}: {wrong}")
+
+
+def wrong_run(cache: Path, run_id: str, kinds: tuple[str, ...], planned: Mapping[str, RunConfig]) -> str | None:
+    """Why a run cannot be what a field of these kinds names; None when it can."""
+    run = existing(cache, run_id)
+    if run is None and run_id not in planned:
+        return f"run {run_id!r} not found in {cache / 'runs'}"
+    kind = planned[run_id].model_dump()["kind"] if run is None else run.config_values["kind"]
+    if kind not in kinds:
+        return f"{run_id} is a {kind} run, expected a {' or '.join(kinds)} run"
+    return stopped(run) if run else None
+
+
+def check_models(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig], found: Findings) -> list[Path]:
+    """Every model the configuration needs is there or can be fetched; the folders of those that are on this machine."""
+    folders = []
+    for name, model in models_named(config):
+        run = existing(cache, model)
+        if model in planned or (run and run.status.state in ("queued", "running", "finalising")):
+            whose = planned[model].name if model in planned else str(run.config_values["name"]) if run else model
+            found.unknown.append(f"{name}: run {whose!r} has not made its model yet, so its size and memory are unknown")
+            continue
+        try:
+            if run and (why := stopped(run)):
+                raise ModelError(why)
+            folder = local(cache, model)
+        except ModelError as error:
+            found.problems.append(f"{name}: {error}")
+            continue
+        if folder is None:
+            found.unknown.append(f"{name}: {model} is not on this machine and is fetched when the run starts: its memory is unknown")
+        else:
+            folders.append(folder)
+    return folders
+
+
+def models_named(config: RunConfig) -> Iterator[tuple[str, str]]:
+    """(field, model) of every model the run loads."""
+    values = config.model_dump(mode="json")
+    scorers = () if isinstance(config, EnsembleConfig) else ("reward_models", "guide")  # an ensemble may live on stored rewards
+    for name in (*MODELS, *scorers):
+        yield from ((name, model) for model in listed(values.get(name)))
+    if isinstance(config, EmbedConfig):
+        yield "sentence model", SENTENCE_MODEL
+
+
+def local(cache: Path, model: str) -> Path | None:
+    """A model's folder; None for a hub name that was not fetched yet. Raises ModelError when it can be neither."""
+    folder = folder_of(cache, model)
+    if folder is None and model == SENTENCE_MODEL:
+        raise ModelError(f"{model} is not in {cache / 'models'}: run `./run.sh setup` once to fetch it")
+    if folder is None and RUN_ID.match(model):
+        raise ModelError(f"run {model!r} not found in {cache / 'runs'}")
+    return folder
+
+
+def existing(cache: Path, run_id: str) -> RunDir | None:
+    run = RunDir(cache / "runs" / run_id)
+    return run if run_id and "/" not in run_id and (run.path / "status.json").is_file() else None
+
+
+def stopped(run: RunDir) -> str | None:
+    """Why a run will not have its results, as far as its state says; None when it has them or can still get them."""
+    state = run.status.state
+    return f"run {run.id} ({run.config_values['name']}) is {state}: resume it first" if state in STOPPED else None
+
+
+def listed(value: Any) -> list[str]:
+    """The names in a field: none, one, or several."""
+    return [] if value is None else list(value) if isinstance(value, list) else [str(value)]

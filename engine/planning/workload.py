@@ -1,0 +1,85 @@
+"""How many pairs, prompts or responses a run will work on, read from the dataset's tables. Torch-free."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from engine.errors import RunError
+from engine.planning.references import existing
+from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig
+from engine.store.rundir import read_table
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Tokens of a seeded sample of the pairs or prompts a run works on; a pair's prompt counts once."""
+
+    sampled: int
+    cut: int  # to the maximum of tokens
+    mean_tokens: float
+    longest_tokens: int
+
+
+def items_of(cache: Path, config: RunConfig) -> tuple[int | None, str]:
+    """(number, unit); None while a generation run whose answers count has none. Raises RunError when more are asked for than there are."""
+    folder = cache / "datasets" / config.dataset
+    pairs = read_table(folder, "pairs")
+    if pairs is None:
+        raise RunError(f"{folder} has no pairs.parquet: import the dataset again")
+    if isinstance(config, TrainConfig):
+        return training_pairs(folder, pairs, config), "pairs"
+    if isinstance(config, GenerateConfig):
+        there = pairs.filter(pl.col("split") == config.split)["prompt_id"].n_unique()
+        return at_most(config.prompts, there, f"the prompts of split {config.split!r} of {config.dataset}"), "prompts"
+    assert isinstance(config, ScoreConfig | EnsembleConfig | EmbedConfig)
+    return responses(cache, config, pairs), "responses"
+
+
+def training_pairs(folder: Path, pairs: pl.DataFrame, config: TrainConfig) -> int:
+    """The pairs a training run will have: those of its split and group, its seeded choice, balanced by length. Raises RunError."""
+    where = f"split {config.train_split!r} of {config.dataset}"
+    rows = pairs.filter(pl.col("split") == config.train_split)
+    if isinstance(config, RewardConfig) and config.group_by and config.group:
+        groups = rows[config.group_by].drop_nulls().unique().sort().to_list()
+        rows = rows.filter(pl.col(config.group_by) == config.group)
+        if rows.is_empty():
+            raise RunError(f"{where} has no pair with {config.group_by} {config.group!r}: expected one of {', '.join(map(str, groups))}")
+    number = at_most(config.pairs, rows.height, where)
+    if not config.balance_length:
+        return number
+    if number < rows.height:
+        rows = rows[random.Random(config.seed).sample(range(rows.height), number)]
+    return number - imbalance(folder, rows)
+
+
+def imbalance(folder: Path, rows: pl.DataFrame) -> int:
+    """How many more pairs have the longer response on one side than on the other, in characters."""
+    texts = read_table(folder, "texts")
+    assert texts is not None
+    chars = texts.select("text_id", "chars")
+    sides = rows.join(chars, left_on="chosen_id", right_on="text_id")
+    sides = sides.join(chars, left_on="rejected_id", right_on="text_id", suffix="_rejected")
+    longer = (sides["chars"].cast(pl.Int64) - sides["chars_rejected"].cast(pl.Int64)).sign().sum()
+    return abs(int(longer))
+
+
+def at_most(number: int | None, there: int, where: str) -> int:
+    """The number asked for, or all. Raises RunError when there are fewer."""
+    if number is not None and number > there:
+        raise RunError(f"{number} are asked for, but {where} has {there}")
+    return there if number is None else number
+
+
+def responses(cache: Path, config: ScoreConfig | EnsembleConfig | EmbedConfig, pairs: pl.DataFrame) -> int | None:
+    """Responses to score or to embed at most: those of the splits, and the answers of generation runs; None while one has no answers."""
+    splits = (config.split,) if isinstance(config, EmbedConfig) else config.splits
+    number = 2 * pairs.filter(pl.col("split").is_in(splits)).height
+    for run_id in config.generations:
+        run = existing(cache, run_id)
+        answers = run.table("generations") if run else None
+        if answers is None:
+            return None
+        number += answers.height
+    return min(number, config.texts) if isinstance(config, EmbedConfig) else number

@@ -1,0 +1,102 @@
+"""From a run's config.json to its result files: what one engine process does. The only place that catches every error."""
+
+import errno
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from engine import ROOT
+from engine.errors import PrefscopeError
+from engine.kinds.table import KINDS
+from engine.machine import memory, processes
+from engine.model import networks
+from engine.queue.jobs import dependants
+from engine.store.progress import Cancelled, Progress
+from engine.store.rundir import RunDir, now
+
+log = logging.getLogger("engine")
+
+
+def execute(progress: Progress) -> str:
+    """Do the run's work and write how it ended; the state: done, failed or cancelled."""
+    run = progress.run
+    run.update(
+        state="running", stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, versions=versions(),
+        oom_kills=memory.oom_kills(),
+    )  # fmt: skip
+    progress.milestone()
+    state, error = "failed", None
+    try:
+        config = run.config
+        processes.joined(networks.best_device(config.device))
+        progress.agreed = processes.any_of
+        run.update(device=described_device(config.device))
+        KINDS[config.kind](progress, config)
+        state = "done"
+    except Cancelled:
+        state = "cancelled"
+    except PrefscopeError as problem:
+        log.error("%s", problem)
+        error = str(problem)
+    except Exception as problem:  # whatever else goes wrong becomes the run's sentence; the traceback is in its log
+        log.exception("failed")
+        error = sentence(problem, run)
+    finish(progress, state, error)
+    processes.leave()
+    return state
+
+
+def finish(progress: Progress, state: str, error: str | None) -> None:
+    run = progress.run
+    if error and not run.writes:
+        run.write_failure(processes.index(), error)
+    peaks = progress.stage_peaks()
+    peak = max(peaks.values(), default=memory.peak())
+    run.update(state="finalising", stage="writing the tables", error=error, stage_peaks=peaks, peak_bytes=peak)
+    if state == "done" and run.writes:
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+        if not (run.config_values.get("keep_weights", True) or any(r.status.state == "queued" for r in dependants(progress.cache, run.id))):
+            shutil.rmtree(run.path / "model", ignore_errors=True)
+    run.write_status(replace(run.written_status, state=state, stage="", finished_at=now(), eta_seconds=None))
+    progress.milestone()
+
+
+def sentence(problem: Exception, run: RunDir) -> str:
+    """What an unforeseen error means to the user."""
+    if memory.is_out_of_memory(problem):
+        doing = run.written_status.stage or "working"
+        answers = "the batch size of answers, " if run.config_values.get("kind") == "generate" else ""
+        return f"{memory.needs()} while {doing}: lower {answers}the maximum of tokens, or take a smaller model"
+    # safetensors and torch raise their own errors when a write fails, with the system's words in them
+    full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
+    if full:
+        return f"the disk is full ({full[0]}): {shutil.disk_usage(run.path).free / 1e9:.1f} GB are free in {run.path}"
+    if isinstance(problem, PermissionError):
+        return f"no right to write {problem.filename}: {problem.strerror}"
+    first = str(problem).strip().splitlines()[0] if str(problem).strip() else "no message"
+    return f"{type(problem).__name__}: {first} (the traceback is in log.txt)"
+
+
+def described_device(wanted: str) -> str:
+    if wanted != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def versions() -> dict[str, str]:
+    """Python, the libraries that change numbers, and the code's own commit."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "transformers", "tokenizers", "accelerate", "peft", "datasets", "polars", "duckdb"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    answer = subprocess.run(git, capture_output=True, text=True, check=False) if shutil.which("git") else None
+    return {**found, "prefscope": answer.stdout.strip() if answer and answer.returncode == 0 else "unknown"}

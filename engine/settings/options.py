@@ -1,0 +1,106 @@
+"""A configuration's fields as command-line options: nested fields with a dot, a choice of models by its name."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine.errors import ConfigError
+from engine.settings.config import RunConfig
+from engine.settings.hyperparameters import Weighted
+
+FIELD = "field:"
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models a field can hold: one, several to choose from, or one that may be absent."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) is Annotated:
+        return models_in(get_args(annotation)[0])
+    return [] if get_origin(annotation) is tuple else [model for part in get_args(annotation) for model in models_in(part)]
+
+
+def named(model: type[BaseModel]) -> str:
+    """The constant name of a model that is one of several."""
+    return str(model.model_fields["name"].default)
+
+
+def titled(model: type[BaseModel]) -> str:
+    """What a person calls a model that is one of several."""
+    return str(model.model_config.get("title") or model.__name__)
+
+
+def add_fields(command: argparse.ArgumentParser, kind: str, model: type[RunConfig]) -> None:
+    """One option per field of a run's configuration."""
+    command.set_defaults(kind=kind)
+    command.add_argument("--wait", action="store_true", help="show progress until the run has ended")
+    for name, field in model.model_fields.items():
+        found = models_in(field.annotation)
+        if name in ("kind", "parents", "study"):
+            continue
+        if field.annotation == tuple[Weighted, ...]:
+            command.add_argument(f"--{name}", dest=FIELD + name, nargs="+", metavar="LOSS=WEIGHT", help=field.description)
+        elif found:
+            add_models(command, name, field, found)
+        else:
+            add_field(command, name, field)
+
+
+def add_models(command: argparse.ArgumentParser, name: str, field: FieldInfo, found: list[type[BaseModel]]) -> None:
+    """Options of a nested model, or of every model that can be chosen there: what they have in common is one option."""
+    if len(found) > 1:
+        default = field.get_default(call_default_factory=True)
+        names = [named(model) for model in found]
+        command.add_argument(f"--{name}", dest=f"{FIELD}{name}.name", choices=names, help=f"{field.title} (default: {default.name})")
+    asked: dict[str, list[type[BaseModel]]] = {}
+    for model in found:
+        for inner in model.model_fields:
+            asked.setdefault(inner, []).append(model)
+    for inner, of in asked.items():
+        if inner != "name":
+            add_field(command, f"{name}.{inner}", of[0].model_fields[inner], [named(m) for m in of] if len(found) > 1 else None)
+
+
+def add_field(command: argparse.ArgumentParser, name: str, field: FieldInfo, of: list[str] | None = None) -> None:
+    several = get_origin(field.annotation) is tuple
+    default = "" if field.is_required() or of else f" (default: {field.get_default(call_default_factory=True)!r})"
+    users = f" ({', '.join(of)})" if of else ""
+    literal = "Literal" in str(field.annotation) and not several
+    choices = [str(c) for part in (field.annotation, *get_args(field.annotation)) for c in get_args(part) if isinstance(c, str)]
+    command.add_argument(
+        f"--{name.replace('_', '-')}",
+        dest=FIELD + name,
+        nargs="+" if several else None,
+        required=field.is_required(),
+        metavar="|".join(choices) if literal else name.upper(),
+        help=f"{field.description or ''}{users}{default}".replace("%", "%%"),
+    )
+
+
+def stated(options: argparse.Namespace, model: type[RunConfig]) -> dict[str, Any]:
+    """The values that were given, nested as the configuration has them. Raises ConfigError for a weight that is no number."""
+    values: dict[str, Any] = {"kind": options.kind}
+    for name, value in vars(options).items():
+        if not name.startswith(FIELD) or value is None:
+            continue
+        outer, _, inner = name.removeprefix(FIELD).partition(".")
+        if inner:
+            values.setdefault(outer, {})[inner] = value
+        else:
+            values[outer] = [weighted(v) for v in value] if model.model_fields[outer].annotation == tuple[Weighted, ...] else value
+    for outer, value in values.items():
+        if isinstance(value, Mapping) and len(models_in(model.model_fields[outer].annotation)) > 1:
+            values[outer] = {"name": model.model_fields[outer].get_default(call_default_factory=True).name, **value}
+    return values
+
+
+def weighted(text: str) -> dict[str, Any]:
+    """`rpo=0.2` as an added loss with its own defaults."""
+    loss, equals, weight = text.partition("=")
+    try:
+        return {"weight": float(weight) if equals else 1.0, "loss": {"name": loss}}
+    except ValueError:
+        raise ConfigError(f"added loss {text!r}: {weight!r} is no number, expected LOSS=WEIGHT such as orpo=0.2") from None

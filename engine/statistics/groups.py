@@ -1,0 +1,124 @@
+"""Tables that the command line prints and the pages show: the members of a study, and scorers on groups of pairs."""
+
+from collections import Counter
+
+import polars as pl
+
+from engine.errors import DID_NOT_FIT
+from engine.statistics.proportions import wilson
+from engine.store.database import Connection, frame
+
+STUDY_COLUMNS = (
+    "configuration", "split", "runs", "done", "accuracy", "accuracy_std", "accuracy_min", "accuracy_max", "accuracy_length_matched",
+    "reward_mean", "reward_std", "n", "seconds", "peak_gb", "state", "reason",
+)  # fmt: skip
+GROUP_FIELDS = ("prompt_type", "source")
+
+STUDY_RUNS = f"""
+    with member as (
+        select run_id, name as run, regexp_replace(name, ', seed [0-9]+$', '') as configuration, cast(config ->> 'seed' as integer) as seed,
+               case when starts_with(error, '{DID_NOT_FIT}') then '{DID_NOT_FIT}' else state end as state, error,
+               epoch(finished_at - started_at) as seconds, peak_bytes / 1e9 as peak_gb
+        from runs where study_id = $study
+    ), last as (
+        select run_id, split, metrics.name, arg_max(value, step) as value
+        from metrics join runs using (run_id) where study_id = $study and state = 'done' and split <> 'train' group by all
+    ), measured as (
+        select run_id, split, max(value) filter (name in ('accuracy', 'rewards/accuracies')) as accuracy,
+               max(case name when 'reward_mean' then value when 'rewards/sum' then value / 2 end) as reward_mean,
+               max(value) filter (name = 'accuracy_length_matched') as accuracy_length_matched,
+               max(value) filter (name = 'reward_std') as reward_std, cast(max(value) filter (name = 'n') as integer) as n
+        from last group by run_id, split
+    )
+    select min(run_id) over (partition by configuration) as place, configuration, seed, run, run_id, state, error, seconds, peak_gb,
+           split, n, accuracy, accuracy_length_matched, reward_mean, reward_std
+    from member left join measured using (run_id)
+    order by place, seed, run_id, split
+"""
+BY_GROUP = """
+    with scored as (select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards group by all),
+    margins as (
+        select d.name as dataset, p.dataset_id, p.split, c.scorer_id,
+               coalesce(case $field when 'source' then p.source else p.prompt_type end, '') as "group",
+               c.reward - r.reward as margin
+        from pairs p join datasets d using (dataset_id)
+        join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
+        join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
+        where ($dataset is null or p.dataset_id = $dataset) and ($split is null or p.split = $split)
+    ), counted as (
+        select dataset, m.dataset_id, split, "group", s.name as scorer, scorer_id,
+               case when s.kind <> 'head' then replace(s.kind, '_head', '')
+                    when cast(run.config ->> 'conditional' as boolean) then 'conditional'
+                    when run.config ->> 'group' is not null then 'group' else 'common' end as model,
+               run.config ->> 'group' as trained_on, md.run_id, count(*) as n,
+               count(*) filter (margin > 0) + 0.5e0 * count(*) filter (margin = 0) as "right"
+        from margins m join scorers s using (scorer_id) left join models md using (model_id) left join runs run on run.run_id = md.run_id
+        group by all
+    )
+    select * from counted
+    order by dataset, dataset_id, split, max(n) over (partition by dataset_id, split, "group") desc, "group",
+             list_position(['untrained', 'common', 'group', 'conditional', 'ensemble'], model), run_id, scorer, scorer_id
+"""
+
+
+def study_runs(con: Connection, study: str | None) -> pl.DataFrame:
+    """One row per run and validation split, in the order they were submitted; a run without measurement is one row without a split.
+
+    Columns: place (first run of the configuration), configuration, seed, run, run_id, state, error, seconds, peak_gb, split, n (pairs),
+    accuracy (a policy's: of its implicit reward), accuracy_length_matched (a reward model's, on pairs of like length), reward_mean (chosen
+    and rejected pooled), reward_std.
+    """
+    return frame(con, STUDY_RUNS, {"study": study})
+
+
+def study_table(con: Connection, study: str | None) -> pl.DataFrame:
+    """One row per configuration and validation split: runs, done, accuracy (mean, std over seeds with n − 1, min, max),
+    accuracy_length_matched, reward_mean and reward_std (means over seeds), n (pairs), seconds (mean), peak_gb (highest), state, reason (the
+    first error).
+    """
+    rows = study_runs(con, study)
+    value, done = pl.col("accuracy"), pl.col("state") == "done"
+    runs = rows.unique("run_id", maintain_order=True).group_by("configuration", maintain_order=True)
+    of_runs = runs.agg(
+        pl.len().alias("runs"), done.sum().alias("done"), pl.col("seconds").filter(done).mean(), pl.col("peak_gb").max(),
+        pl.col("state"), pl.col("error").drop_nulls().first().alias("reason"),
+    )  # fmt: skip
+    measured = rows.drop_nulls("split").group_by("configuration", "split", maintain_order=True)
+    of_splits = measured.agg(
+        value.mean(), value.std().alias("accuracy_std"), value.min().alias("accuracy_min"), value.max().alias("accuracy_max"),
+        pl.col("accuracy_length_matched", "reward_mean", "reward_std").mean(), pl.col("n").max(),
+    )  # fmt: skip
+    both = of_runs.join(of_splits, on="configuration", how="left", maintain_order="left_right")
+    return both.with_columns(pl.Series("state", [outcome(s) for s in both["state"]], dtype=pl.String)).select(STUDY_COLUMNS)
+
+
+def outcome(states: pl.Series) -> str:
+    """`done`, or `2 done, 1 did not fit` when the seeds ended differently."""
+    counts = Counter(states).most_common()
+    return str(states[0]) if len(counts) == 1 else ", ".join(f"{count} {state}" for state, count in counts)
+
+
+def accuracy_by_group(con: Connection, field: str, dataset: str | None = None, split: str | None = None) -> pl.DataFrame:
+    """Accuracy of every scorer on each group of the pairs it has scored, the largest group first.
+
+    field: one of GROUP_FIELDS; dataset and split: None means all. Columns: dataset, dataset_id, split, group ('' where the field is empty),
+    scorer, scorer_id, model (untrained, common, group, conditional, ensemble, …: how it was trained), trained_on (its group), run_id,
+    n (pairs), accuracy (ties half) with its Wilson interval accuracy_low and accuracy_high.
+    """
+    rows = frame(con, BY_GROUP, {"field": field, "dataset": dataset, "split": split})
+    shares = [wilson(right, n) for right, n in rows.select("right", "n").iter_rows()]
+    columns = {"accuracy": [s.value for s in shares], "accuracy_low": [s.low for s in shares], "accuracy_high": [s.high for s in shares]}
+    return rows.drop("right").with_columns(pl.Series(k, v, dtype=pl.Float64) for k, v in columns.items())
+
+
+def groups_as_text(rows: pl.DataFrame) -> str:
+    """A table for a terminal."""
+    if rows.is_empty():
+        return "no reward model has scored pairs that name a group"
+    lines = [f"{'dataset / split':30}{'group':26}{'reward model':30}{'trained on':18}{'n':>6}  accuracy (95 % interval)"]
+    for r in rows.iter_rows(named=True):
+        trained = f"group {r['trained_on']}" if r["model"] == "group" else r["model"]
+        place = f"{r['dataset']} / {r['split']}"
+        row = f"{place[:29]:30}{(r['group'] or '(none)')[:25]:26}{r['scorer'][:29]:30}{trained[:17]:18}{r['n']:>6}"
+        lines.append(f"{row}  {r['accuracy']:.3f} ({r['accuracy_low']:.3f} to {r['accuracy_high']:.3f})")
+    return "\n".join(lines)

@@ -1,0 +1,215 @@
+"""The one DuckDB file: opened, used and closed again, so that every other process gets its turn.
+
+Files under cache/ are the truth. `ingest` copies a folder's tables into the database, again and again with the same result;
+`rebuild` makes the database anew from all folders.
+"""
+
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from engine.errors import RunError, StoreError
+from engine.store.rundir import KINDS_OF_FOLDER, RunDir, run_dirs, wait_for_lock
+
+Connection = duckdb.DuckDBPyConnection
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
+METRIC_LINES = """
+    select $run_id as run_id, step, split, unnest(map_keys("values")) as name, unnest(map_values("values")) as value, tokens, seconds
+    from read_json($path, format = 'newline_delimited', ignore_errors = true, columns = {
+        step: 'integer', split: 'varchar', tokens: 'bigint', seconds: 'double', "values": 'map(varchar, double)'})
+    where step is not null
+"""
+
+
+def database_path(cache: Path) -> Path:
+    return cache / "align.duckdb"
+
+
+def connected(path: Path, read_only: bool, deadline_seconds: float) -> duckdb.DuckDBPyConnection:
+    """Open the file, waiting for another process to close it. Raises StoreError naming the holder after the deadline."""
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except (duckdb.IOException, duckdb.ConnectionException) as error:
+            if "lock" not in str(error).lower() and "configuration" not in str(error).lower():
+                raise StoreError(f"{path} cannot be opened: {error}") from None
+            if time.monotonic() > deadline:
+                raise StoreError(f"{path} was busy for {deadline_seconds:.0f} s: {error}") from None
+            time.sleep(random.uniform(0.01, 0.2))
+        except duckdb.Error as error:
+            raise StoreError(f"{path} cannot be opened: {error}") from None
+
+
+@contextmanager
+def reading(cache: Path, deadline_seconds: float = 10) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection; an empty database in memory when there is no file yet."""
+    path = database_path(cache)
+    if path.is_file():
+        con = connected(path, True, deadline_seconds)
+        if schema_of(con) != SCHEMA_SHA256:
+            con.close()
+            raise StoreError(
+                f"{path} was made by another version of Prefscope: run `./run.sh engine rebuild`, which makes it anew from the files"
+            )
+    else:
+        con = duckdb.connect()
+        con.execute(SCHEMA)
+    try:
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection inside one transaction: committed when the block ends, rolled back when it raises. Raises StoreError."""
+    path = database_path(cache)
+    with turn_to_write(cache, deadline_seconds):
+        if not path.is_file() or outdated(path, deadline_seconds):
+            make_anew(cache)
+        con = connected(path, False, deadline_seconds)
+        try:
+            con.begin()
+            yield con
+            con.commit()
+        except duckdb.Error as error:
+            raise StoreError(f"{path} could not be written: {error}") from error
+        finally:
+            con.close()
+
+
+@contextmanager
+def turn_to_write(cache: Path, deadline_seconds: float) -> Iterator[None]:
+    """One writer at a time, so that nobody commits to a file that a rebuild is about to replace. Raises StoreError."""
+    path = cache / "locks" / "database.lock"
+    try:
+        lock = wait_for_lock(path, deadline_seconds)
+    except RunError:
+        holder = path.read_text() or "another process"
+        raise StoreError(f"{database_path(cache)} was busy for {deadline_seconds:.0f} s: {holder} is writing") from None
+    try:
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"PID {os.getpid()}".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def outdated(path: Path, deadline_seconds: float) -> bool:
+    con = connected(path, True, deadline_seconds)
+    try:
+        return schema_of(con) != SCHEMA_SHA256
+    finally:
+        con.close()
+
+
+def schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
+    """All rows are fetched, since an unfinished result blocks the connection."""
+    try:
+        rows = con.execute("select value from about where name = 'schema_sha256'").fetchall()
+    except duckdb.Error:
+        return None
+    return str(rows[0][0]) if rows else None
+
+
+def ingest(cache: Path, folder: Path) -> None:
+    """Copy a folder's tables into the database, in one transaction."""
+    with writing(cache) as con:
+        ingest_into(con, folder)
+
+
+def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    for table in tables(con):
+        path = folder / f"{table}.parquet"
+        if path.is_file():
+            try:
+                con.execute(f"insert or replace into {table} by name select * from read_parquet(?)", [str(path)])
+            except duckdb.Error as error:
+                raise StoreError(f"{path} does not fit the table {table}: {error}") from None
+    if (folder / "status.json").is_file():
+        insert_run(con, RunDir(folder))
+
+
+def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
+    config, status = run.config_values, asdict(run.status)
+    row = {
+        "run_id": run.id,
+        "kind": config["kind"],
+        "name": config["name"],
+        "parents": json.dumps(config["parents"]),
+        "study_id": config["study"],
+        "config": json.dumps(config, ensure_ascii=False),
+        "dataset_id": config["dataset"],
+        "versions": json.dumps(status["versions"]),
+        "stage_peaks": json.dumps(status["stage_peaks"]),
+        **{k: status[k] for k in ("state", "error", "pairs_sha256", "started_at", "finished_at", "device", "peak_bytes")},
+    }
+    con.register("new_run", pl.DataFrame([row]).to_arrow())
+    con.execute("insert or replace into runs by name select * from new_run")
+    con.unregister("new_run")
+    con.execute("delete from metrics where run_id = ?", [run.id])
+    if run.metrics_path.is_file() and run.metrics_path.stat().st_size:
+        con.execute(f"insert or replace into metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
+
+
+def frame(con: duckdb.DuckDBPyConnection, query: str, values: dict[str, object] | None = None) -> pl.DataFrame:
+    """The result of a query as a Polars frame; $name in the query stands for values[name]."""
+    found: pl.DataFrame = con.sql(query, params=values or {}).pl()
+    return found
+
+
+def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
+    return [name for (name,) in con.execute("select table_name from information_schema.tables where table_type = 'BASE TABLE'").fetchall()]
+
+
+def rebuild(cache: Path) -> None:
+    """Make the database anew from every folder, beside the old one, and put it in its place. Raises StoreError."""
+    with turn_to_write(cache, 30):
+        make_anew(cache)
+
+
+def make_anew(cache: Path) -> None:
+    fresh = cache / f".align.{os.getpid()}.duckdb"
+    fresh.unlink(missing_ok=True)
+    con = duckdb.connect(str(fresh))
+    try:
+        con.execute(SCHEMA)
+        con.execute("insert into about values ('schema_sha256', ?)", [SCHEMA_SHA256])
+        con.begin()
+        for folder in folders(cache):
+            ingest_into(con, folder)
+        con.commit()
+    except BaseException:
+        con.close()
+        fresh.unlink(missing_ok=True)
+        raise
+    con.close()
+    os.replace(fresh, database_path(cache))
+
+
+def folders(cache: Path) -> list[Path]:
+    """Every folder that holds tables. Unfinished ones have a name beginning with a dot."""
+    return [p for kind in KINDS_OF_FOLDER for p in sorted((cache / kind).glob("[!.]*")) if p.is_dir()]
+
+
+def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
+    """Temporary view `curves`: metrics of finished runs from the database, of unfinished ones from their files, each step once."""
+    live = [r for r in run_dirs(cache) if r.metrics_path.is_file() and r.metrics_path.stat().st_size and r.written_status.state != "done"]
+    con.execute("create or replace temp table live_metrics as select * from metrics limit 0")
+    for run in live:
+        con.execute(f"insert into live_metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
+    con.execute("""
+        create or replace temp view curves as
+        from live_metrics union all from metrics where run_id not in (select run_id from live_metrics)
+    """)

@@ -1,0 +1,283 @@
+"""What lies in a folder under cache/, and how it is written: whole or not at all.
+
+A dataset, an import of results and a run are each a folder, and each holds its part of the database as <table>.parquet:
+
+    datasets/<id>/   datasets · prompts · texts · pairs (.parquet), rejects.jsonl
+    results/<id>/    the same, and generators · generations · scorers · rewards, raw/
+    studies/<name>/  studies (.parquet): the definition; its members are runs
+    runs/<id>/       config.json, status.json, metrics.jsonl, log.txt, lock, checkpoints/, model/, and its tables
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from engine import ROOT
+from engine.errors import DataError, RunError
+from engine.settings.config import AnyRun, parse
+
+KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
+KEYS = {
+    "models": ["model_id"],
+    "scorers": ["scorer_id"],
+    "generators": ["generator_id"],
+    "generations": ["generation_id"],
+    "texts": ["text_id"],
+    "rewards": ["scorer_id", "prompt_id", "text_id", "record"],
+    "disagreement": ["scorer_id", "prompt_id", "text_id"],
+    "map_points": ["map_id", "text_id"],
+}  # what a run's rows are told apart by, as in schema.sql
+STOPPED = ("failed", "cancelled", "lost")
+ENDED = ("done", *STOPPED)
+
+
+def cache_path() -> Path:
+    """The folder everything is produced in: PREFSCOPE_CACHE, or cache/ beside the code."""
+    return Path(os.environ.get("PREFSCOPE_CACHE") or ROOT / "cache")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write to a temporary neighbour and rename it over `path` once it is whole and on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def placing(folder: Path) -> Iterator[Path]:
+    """A temporary neighbour to write in, renamed to `folder` at the end: the folder is there whole or not at all.
+
+    When another process has put the same folder there meanwhile, its is kept. Raises DataError when it cannot be written.
+    """
+    unfinished = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        yield unfinished
+        unfinished.chmod(0o755)
+        os.rename(unfinished, folder)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if not folder.is_dir():
+            raise DataError(f"{folder} cannot be written: {error}") from None
+    finally:
+        if unfinished:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def write_table(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]) -> None:
+    """The folder's rows of a table of schema.sql; columns by name, missing ones are null."""
+    frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
+    with replacing(folder / f"{table}.parquet") as file:
+        frame.write_parquet(file)
+
+
+def add_rows(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]) -> None:
+    """Add rows to a folder's table; a row with the key of an earlier one takes its place."""
+    new = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
+    old = read_table(folder, table)
+    if new.height:
+        both = new if old is None else pl.concat([old, new], how="diagonal_relaxed")
+        write_table(folder, table, both.unique(KEYS[table], keep="last", maintain_order=True))
+
+
+def read_table(folder: Path, table: str) -> pl.DataFrame | None:
+    path = folder / f"{table}.parquet"
+    return pl.read_parquet(path) if path.is_file() else None
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run says of itself, replaced whole at every change."""
+
+    state: str = "queued"
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    unit: str = "steps"
+    rate: float | None = None  # units a second
+    eta_seconds: float | None = None
+    pid: int | None = None
+    submitted_at: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    updated_at: str | None = None
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    device: str | None = None
+    versions: dict[str, str] | None = None
+    pairs_sha256: str | None = None
+    peak_bytes: int | None = None
+    stage_peaks: dict[str, int] = field(default_factory=dict)  # bytes by stage
+    resumed: int = 0
+    forward_tokens: int | None = None  # packed tokens of one forward pass, once memory made them fewer than configured
+    oom_kills: int | None = None  # processes the system had killed for want of memory when this one began
+    killed: bool = False  # most likely for want of memory, before it was resumed
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run's folder."""
+
+    path: Path
+    writes: bool = True  # of several processes that do one run, the first
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def config_values(self) -> dict[str, Any]:
+        try:
+            values = json.loads((self.path / "config.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path}/config.json cannot be read: {error}") from None
+        assert isinstance(values, dict)
+        return values
+
+    @property
+    def config(self) -> AnyRun:
+        return parse(self.config_values, f"{self.path}/config.json")
+
+    def write_failure(self, process: int, sentence: str) -> None:
+        """What another process than the first failed of; the first writes the status."""
+        (self.path / f"failure-{process}.txt").write_text(sentence)
+
+    def failures(self) -> list[str]:
+        return [p.read_text() for p in sorted(self.path.glob("failure-*.txt"))]
+
+    def forget_failures(self) -> None:
+        for old in self.path.glob("failure-*.txt"):
+            old.unlink()
+
+    @property
+    def status(self) -> Status:
+        """The last status written, except that a run which says it is running while nobody holds its lock is lost."""
+        written = self.written_status
+        if written.state in ("running", "finalising") and not is_locked(self.path / "lock"):
+            again = self.written_status  # it may have ended between the two looks
+            return replace(again, state="lost") if again.state in ("running", "finalising") else again
+        return written
+
+    @property
+    def written_status(self) -> Status:
+        try:
+            values = json.loads((self.path / "status.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path}/status.json cannot be read: {error}") from None
+        return Status(**{**values, "notes": tuple(values.get("notes", ()))})
+
+    def write_status(self, status: Status) -> None:
+        if not self.writes:
+            return
+        write_json(self.path / "status.json", asdict(replace(status, updated_at=now())))
+
+    def update(self, **changes: Any) -> Status:
+        status = replace(self.written_status, **changes)
+        self.write_status(status)
+        return status
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def append_metrics(self, step: int, split: str, values: dict[str, float], tokens: int, seconds: float) -> None:
+        """One line: the optimiser steps done, the split, and the values by name."""
+        if not self.writes:
+            return
+        line = {"step": step, "split": split, "tokens": tokens, "seconds": round(seconds, 3), "values": values}
+        with self.metrics_path.open("a") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def cut_metrics(self, last_step: int) -> None:
+        """Forget what a run resumed from `last_step` does anew: later training steps, and the validation at that step."""
+        if self.writes and self.metrics_path.is_file():
+            lines = [(json.loads(line), line) for line in complete_lines(self.metrics_path)]
+            kept = [line for x, line in lines if x["step"] < last_step or (x["step"] == last_step and x["split"] == "train")]
+            write_text(self.metrics_path, "".join(line + "\n" for line in kept))
+
+    def table(self, name: str) -> pl.DataFrame | None:
+        return read_table(self.path, name)
+
+
+def complete_lines(path: Path) -> list[str]:
+    """The lines of a file that is being appended to, without a torn last one."""
+    text = path.read_text()
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def run_dirs(cache: Path) -> list[RunDir]:
+    """Every run, oldest first (an id begins with its time)."""
+    return [RunDir(p.parent) for p in sorted((cache / "runs").glob("[!.]*/status.json"))]
+
+
+def find_run(cache: Path, run_id: str) -> RunDir:
+    run = RunDir(cache / "runs" / run_id)
+    if "/" in run_id or not (run.path / "status.json").is_file():
+        raise RunError(f"run {run_id!r} not found in {cache / 'runs'}")
+    return run
+
+
+def take_lock(path: Path) -> int | None:
+    """An exclusive lock on `path` as a file descriptor, or None when somebody holds it. It lives as long as the descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    descriptor = take_lock(path)
+    if descriptor is None:
+        return True
+    os.close(descriptor)
+    return False
+
+
+def wait_for_lock(path: Path, seconds: float) -> int:
+    """Take the lock, waiting for its holder. Raises RunError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (descriptor := take_lock(path)) is None:
+        if time.monotonic() > deadline:
+            raise RunError(f"{path} is held by another process for more than {seconds:.0f} s")
+        time.sleep(0.05)
+    return descriptor
