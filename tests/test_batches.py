@@ -1,6 +1,8 @@
 """Conversations become the right tokens, packed without padding; batches cover what they should."""
 
+import math
 from array import array
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -187,10 +189,25 @@ def test_each_epoch_has_its_own_order_and_a_seed_repeats_it() -> None:
     assert training_order(tokens, 4, 0, 0) != training_order(tokens, 4, 1, 0)
 
 
-def test_pairs_left_out_differ_between_epochs() -> None:
-    left = [set(range(10)) - {i for b in training_order([5] * 10, 4, 0, epoch) for i in b} for epoch in range(8)]
-    assert all(len(out) == 2 for out in left)
-    assert len(set(map(frozenset, left))) > 1
+@pytest.mark.parametrize(("pairs_", "batch_size"), [(100, 8), (60, 16)])
+def test_every_pair_is_left_out_about_equally_often_whatever_its_length(pairs_: int, batch_size: int) -> None:
+    """Pair i has i + 1 tokens. An epoch leaves out r = n mod batch of n pairs: 4 of 100, 12 of 60.
+
+    In 400 epochs a pair is left out 400 r/n times on average, with a standard deviation of √(400 r/n (1 − r/n)): 16 ± 3.9 and 80 ± 8.0.
+    """
+    tokens, epochs = range(1, pairs_ + 1), 400
+    used = Counter(i for epoch in range(epochs) for batch in training_order(tokens, batch_size, 0, epoch) for i in batch)
+    share = pairs_ % batch_size / pairs_
+    spread = math.sqrt(epochs * share * (1 - share))
+    assert all(abs(epochs - used[i] - epochs * share) < 4.5 * spread for i in range(pairs_))
+
+
+@pytest.mark.parametrize(("pairs_", "batch_size"), [(64, 16), (60, 16), (32, 16), (96, 8)])
+def test_batches_are_composed_anew_every_epoch_also_when_none_is_left_out(pairs_: int, batch_size: int) -> None:
+    compositions = {
+        frozenset(frozenset(batch) for batch in training_order(range(1, pairs_ + 1), batch_size, 0, epoch)) for epoch in range(20)
+    }
+    assert len(compositions) == 20
 
 
 def test_batches_hold_pairs_of_like_length() -> None:

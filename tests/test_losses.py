@@ -40,11 +40,19 @@ def test_margin_moves_the_point_of_indifference() -> None:
     assert bradley_terry(chosen, rejected, margin=1.5).loss.item() == pytest.approx(1.313262, abs=1e-6)
 
 
-def test_centring_adds_the_squared_rewards() -> None:
-    """r = (2, −1), λ = 0.1: 0.048587 + 0.1 · (4 + 1) = 0.548587; align-anything's λ = 0.001: 0.048587 + 0.005 = 0.053587."""
-    chosen, rejected = torch.tensor([2.0]), torch.tensor([-1.0])
-    assert bradley_terry(chosen, rejected, centring=0.1).loss.item() == pytest.approx(0.548587, abs=1e-6)
-    assert bradley_terry(chosen, rejected, centring=0.001).loss.item() == pytest.approx(0.053587, abs=1e-6)
+def test_centring_adds_half_the_squared_rewards() -> None:
+    """r = (2, −1), λ = 0.1: 0.048587 + 0.1 / 2 · (4 + 1) = 0.298587."""
+    found = bradley_terry(torch.tensor([2.0]), torch.tensor([-1.0]), centring=0.1)
+    assert found.loss.item() == pytest.approx(0.298587, abs=1e-6)
+
+
+def test_centring_is_align_anything_s_regularisation() -> None:
+    """Theirs is λ · mean of the squares of all 2B rewards of a batch: rewards 2, −1, 3, 0 give 0.001 · (4 + 1 + 9 + 0) / 4 = 0.0035."""
+    chosen, rejected = torch.tensor([2.0, 3.0]), torch.tensor([-1.0, 0.0])
+    theirs = 0.001 * torch.stack([chosen, rejected]).square().mean()
+    added = bradley_terry(chosen, rejected, centring=0.001).loss.mean() - bradley_terry(chosen, rejected).loss.mean()
+    assert added.item() == pytest.approx(theirs.item(), abs=1e-7)
+    assert added.item() == pytest.approx(0.0035, abs=1e-7)
 
 
 def test_bradley_terry_pushes_by_the_probability_of_being_wrong() -> None:

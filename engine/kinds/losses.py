@@ -43,12 +43,12 @@ def bradley_terry(
 ) -> PairLoss:
     """Raise the chosen response's reward above the rejected one's.
 
-    L = −(1 − ε) log σ(r_c − r_r − m) − ε log σ(r_r − r_c + m) + λ (r_c² + r_r²)
-    Bradley and Terry 1952; Ouyang et al. 2022, Eq. 1; margin: Touvron et al. 2023, Eq. 2; the squared rewards are align-anything's
-    regularisation, which holds the scale that the first term leaves free; ε: label smoothing, as in conservative DPO.
+    L = −(1 − ε) log σ(r_c − r_r − m) − ε log σ(r_r − r_c + m) + λ/2 (r_c² + r_r²)
+    Bradley and Terry 1952; Ouyang et al. 2022, Eq. 1; margin: Touvron et al. 2023, Eq. 2; ε: label smoothing, as in conservative DPO.
+    The last term is align-anything's regularisation, λ times the mean of a batch's squared rewards: the others do not fix r_c + r_r.
     chosen, rejected: rewards, each (B,).
     """
-    loss = smoothed(chosen - rejected - margin, label_smoothing) + centring * (chosen**2 + rejected**2)
+    loss = smoothed(chosen - rejected - margin, label_smoothing) + centring / 2 * (chosen**2 + rejected**2)
     return PairLoss(loss, chosen.detach(), rejected.detach())
 
 

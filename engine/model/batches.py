@@ -1,6 +1,7 @@
 """Conversations to tokens, and tokens to packed rows in which what sequences begin with in common is encoded once."""
 
 import hashlib
+import math
 import random
 from array import array
 from collections.abc import Collection, Sequence
@@ -15,6 +16,8 @@ from engine.errors import ModelError
 
 Tokens: TypeAlias = "array[int]"  # of 32 bits each
 SHORTEST_PROMPT = 16  # tokens of the prompt's end that a long response never pushes out
+MOST_BATCHES_SORTED = 16  # whose pairs are sorted by length together
+FEWEST_STRETCHES = 4  # in which an epoch is sorted, where it has as many batches
 LONGEST_SPAN = 256  # queries whose attention is computed at once on a CPU
 
 
@@ -217,22 +220,20 @@ def pair_tokens(pair: tuple[Encoded, Encoded]) -> int:
     return len(chosen) + len(rejected) - shared
 
 
-def training_order(tokens: Sequence[int], batch_size: int, seed: int, epoch: int, bucket: int = 16) -> list[list[int]]:
-    """Micro-batches of pair indices: shuffled, then sorted by length within stretches of `bucket` batches, then shuffled again.
+def training_order(tokens: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Micro-batches of pair indices: the pairs are shuffled, sorted by length within stretches of them, and the batches shuffled again.
 
-    A pair meets any other of its stretch and the stretches are random, so the order stays random over the epoch while
-    batches hold pairs of like length. The last incomplete batch is left out (another one every epoch).
+    Batches hold pairs of like length, and as a stretch is a random sample, which pairs share a batch changes from epoch to epoch. What
+    does not fill a batch is left out before any sorting, so that whether a pair is left out does not depend on its length.
     """
     rng = random.Random(f"{seed}-{epoch}")
-    order = rng.sample(range(len(tokens)), len(tokens))
-    stretch = batch_size * bucket
-    batches: list[list[int]] = []
-    for start in range(0, len(order), stretch):
-        part = sorted(order[start : start + stretch], key=lambda i: tokens[i])
-        batches.extend(part[i : i + batch_size] for i in range(0, len(part), batch_size))
-    whole = [b for b in batches if len(b) == batch_size]
-    rng.shuffle(whole)
-    return whole
+    batches = len(tokens) // batch_size
+    order = rng.sample(range(len(tokens)), batches * batch_size)
+    stretch = batch_size * max(1, min(MOST_BATCHES_SORTED, math.ceil(batches / FEWEST_STRETCHES)))
+    sorted_ = [i for at in range(0, len(order), stretch) for i in sorted(order[at : at + stretch], key=lambda i: tokens[i])]
+    made = [sorted_[at : at + batch_size] for at in range(0, len(sorted_), batch_size)]
+    rng.shuffle(made)
+    return made
 
 
 def in_parts(batch: Sequence[int], tokens: Sequence[int], most: int) -> list[list[int]]:

@@ -19,7 +19,11 @@ class BradleyTerry(Frozen):
 
     name: Literal["bradley_terry"] = "bradley_terry"
     centring: float = Field(
-        0.0, ge=0, title="Centring", description="Weight of the squared rewards, which keeps them near zero (align-anything uses 0.001)."
+        0.0,
+        ge=0,
+        title="Centring",
+        description="Weight of the mean squared reward in the loss, which keeps rewards near zero. "
+        "Counted as align-anything counts it: its value is 0.001.",
     )
     margin: float = Field(0.0, ge=0, title="Margin", description="How far the chosen reward should lie above the rejected one.")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, title="Label smoothing", description=SMOOTHING)
