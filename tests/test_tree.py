@@ -8,8 +8,9 @@ from tiny import pairs, tiny_chat, tiny_config
 from transformers import AutoModel
 
 from engine.errors import ModelError
-from engine.model.batches import encode_pairs, pack
+from engine.model.batches import encode_pairs
 from engine.model.networks import hidden_states
+from engine.model.packing import pack
 from engine.model.tree import ATTENTION
 
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(4)) for side in pair]

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig
-from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
 from engine.data.datasets_io import load_pairs
 from engine.data.records import Turn, digest, prompt_id, text_id, text_row
@@ -19,7 +18,7 @@ from engine.kinds.pairs import seeded_choice
 from engine.machine import processes
 from engine.model import networks
 from engine.model.batches import Chat
-from engine.model.decoding import STEP_ATTENTION, read_prompts, staying
+from engine.model.decoding import STEP_ATTENTION, continued
 from engine.model.folders import source_of
 from engine.settings.config import GenerateConfig
 from engine.store.progress import Progress
@@ -158,43 +157,6 @@ def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number
         text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True).strip()
         found.append((text, len(tokens), "stop" if stopped else "length", seconds))
     return found
-
-
-@torch.no_grad()
-def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], config: GenerateConfig, device: str) -> list[list[int]]:
-    """New tokens after each prompt, to an end token or max_new_tokens. Finished rows leave the batch once they are an eighth of it."""
-    places = torch.tensor([[len(p)] for p in prompts], device=device)  # (B, 1), of each row's next token
-    stops = torch.tensor(list(ends), device=device)
-    written: list[list[int]] = [[] for _ in prompts]
-    rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
-    open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
-    memory, logits = read_prompts(model, prompts, device)
-    for step in range(1, config.max_new_tokens + 1):
-        ids = drawn(logits.float(), config)[:, None]
-        for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
-            if is_open:
-                written[row].append(token)
-        open_ = open_ & ~torch.isin(ids[:, 0], stops)
-        if step == config.max_new_tokens or not open_.any():
-            break
-        if (~open_).sum() * 8 >= len(open_):
-            still = open_.nonzero()[:, 0]
-            memory = staying(memory, still.tolist())
-            ids, places, rows, open_ = ids[still], places[still], rows[still], open_[still]
-        for stretch in memory:
-            stretch.open_column()
-        logits = model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=1, memory=memory).logits[:, -1]
-        places = places + 1
-    return written
-
-
-def drawn(logits: torch.Tensor, config: GenerateConfig) -> torch.Tensor:
-    """The next token of each row, (B,): the most probable at temperature 0, else drawn from the top-p set. logits: (B, V)."""
-    if config.temperature == 0:
-        return logits.argmax(-1)
-    warmed = TemperatureLogitsWarper(config.temperature)(None, logits)
-    kept = TopPLogitsWarper(config.top_p)(None, warmed) if config.top_p < 1 else warmed
-    return torch.multinomial(kept.softmax(-1), 1)[:, 0]
 
 
 def end_tokens(settings: Any, tokenizer: Any) -> list[int]:

@@ -14,10 +14,12 @@ from engine.kinds.loop import Task, Values, fit
 from engine.kinds.losses import POLICY_LOSSES, Logps, Objective, PairLoss, log_ratios, reference_point
 from engine.kinds.pairs import count_truncated, training_pairs, validation_pairs
 from engine.kinds.reward import hyper_parameters
-from engine.kinds.score import Scorer, answers_of, reward_rows, rewards_of, values_of
+from engine.kinds.score import Scorer, answers_of, reward_rows, rewards_of
 from engine.machine import processes
-from engine.model import networks
-from engine.model.batches import Chat, Encoded, Packed, encode_pairs, pack, pair_tokens
+from engine.model import networks, saving
+from engine.model.batches import Chat, Encoded, encode_pairs, pair_tokens
+from engine.model.packing import Packed, pack
+from engine.model.scoring import values_of
 from engine.settings.config import PolicyConfig, RewardConfig
 from engine.settings.hyperparameters import AgainstReference
 from engine.store.progress import Progress
@@ -89,7 +91,7 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     loss, whole = losses_of(tuned, train, precision)
     with networks.layers(model, compiled):
         fit(progress, config, Task(policy, groups, tokens, loss, evaluate, whole), device)
-    networks.save_run(progress, model, adapted, tokenizer, "policy", config.model, last)
+    saving.save_run(progress, model, adapted, tokenizer, "policy", config.model, last)
 
 
 def objective_of(config: PolicyConfig) -> Objective:

@@ -11,8 +11,9 @@ from engine.kinds import losses
 from engine.kinds.loop import Task, Values, fit
 from engine.kinds.pairs import count_truncated, training_pairs, validation_pairs
 from engine.kinds.score import answers_of, reward_rows, reward_scorer, rewards_of
-from engine.model import networks
-from engine.model.batches import Chat, Encoded, encode_pairs, pack, pair_tokens
+from engine.model import networks, saving
+from engine.model.batches import Chat, Encoded, encode_pairs, pair_tokens
+from engine.model.packing import pack
 from engine.settings.config import RewardConfig
 from engine.statistics.rewards import length_matched, plain, reward_summary
 from engine.store.progress import Progress
@@ -70,7 +71,7 @@ def run(progress: Progress, config: RewardConfig) -> None:
     compiled = networks.trains_compiled(config, precision, device, sum(tokens) * config.epochs)
     with networks.layers(model, compiled):
         fit(progress, config, Task(net, parameter_groups(model, config), tokens, loss, evaluate), device)
-    networks.save_run(progress, net.model, adapted, tokenizer, "reward", config.model, max(steps_seen))
+    saving.save_run(progress, net.model, adapted, tokenizer, "reward", config.model, max(steps_seen))
 
 
 def hyper_parameters(loss: Any) -> dict[str, Any]:

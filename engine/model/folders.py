@@ -66,8 +66,8 @@ def folder_of(cache: Path, name: str) -> Path | None:
 
 def network_of(folder: Path) -> Network | None:
     """The sizes of the model in a folder; None when its config.json does not name them as most models do. Raises ModelError."""
-    stated = json.loads((folder / "config.json").read_text())
-    sizes: dict[str, Any] = stated.get("text_config", stated)
+    declared = json.loads((folder / "config.json").read_text())
+    sizes: dict[str, Any] = declared.get("text_config", declared)
     shapes = {name: shape for path in sorted(folder.glob("*.safetensors")) for name, shape in tensor_shapes(path).items()}
     try:
         layers, width, heads = sizes["num_hidden_layers"], sizes["hidden_size"], sizes["num_attention_heads"]

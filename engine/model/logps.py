@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from engine.machine.device_plan import LOGIT_CHUNK
-from engine.model.batches import Packed
+from engine.model.packing import Packed
 
 CACHED_ROWS = 64  # of logits, whose fp32 copy a processor's cache holds
 

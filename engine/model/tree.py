@@ -1,7 +1,7 @@
 """Attention over one packed row in which responses share their prompt.
 
-A row (1, T) holds the stem (what all prompts begin with) once and then, for each prompt, its tokens once and the tokens of its
-responses one after the other. Every response attends to the stem, its prompt and itself, nothing else, and every linear layer sees a
+A row (1, T) holds the prefix (what all prompts begin with) once and then, for each prompt, its tokens once and the tokens of its
+responses one after the other. Every response attends to the prefix, its prompt and itself, nothing else, and every linear layer sees a
 token once. On a CPU, attention goes block by block (`Packed.spans`): no padding, a prompt once for all its responses, memory linear in
 the row. On a GPU, `Packed.rows` lays the sequences out again, prompt + response each, for the fused kernel; padding at the right needs
 no mask, because causal attention never looks ahead.
@@ -9,7 +9,8 @@ no mask, because causal attention never looks ahead.
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, starmap
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from engine.errors import ModelError
-from engine.model.batches import LONGEST_SPAN
+from engine.model.packing import LONGEST_SPAN, Packed, Span
 
 ATTENTION = "prefscope_tree"
 
@@ -30,7 +31,7 @@ def tree_attention(
     attention_mask: None,
     *,
     scaling: float | None = None,
-    tree: Any = None,
+    tree: Packed | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """query (1, H, T, D), key and value (1, H_kv, T, D) -> (1, T, H, D). Raises ModelError for attention this row cannot express."""
@@ -43,10 +44,10 @@ def tree_attention(
     q, k = scaled[0].to(v.dtype), k.to(v.dtype)  # rotated queries and keys leave autocast in fp32
     if query.device.type == "cpu":
         return on_spans(q.contiguous(), k.contiguous(), v.contiguous(), tree.spans)[None], None
-    return on_rows(q, k, v, tree.rows, tree.home)[None], None
+    return on_rows(q, k, v, tree.rows, tree.index)[None], None
 
 
-def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, home: torch.Tensor) -> torch.Tensor:
+def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """Causal attention of every sequence laid out by itself, q (scaled), k and v (H, T, D) -> (T, H, D)."""
     n, length = rows.shape
     flat = rows.reshape(-1)
@@ -56,7 +57,7 @@ def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tenso
         return x.transpose(0, 1).index_select(0, flat).view(n, length, x.shape[0], x.shape[2]).transpose(1, 2)
 
     out = scaled_dot_product_attention(laid_out(q), laid_out(k), laid_out(v), is_causal=True, scale=1.0)
-    return out.transpose(1, 2).reshape(n * length, q.shape[0], v.shape[2]).index_select(0, home)
+    return out.transpose(1, 2).reshape(n * length, q.shape[0], v.shape[2]).index_select(0, index)
 
 
 @torch.library.custom_op("prefscope::on_spans", mutates_args=())
@@ -67,7 +68,7 @@ def on_spans(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, spans: torch.Ten
     """
     out = q.new_empty(q.shape[1], q.shape[0], v.shape[2])
     for block in blocks(spans):
-        p = probabilities(q[:, block.queries], block.gathered(k), block.holes)
+        p = probabilities(q[:, block.queries], block.gathered(k), block.masked)
         out[block.queries] = torch.bmm(p, block.gathered(v)).transpose(0, 1)
     return out
 
@@ -83,7 +84,7 @@ def on_spans_backward(
     grad = grad.to(q.dtype).transpose(0, 1).contiguous()
     for block in blocks(spans):
         queries, keys, do = q[:, block.queries], block.gathered(k), grad[:, block.queries]
-        p = probabilities(queries, keys, block.holes)
+        p = probabilities(queries, keys, block.masked)
         ds = torch._softmax_backward_data(torch.bmm(do, block.gathered(v).transpose(1, 2)), p, -1, p.dtype)
         dq[:, block.queries] = torch.bmm(ds, keys)
         block.scatter(torch.bmm(ds.transpose(1, 2), queries), dk)
@@ -93,14 +94,14 @@ def on_spans_backward(
 
 @dataclass(frozen=True)
 class Block:
-    """Queries whose attention is one product: a stretch of one sequence, or a short prompt with its responses.
+    """Queries whose attention is one product: those of one span, or a short prompt's with its responses'.
 
-    keys: the places they see, the queries' own last. holes: rows and columns of the scores where a response would see its siblings.
+    keys: the places they see, the queries' own last. masked: rows and columns of the scores where a response would see its siblings.
     """
 
     queries: slice
     keys: list[slice]
-    holes: list[tuple[slice, slice]]
+    masked: list[tuple[slice, slice]]
 
     def gathered(self, x: torch.Tensor) -> torch.Tensor:
         """The keys or values seen, (H, m, D)."""
@@ -113,24 +114,29 @@ class Block:
 
 
 def blocks(spans: torch.Tensor) -> list[Block]:
-    """The products of a packed row, from its spans (K, 7)."""
-    found = []
-    for _, together in groupby(spans.tolist(), key=lambda span: span[-1]):
-        rows = list(together)
-        begin, end = rows[0][0], rows[-1][1]
-        _, _, own, first, last, stem, _ = rows[0]
-        keys = [slice(a, b) for a, b in ((0, stem), (first, last), (own, end)) if a < b]
-        siblings = [(r[0] - begin, r[1] - begin, stem + r[4] - begin, stem + r[2] - begin) for r in rows[1:]]
-        found.append(Block(slice(begin, end), keys, [(slice(a, b), slice(c, d)) for a, b, c, d in siblings if c < d]))
-    return found
+    """The products of a packed row, from its spans (K, 7), each row the fields of a Span."""
+    return [block_of(*together) for _, together in groupby(starmap(Span, spans.tolist()), key=attrgetter("block"))]
 
 
-def probabilities(queries: torch.Tensor, keys: torch.Tensor, holes: list[tuple[slice, slice]]) -> torch.Tensor:
+def block_of(first: Span, *responses: Span) -> Block:
+    """One product of a span, or of a prompt and the responses after it, of which each but the first has siblings before it."""
+    end = responses[-1].end if responses else first.end
+    seen = (0, first.prefix_end), (first.prompt_start, first.prompt_end), (first.own_start, end)
+    before = first.start - first.prefix_end  # from a token's place in the row to its column in the scores
+    masked = [
+        (slice(r.start - first.start, r.end - first.start), slice(r.prompt_end - before, r.own_start - before))
+        for r in responses
+        if r.prompt_end < r.own_start
+    ]
+    return Block(slice(first.start, end), [slice(start, stop) for start, stop in seen if start < stop], masked)
+
+
+def probabilities(queries: torch.Tensor, keys: torch.Tensor, masked: list[tuple[slice, slice]]) -> torch.Tensor:
     """Causal softmax of (H, n, D) queries over (H, m, D) keys, whose last are the queries' own: (H, n, m)."""
     n = queries.shape[1]
     scores = torch.bmm(queries, keys.transpose(1, 2))
     scores[:, :, -n:] += ahead(queries.dtype)[:n, :n]
-    for rows, columns in holes:
+    for rows, columns in masked:
         scores[:, rows, columns] = float("-inf")
     return torch.softmax(scores, -1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.datasets_io import import_dataset, load_pairs
-from engine.model import networks
+from engine.model import networks, saving
 from engine.model.batches import Chat, Encoded, encode_pairs, pair_tokens
 from engine.settings.config import SYSTEM_PROMPT
 from engine.store.rundir import cache_path
@@ -21,10 +21,10 @@ def save_models(task: Task) -> Measured:
     folder, name = Path(task.models), task.settings["model"]
     tokenizer = networks.load_tokenizer(cache_path(), name)
     policy = networks.load_policy(cache_path(), name, "sdpa")
-    networks.save(policy, tokenizer, folder / "policy")
+    saving.save(policy, tokenizer, folder / "policy")
     reward = networks.load_reward_model(cache_path(), name, tokenizer, "sdpa")
     networks.untrain_head(reward, task.seed)
-    networks.save(reward, tokenizer, folder / "reward")
+    saving.save(reward, tokenizer, folder / "reward")
     shutil.copytree(folder / "policy", folder / "endless")
     tokenizer.eos_token = unused_token(tokenizer)
     tokenizer.save_pretrained(folder / "endless")

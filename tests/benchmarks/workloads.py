@@ -5,9 +5,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.data import sources
 from engine.data.datasets_io import preview
 from engine.data.records import PreferencePair
-from engine.store.rundir import ROOT
 
 LOOKED_AT = 5000  # records of a file from which pairs are drawn
 LONGEST = 10_000  # turns
@@ -34,7 +34,7 @@ class Sizes:
     prompts: int
 
 
-STARTER = Workload("starter", ROOT / "engine" / "starter" / "train.jsonl")
+STARTER = Workload("starter", sources.STARTER / "train.jsonl")
 
 
 def stated(text: str) -> Workload:
