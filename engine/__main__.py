@@ -11,8 +11,9 @@ from typing import Any
 from engine.errors import PrefscopeError
 from engine.queue.preset import PRESETS, load_preset
 from engine.settings.config import CONFIGS, RunConfig, parse
-from engine.settings.options import add_fields, stated
+from engine.settings.options import add_fields, given
 from engine.store.rundir import cache_path, run_dirs
+from engine.store.status import State
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -161,7 +162,7 @@ def one_or_several(names: list[str]) -> str | dict[str, str] | None:
 def submit_one(options: argparse.Namespace) -> int:
     from engine.queue import jobs
 
-    config = parse(stated(options, CONFIGS[options.kind]))
+    config = parse(given(options, CONFIGS[options.kind]))
     if options.dry_run:
         return dry_run({"": config})
     run_id = jobs.submit_one(cache_path(), config)
@@ -175,7 +176,7 @@ def dry_run(configs: Mapping[str, RunConfig]) -> int:
 
     found = [preflight(cache_path(), config, configs) for config in configs.values()]
     print("\n".join(map(as_text, found)))
-    return int(any(made.problems for made in found))
+    return int(any(made.refusals for made in found))
 
 
 def check_run(options: argparse.Namespace) -> None:
@@ -246,22 +247,24 @@ def watch(run_ids: list[str]) -> int:
 
 
 def list_runs(options: argparse.Namespace) -> int:
-    from engine.queue import jobs
+    from engine.queue import jobs, removal
 
     cache = cache_path()
+    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": removal.delete}
+    calls["free-weights"] = removal.free_weights
     if options.action and not options.run:
         raise PrefscopeError(f"runs {options.action} needs the id of a run")
     if options.action == "watch":
         return watch([options.run])
     if options.action:
-        answer = getattr(jobs, options.action.replace("-", "_"))(cache, options.run)
+        answer = calls[options.action](cache, options.run)
         print(answer or f"{options.action}: {options.run}")
         return 0
     jobs.start_next(cache)
     for run in run_dirs(cache):
         status = run.status
-        where = f"{status.stage} {status.step}/{status.steps} {status.unit}" if status.state == "running" else (status.error or "")
-        print(f"{run.id:52} {run.config_values['kind']:9} {status.state:10} {run.config_values['name']}  {where}")
+        where = f"{status.stage} {status.step}/{status.steps} {status.unit}" if status.state is State.RUNNING else (status.sentence or "")
+        print(f"{run.id:52} {run.outline.kind:9} {status.state:10} {run.outline.name}  {where}")
     return 0
 
 

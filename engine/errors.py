@@ -6,6 +6,7 @@ PrefscopeError            a sentence for the user: what, where, what was found, 
 │   └── RecordError       one record is refused, under a named reason
 ├── ModelError            a model folder, tokenizer or chat template
 ├── RunError              a run that cannot start, continue or be changed
+│   └── TooLargeError     memory does not suffice for it
 └── StoreError            the database: busy past the deadline, or unreadable
 """
 
@@ -38,8 +39,9 @@ class RunError(PrefscopeError):
     """A run cannot start, continue or be changed."""
 
 
+class TooLargeError(RunError):
+    """Memory does not suffice for a run."""
+
+
 class StoreError(PrefscopeError):
     """The database cannot be read or written."""
-
-
-DID_NOT_FIT = "did not fit"  # how the error of a run begins that memory did not suffice for: a study shows it as a result

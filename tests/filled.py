@@ -8,7 +8,8 @@ import numpy as np
 from engine.data.records import PreferencePair, Turn, digest, prompt_row, text_row
 from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
 from engine.store import database, rundir
-from engine.store.rundir import RunDir, Status
+from engine.store.rundir import RunDir
+from engine.store.status import State, Status
 
 DATASET = "kitchen-0a1b2c3d"
 TOPICS = ("bread", "a bicycle chain", "a cover letter", "tomato seedlings", "a noisy neighbour", "train tickets", "a stuck zip", "sleep")
@@ -69,9 +70,9 @@ def pair_row(pair: PreferencePair, split: str) -> dict[str, object]:
     return {**ids, **texts, "prompt_type": pair.prompt_type, "source": pair.source, "line": pair.line}
 
 
-def write_run(cache: Path, run_id: str, config: RunConfig, state: str = "done") -> RunDir:
+def write_run(cache: Path, run_id: str, config: RunConfig, state: State = State.DONE) -> RunDir:
     run = RunDir(cache / "runs" / run_id)
-    rundir.write_json(run.path / "config.json", config.model_dump(mode="json"))
+    run.write_config(config)
     times = {"submitted_at": "2026-01-02T00:00:00", "started_at": "2026-01-02T00:00:01", "finished_at": "2026-01-02T01:00:00"}
     run.write_status(Status(state=state, step=80, steps=80, device="cpu", versions={"torch": "2.13.0"}, **times))
     return run
@@ -182,15 +183,15 @@ def write_study(cache: Path) -> None:
     rundir.write_table(cache / "studies" / "batch", "studies", [row])
     for number, (batch, seed, accuracy) in enumerate([(4, 0, 0.6), (4, 1, 0.7), (16, 0, 0.5), (16, 1, 0.5), (64, 0, None)]):
         config = RewardConfig(
-            name=f"batch {batch}, seed {seed}", dataset=DATASET, study="batch", seed=seed, batch_size=batch, on_oom="fail"
+            name=f"batch {batch}, seed {seed}", dataset=DATASET, study="batch", configuration=f"batch {batch}", seed=seed, batch_size=batch
         )
-        run = write_run(cache, f"20260103-00000{number}-study", config, "done" if accuracy else "failed")
+        run = write_run(cache, f"20260103-00000{number}-study", config, State.DONE if accuracy else State.FAILED)
         if accuracy:
             run.update(peak_bytes=2_000_000_000)
             for step, value in ((0, 0.5), (10, accuracy)):
                 run.append_metrics(step, "validation", {"accuracy": value, "reward_mean": 0.1, "reward_std": 1.0, "n": 30.0}, 0, step * 2.0)
         else:
-            run.update(error="did not fit: needs about 9.1 GB, 4.0 GB are free")
+            run.update(reason="did not fit", error="needs about 9.1 GB of memory, 4.0 GB are free")
 
 
 def fill(cache: Path, steps: int = 80, given: list[PreferencePair] | None = None) -> Path:

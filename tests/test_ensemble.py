@@ -13,7 +13,7 @@ from tiny import executed, metrics, prepared, reward_config, table, toy_dataset
 from dashboard import queries
 from engine.errors import ConfigError
 from engine.kinds.ensemble import known_rewards
-from engine.queue import jobs
+from engine.queue import jobs, removal
 from engine.settings.config import EnsembleConfig, parse
 from engine.statistics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
 from engine.store import database
@@ -167,7 +167,7 @@ def test_what_was_scored_is_joined_without_the_weights(cache: Path, tmp_path: Pa
     copy = Path(shutil.copytree(cache, tmp_path / "cache"))
     seeds = [run.id for run in run_dirs(copy) if run.config_values["kind"] == "reward"]
     for run_id in seeds:
-        jobs.free_weights(copy, run_id)
+        removal.free_weights(copy, run_id)
     dataset = named(copy, "mean").config_values["dataset"]
     again = executed(copy, EnsembleConfig(name="again", dataset=dataset, reward_models=tuple(seeds)))
     assert table(again, "rewards").equals(table(named(copy, "mean"), "rewards"))

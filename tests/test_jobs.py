@@ -19,7 +19,7 @@ from tiny import executed, listening, metrics, prepared, reward_config, toy_data
 from engine.errors import RunError
 from engine.kinds.loop import checkpoints, step_of
 from engine.machine import memory
-from engine.queue import jobs
+from engine.queue import jobs, removal
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, RewardConfig
 from engine.store import database
@@ -159,7 +159,7 @@ def test_a_killed_parent_takes_its_followers_out_of_the_queue_until_it_is_resume
     os.kill(int(runs[0].written_status.pid or 0), signal.SIGKILL)
     until(lambda: runs[0].status.state == "lost")
     jobs.start_next(cache)
-    assert runs[1].status.error == f"not started: it needs {parent}, which is lost"
+    assert runs[1].status.sentence == f"not started: it needs {parent}, which is lost"
     jobs.resume(cache, parent)
     assert [jobs.wait_for_end(run, 90).state for run in runs] == ["done", "done"]
 
@@ -174,7 +174,7 @@ def test_failed_parent_takes_its_followers_out_of_the_queue(cache: Path, configu
     until(lambda: all(run.status.state in ("failed", "cancelled") for run in runs))
     assert [run.status.state for run in runs] == ["failed", "cancelled", "cancelled"]
     assert "has no config.json" in str(runs[0].status.error)
-    assert runs[1].status.error == f"not started: it needs {parent}, which is failed"
+    assert runs[1].status.sentence == f"not started: it needs {parent}, which is failed"
 
     lock = wait_for_lock(cache / "locks" / "cpu.lock", 30)
     jobs.resume(cache, parent)
@@ -283,16 +283,16 @@ def named(cache: Path, name: str) -> RunDir:
 def test_run_in_use_is_not_deleted(experiment: Path) -> None:
     policy, answers = named(experiment, "tuned policy"), named(experiment, "tuned answers")
     with pytest.raises(RunError, match=rf"is used by {answers.id} \(tuned answers\): delete those first"):
-        jobs.delete(experiment, policy.id)
+        removal.delete(experiment, policy.id)
     lock = wait_for_lock(answers.path / "lock", 5)
     with pytest.raises(RunError, match="is running: cancel it first"):
-        jobs.delete(experiment, answers.id)
+        removal.delete(experiment, answers.id)
     os.close(lock)
 
 
 def test_deleted_run_leaves_no_rows(experiment: Path) -> None:
     scores = named(experiment, "scores")
-    jobs.delete(experiment, scores.id)
+    removal.delete(experiment, scores.id)
     assert not scores.path.exists()
     with database.reading(experiment) as con:
         assert con.execute("select count(*) from runs where run_id = ?", [scores.id]).fetchone() == (0,)
@@ -301,7 +301,7 @@ def test_deleted_run_leaves_no_rows(experiment: Path) -> None:
 
 def test_freed_weights_leave_the_tables(experiment: Path) -> None:
     policy = named(experiment, "tuned policy")
-    jobs.free_weights(experiment, policy.id)
+    removal.free_weights(experiment, policy.id)
     assert not (policy.path / "model").exists()
     assert policy.table("rewards") is not None
     assert jobs.actions(policy) == ["retry", "delete"]
@@ -313,4 +313,4 @@ def test_weights_a_waiting_run_needs_are_not_freed(experiment: Path) -> None:
     policy = named(experiment, "tuned policy")
     waiting = prepared(experiment, GenerateConfig(dataset=policy.config.dataset, policy=policy.id, parents=(policy.id,)))
     with pytest.raises(RunError, match=f"is needed by {waiting.id}, not finished yet"):
-        jobs.free_weights(experiment, policy.id)
+        removal.free_weights(experiment, policy.id)

@@ -9,8 +9,9 @@ import torch
 from tiny import executed, listening, prepared, reward_config, toy_dataset
 
 from engine.machine import memory
-from engine.queue.run import sentence
+from engine.queue.run import unforeseen
 from engine.store import database
+from engine.store.status import Reason
 
 ROOT = Path(__file__).parents[1]
 MB = 2**20
@@ -172,8 +173,8 @@ def test_process_without_a_limit_says_so() -> None:
 )
 def test_lack_of_memory_is_told_from_other_errors(error: Exception, out: bool, tmp_path: Path) -> None:
     assert memory.is_out_of_memory(error) is out
-    said = sentence(error, prepared(tmp_path, reward_config("d", "m")))
-    assert said.startswith("did not fit: needs more than ") is out
+    failure = unforeseen(error, prepared(tmp_path, reward_config("d", "m")))
+    assert (failure.reason is Reason.DID_NOT_FIT, failure.error.startswith("needs more than ")) == (out, out)
 
 
 def test_released_memory_goes_back_to_the_system() -> None:

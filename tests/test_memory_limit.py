@@ -12,10 +12,11 @@ from tiny import executed, metrics, pairs, prepared, reward_config, trl_record
 from engine.data.datasets_io import import_dataset
 from engine.data.records import PreferencePair, Turn
 from engine.store.rundir import RunDir
+from engine.store.status import Reason
 
 # Loads what a run loads, then allows it this many bytes more.
 PROGRAM = """
-import sys, torch, peft, engine.reward
+import sys, torch, peft, engine.kinds.reward
 from pathlib import Path
 from engine.machine import memory
 from engine.store.progress import Progress
@@ -70,7 +71,7 @@ def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(cache: P
 def test_a_run_told_to_fail_says_what_it_needs(cache: Path, dataset: str, tiny_llama: Path) -> None:
     run = limited(cache, dataset, tiny_llama, room=220_000_000, on_oom="fail")
     assert run.status.state == "failed"
-    assert str(run.status.error).startswith("did not fit: needs more than")
+    assert str(run.status.sentence).startswith("did not fit: needs more than")
     assert "tokens in one forward pass" in str(run.status.error)
 
 
@@ -78,7 +79,7 @@ def test_a_run_told_to_fail_says_what_it_needs(cache: Path, dataset: str, tiny_l
 def test_one_pair_that_does_not_fit_ends_the_run_with_that_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
     run = limited(cache, dataset, tiny_llama, room=4_000_000)
     assert run.status.state == "failed"
-    assert "did not fit" in str(run.status.error)
+    assert run.status.reason is Reason.DID_NOT_FIT
 
 
 def test_a_run_killed_while_it_trained_goes_on_in_smaller_parts(cache: Path, dataset: str, tiny_llama: Path) -> None:

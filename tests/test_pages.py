@@ -113,7 +113,7 @@ def test_a_database_of_another_version_is_a_sentence_on_the_page(
 def test_a_failed_run_shows_its_sentence_and_what_can_be_done(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     run = run_dirs(cache)[-1]
-    run.update(state="failed", error="loss is *nan* at step 7")
+    run.update(state="failed", reason=None, error="loss is *nan* at step 7")
     app = opened(cache, monkeypatch, "runs.py")
     assert any("loss is \\*nan\\* at step 7" in e.value for e in app.error)
     assert app.button(key=f"resume_{run.id}").label == "Resume"
@@ -164,6 +164,15 @@ def test_every_kind_of_run_has_a_form(kind: str, filled_cache: Path, monkeypatch
     app.selectbox(key="new_kind").select(kind).run()
     assert not app.exception
     assert any(str(t.key).endswith("Config_name") and t.value == kind for t in app.text_input)
+
+
+def test_the_guide_of_guided_dpo_is_chosen_among_the_reward_runs(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "runs.py")
+    app.selectbox(key="new_kind").select("policy").run()
+    guides = {run.outline.name for run in run_dirs(filled_cache) if run.outline.kind == "reward"}
+    offered = app.selectbox(key="PolicyConfig_guide").options
+    assert offered[0] == "none"
+    assert {name.partition(" (")[0] for name in offered[1:]} == guides
 
 
 def write_model(run: RunDir) -> None:

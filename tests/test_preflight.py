@@ -18,7 +18,7 @@ from engine.model import folders
 from engine.model.batches import encode_pairs
 from engine.planning.preflight import Preflight, as_text, held_by_runs, preflight
 from engine.planning.workload import items_of
-from engine.queue import jobs
+from engine.queue import jobs, removal
 from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
 from engine.settings.hyperparameters import GuidedDPO
 from engine.store.progress import Progress
@@ -114,11 +114,11 @@ def test_prompts_to_answer_are_measured_whole(cache: Path, dataset: str, tiny_ll
 @pytest.mark.parametrize(
     ("on_oom", "gigabytes", "said"),
     [
-        ("fail", 0.64, "problem: did not fit: needs about 0.7 GB, 0.6 GB are free"),
-        ("split", 0.64, "problem: did not fit: needs about 0.7 GB, 0.6 GB are free"),
-        ("fail", 0.655, "problem: did not fit: needs about 0.7 GB, 0.7 GB are free"),
+        ("fail", 0.64, "problem: needs about 0.7 GB of memory, 0.6 GB are free"),
+        ("split", 0.64, "problem: needs about 0.7 GB of memory, 0.6 GB are free"),
+        ("fail", 0.655, "problem: needs about 0.7 GB of memory, 0.7 GB are free"),
         ("split", 0.655, "batches will be computed in smaller parts, which changes no result"),
-        ("fail", 0.67, "warning: memory is tight: needs about 0.7 GB, 0.7 GB are free"),
+        ("fail", 0.67, "warning: memory is tight: needs about 0.7 GB of memory, 0.7 GB are free"),
         ("fail", 2, None),
     ],
 )
@@ -210,7 +210,7 @@ def test_freed_model_is_a_problem(cache: Path, dataset: str, tiny_llama: Path) -
     config = ScoreConfig(dataset=dataset, reward_models=(run.id,), splits=("validation",), device="cpu")
     guided = policy_config(dataset, tiny_llama, loss=GuidedDPO(), guide=run.id)
     assert looked_at(cache, config).problems == looked_at(cache, guided).problems == ()
-    jobs.free_weights(cache, run.id)
+    removal.free_weights(cache, run.id)
     assert "its weights were freed" in looked_at(cache, config).problems[0]
     assert "guide" in looked_at(cache, guided).problems[0]
 

@@ -129,16 +129,12 @@ def children(run: RunDir) -> list[psutil.Process]:
 def test_what_another_process_than_the_first_fails_of_is_not_lost(cache: Path, dataset: str, tiny_llama: Path) -> None:
     run = prepared(cache, reward_config(dataset, tiny_llama, batch_size=64))
     execute(listening(cache, replace(run, writes=False)))
-    assert "one optimiser step takes 64" in run.failures()[0]
+    assert "one optimiser step takes 64" in run.failures()[0].error
 
 
 def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
     config = reward_config(dataset, tiny_llama, batch_size=64, processes=2)
-    run = RunDir(cache / "runs" / jobs.new_run_id("reward", "too few"))
-    from engine.store.rundir import Status, now, write_json
-
-    write_json(run.path / "config.json", config.model_dump(mode="json"))
-    run.write_status(Status(submitted_at=now()))
+    run = prepared(cache, config)
     jobs.start_next(cache)
     status = jobs.wait_for_end(run, 300)
     assert status.state == "failed"

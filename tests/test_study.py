@@ -39,7 +39,8 @@ def test_grid_changes_its_last_field_fastest_and_the_seed_faster_still() -> None
 
 def test_members_are_ordinary_runs_that_fail_when_they_do_not_fit() -> None:
     (run,) = members(made(vary={"batch_size": [4]}, seeds=[3]), "d")
-    expected = RewardConfig(name="batch 4, seed 3", study="s", dataset="d", batch_size=4, seed=3, on_oom="fail", keep_weights=False)
+    given = {"name": "batch 4, seed 3", "study": "s", "configuration": "batch 4", "dataset": "d", "batch_size": 4, "seed": 3}
+    expected = RewardConfig.model_validate({**given, "on_oom": "fail", "keep_weights": False})
     assert run == expected
 
 
@@ -74,8 +75,8 @@ def test_configuration_is_called_by_what_is_different(overrides: dict[str, Any],
         ({"name": "a/b"}, "name"),
         ({"dataset": None}, "either data .* or dataset"),
         ({"base": {"kind": "embed"}}, "base.kind is 'embed'"),
-        ({"base": {"kind": "reward", "seed": 1}}, "seed is the study's to state"),
-        ({"vary": {"on_oom": ["split"]}}, "on_oom is the study's to state"),
+        ({"base": {"kind": "reward", "seed": 1}}, "seed is the study's to give"),
+        ({"vary": {"on_oom": ["split"]}}, "on_oom is the study's to give"),
         ({"vary": {"epochs": []}}, "vary.epochs is empty"),
     ],
 )
@@ -164,14 +165,14 @@ def test_members_are_done_one_by_one_and_one_that_does_not_fit_is_a_line_of_the_
     study.submit(held_cache, small(toy_dataset(held_cache), tiny_llama))
     *done, last = run_dirs(held_cache)
     assert [execute(listening(held_cache, run)) for run in done] == ["done"] * 3
-    last.update(state="failed", error="did not fit: needs about 9.1 GB, 4.0 GB are free")
+    last.update(state="failed", reason="did not fit", error="needs about 9.1 GB of memory, 4.0 GB are free")
     four, six = study.show(held_cache, "s")
     accuracies = [metrics(run)[-1]["values"]["accuracy"] for run in done]
     assert (four["runs"], four["done"], four["state"], four["n"]) == (2, 2, "done", 6)
     assert four["accuracy"] == pytest.approx((accuracies[0] + accuracies[1]) / 2)
     assert (four["accuracy_min"], four["accuracy_max"]) == (min(accuracies[:2]), max(accuracies[:2]))
     assert (six["runs"], six["done"], six["state"]) == (2, 1, "1 done, 1 did not fit")
-    assert six["reason"].startswith("did not fit: needs about 9.1 GB")
+    assert six["reason"] == "needs about 9.1 GB of memory, 4.0 GB are free"
     assert six["accuracy_std"] is None
 
 

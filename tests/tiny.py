@@ -18,7 +18,8 @@ from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
 from engine.store import rundir
 from engine.store.progress import Progress
-from engine.store.rundir import RunDir, Status, complete_lines
+from engine.store.rundir import RunDir, complete_lines
+from engine.store.status import Status
 
 torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute
 
@@ -109,8 +110,8 @@ def policy_config(dataset: str, model: Path | str, **changes: Any) -> PolicyConf
 
 def prepared(cache: Path, config: RunConfig) -> RunDir:
     """A queued run that no process has been started for."""
-    run = RunDir(cache / "runs" / new_run_id(config.model_dump()["kind"], config.name))
-    rundir.write_json(run.path / "config.json", parse(config.model_dump(mode="json")).model_dump(mode="json"))
+    run = RunDir(cache / "runs" / new_run_id(config.kind, config.name))
+    run.write_config(parse(config.model_dump(mode="json")))
     run.write_status(Status(submitted_at=rundir.now()))
     return run
 

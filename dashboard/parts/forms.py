@@ -3,6 +3,7 @@
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
@@ -12,36 +13,55 @@ from pydantic.fields import FieldInfo
 
 from dashboard.state import data
 from dashboard.state.messages import _
-from engine.settings.config import RunConfig
+from engine.settings.config import SET_BY_THE_QUEUE, RunConfig, shortened
 from engine.settings.hyperparameters import Weighted
 from engine.settings.options import models_in, named, titled
+from engine.settings.ref import Ref, ref_of
 
 FIRST = ("name", "model", "policy", "reward_models", "generations", "pairs", "batch_size", "accumulation", "epochs", "learning_rate")
-SET_ELSEWHERE = ("kind", "dataset", "parents", "study")
-Options = Mapping[str, Mapping[str, str]]
+SET_ELSEWHERE = ("dataset", *SET_BY_THE_QUEUE)
+Known = Mapping[str, Mapping[str, str]]  # {what a field can name (split, or a kind of run): {name: label}}
+Picked = Mapping[str, type[BaseModel] | list[str] | None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One field as a form asks for it."""
+
+    field: FieldInfo
+    label: str
+    key: str
+    value: Any  # that it begins with
+
+    @property
+    def help(self) -> str | None:
+        return self.field.description
+
+    @property
+    def may_be_empty(self) -> bool:
+        return type(None) in get_args(self.field.annotation)
 
 
 def form_for(
     model: type[RunConfig],
     given: dict[str, Any],
-    options: Options,
+    known: Known,
     submit: str,
     second: tuple[str, Callable[[RunConfig], None]] | None = None,
 ) -> RunConfig | None:
     """A form over the model's fields. Returns the configuration when it was submitted and is valid, otherwise shows what is wrong.
 
-    given: values the form does not ask for, or begins with. options: {field: {value: label}} for fields whose values are known.
-    second: another button, and what it does with a valid configuration instead.
+    given: values the form does not ask for, or begins with. second: another button, and what it does with a valid configuration instead.
     """
-    fields = {name: field for name, field in model.model_fields.items() if name not in SET_ELSEWHERE}
+    fields = [name for name in model.model_fields if name not in SET_ELSEWHERE]
     first = [name for name in FIRST if name in fields]
-    picked = picked_models(model, given)
+    picked = {**picked_models(model), **picked_options(model, given)}
     values: dict[str, Any] = {}
     with st.form(f"form_{model.__name__}"):
         with st.grid(min_column_width=220):
-            values |= {name: asked(model, name, given, options, picked) for name in first}
+            values |= {name: asked(model, name, given, known, picked) for name in first}
         with st.expander(_("All settings")), st.grid(min_column_width=220):
-            values |= {name: asked(model, name, given, options, picked) for name in fields if name not in first}
+            values |= {name: asked(model, name, given, known, picked) for name in fields if name not in first}
         with st.container(horizontal=True):
             sent = st.form_submit_button(submit, type="primary")
             other = second is not None and st.form_submit_button(second[0])
@@ -60,36 +80,42 @@ def checked(model: type[RunConfig], values: dict[str, Any]) -> RunConfig | None:
         for wrong in error.errors(include_url=False):
             place = [str(part) for part in wrong["loc"]]
             label = model.model_fields[place[0]].title or place[0]
-            said = _("{label} is {found}: {expected}").format(
-                label=" ".join([label, *place[1:]]), found=repr(wrong["input"]), expected=wrong["msg"]
+            sentence = _("{label} is {found}: {expected}").format(
+                label=" ".join([label, *place[1:]]), found=shortened(wrong["input"]), expected=wrong["msg"]
             )
-            st.error(data.literal(said))
+            st.error(data.literal(sentence))
         return None
 
 
-Picked = Mapping[str, type[BaseModel] | list[str] | None]
+# Which models a field holds is asked before the form, because the form's fields depend on it
 
 
-def picked_models(model: type[RunConfig], given: dict[str, Any]) -> Picked:
-    """Which models the form asks for where there is a choice: asked before the form, because its fields depend on it."""
+def picked_models(model: type[RunConfig]) -> Picked:
+    """Where there is a choice of models, such as the loss: the one that is picked, and those that are added to it."""
     picked: dict[str, type[BaseModel] | list[str] | None] = {}
-    chosen_by_name = {name: found for name, field in model.model_fields.items() if len(found := models_in(field.annotation)) > 1}
-    several = [name for name, field in model.model_fields.items() if field.annotation == tuple[Weighted, ...]]
-    for name, found in chosen_by_name.items():
-        field = model.model_fields[name]
-        by_name = {named(one): one for one in found}
-        shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
-        label, key = field.title or name, f"{model.__name__}_{name}"
-        picked[name] = by_name[st.selectbox(label, list(by_name), format_func=shown, key=key, help=described(found))]
-        for added in several:
-            other = model.model_fields[added]
-            picked[added] = st.multiselect(
-                other.title or added,
-                list(by_name),
-                format_func=shown,
-                key=f"{model.__name__}_{added}",
-                help=other.description,
-            )
+    for name, field in model.model_fields.items():
+        found = models_in(field.annotation)
+        if len(found) > 1:
+            by_name = {named(one): one for one in found}
+            shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
+            label, key = field.title or name, f"{model.__name__}_{name}"
+            picked[name] = by_name[st.selectbox(label, list(by_name), format_func=shown, key=key, help=described(found))]
+            picked |= {added: added_losses(model, added, list(by_name), shown) for added in weighted_fields(model)}
+    return picked
+
+
+def weighted_fields(model: type[RunConfig]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.annotation == tuple[Weighted, ...]]
+
+
+def added_losses(model: type[RunConfig], name: str, losses: list[str], shown: Callable[[str], str]) -> list[str]:
+    field, key = model.model_fields[name], f"{model.__name__}_{name}"
+    return list(st.multiselect(field.title or name, losses, format_func=shown, key=key, help=field.description))
+
+
+def picked_options(model: type[RunConfig], given: dict[str, Any]) -> Picked:
+    """What can be left out, such as LoRA: its model when it is wanted."""
+    picked: dict[str, type[BaseModel] | list[str] | None] = {}
     for name, field in model.model_fields.items():
         found = models_in(field.annotation)
         if len(found) == 1 and field.default is None:
@@ -103,18 +129,20 @@ def described(models: Sequence[type[BaseModel]]) -> str:
     return "\n".join(f"- {titled(one)}: {(one.__doc__ or '').splitlines()[0]}" for one in models)
 
 
-def asked(model: type[BaseModel], name: str, given: dict[str, Any], options: Options, picked: Picked) -> Any:
-    """The widget of one field, or those of a nested model."""
-    field = model.model_fields[name]
-    value = given.get(name, None if field.is_required() else field.get_default(call_default_factory=True))
+# The form's own fields
+
+
+def asked(model: type[BaseModel], name: str, given: dict[str, Any], known: Known, picked: Picked) -> Any:
+    """The answer to one field: of the model that was picked for it, a nested model, names, or a plain value."""
     if name in picked:
         return of_picked(picked[name], name)
+    field = model.model_fields[name]
+    value = given.get(name, None if field.is_required() else field.get_default(call_default_factory=True))
     if isinstance(value, BaseModel):
         return nested(type(value), name)
-    key, label = f"{model.__name__}_{name}", field.title or name
-    if name in options:
-        return chosen(field, label, key, value, options[name])
-    return typed(field, label, key, value)
+    question = Question(field, field.title or name, f"{model.__name__}_{name}", value)
+    ref = ref_of(field)
+    return named_things(question, ref, known) if ref else typed(question)
 
 
 def of_picked(picked: type[BaseModel] | list[str] | None, name: str) -> Any:
@@ -122,7 +150,7 @@ def of_picked(picked: type[BaseModel] | list[str] | None, name: str) -> Any:
     if isinstance(picked, list):
         field = Weighted.model_fields["weight"]
         return tuple(
-            {"weight": number(f"{loss.replace('_', ' ')}: {field.title}", f"{name}_{loss}", 1.0, field.description), "loss": {"name": loss}}
+            {"weight": number(Question(field, f"{loss.replace('_', ' ')}: {field.title}", f"{name}_{loss}", 1.0)), "loss": {"name": loss}}
             for loss in picked
         )
     return None if picked is None else nested(picked, name)
@@ -134,47 +162,53 @@ def nested(model: type[BaseModel], name: str) -> dict[str, Any]:
     return {"name": model.model_fields["name"].default, **values} if "name" in model.model_fields else values
 
 
-def chosen(field: FieldInfo, label: str, key: str, value: Any, options: Mapping[str, str]) -> Any:
-    """A choice among known values: several for a tuple, one and free text for a string."""
+def named_things(question: Question, ref: Ref, known: Known) -> Any:
+    """A choice among what is there to be named: several for a tuple, one for a string. A model may also be typed in."""
+    labels = {name: label for target in ref.targets for name, label in known.get(target, {}).items()}
 
-    def shown(option: str) -> str:
-        return options.get(option, option)
+    def shown(name: str | None) -> str:
+        return _("none") if name is None else labels.get(name, name)
 
-    if get_origin(field.annotation) is tuple:
-        return tuple(st.multiselect(label, list(options), [v for v in value or () if v in options], shown, key=key, help=field.description))
-    values = list(dict.fromkeys([*([value] if value else []), *options]))
-    return st.selectbox(label, values, format_func=shown, key=key, help=field.description, accept_new_options=True)
+    if get_origin(question.field.annotation) is tuple:
+        there = [name for name in question.value or () if name in labels]
+        return tuple(st.multiselect(question.label, list(labels), there, shown, key=question.key, help=question.help))
+    first = [question.value] if question.value or question.may_be_empty else []
+    names = list(dict.fromkeys([*first, *labels, *([None] if question.may_be_empty else [])]))
+    typed_in = "model" in ref.targets
+    return st.selectbox(question.label, names, format_func=shown, key=question.key, help=question.help, accept_new_options=typed_in)
 
 
-def typed(field: FieldInfo, label: str, key: str, value: Any) -> Any:
+def typed(question: Question) -> Any:
     """A widget by the field's type."""
-    kind, help = plain_type(field.annotation), field.description
+    kind, value = plain_type(question.field.annotation), question.value
+    common: dict[str, Any] = {"key": question.key, "help": question.help}
     if get_origin(kind) is Literal:
-        names = [*([] if type(None) not in get_args(field.annotation) else [None]), *get_args(kind)]
-        return st.selectbox(label, names, names.index(value), lambda name: (name or "").replace("_", " "), key=key, help=help)
+        names = [*([None] if question.may_be_empty else []), *get_args(kind)]
+        return st.selectbox(question.label, names, names.index(value), lambda name: (name or "").replace("_", " "), **common)
     if get_origin(kind) is tuple:
-        return several(kind, label, key, value, help)
+        return several(question, get_args(kind)[0])
     if kind is bool:
-        return st.checkbox(label, bool(value), key=key, help=help)
+        return st.checkbox(question.label, bool(value), **common)
     if kind is int:
-        low, high = bounds(field)
-        return st.number_input(label, low, high, value, step=1, key=key, help=help)
+        low, high = bounds(question.field)
+        return st.number_input(question.label, low, high, value, step=1, **common)
     if kind is float:
-        return number(label, key, value, help)
-    return st.text_input(label, value or "", key=key, help=help) or None
+        return number(question)
+    return st.text_input(question.label, value or "", **common) or None
 
 
-def several(kind: Any, label: str, key: str, value: Any, help: str | None) -> tuple[str, ...]:
-    inner = get_args(kind)[0]
+def several(question: Question, inner: Any) -> tuple[str, ...]:
+    """Several choices, or words with commas between them."""
     if get_origin(inner) is Literal:
-        return tuple(st.multiselect(label, get_args(inner), value, key=key, help=help))
-    text = st.text_input(label, ", ".join(map(str, value or ())), key=key, help=help)
+        return tuple(st.multiselect(question.label, get_args(inner), question.value, key=question.key, help=question.help))
+    text = st.text_input(question.label, ", ".join(map(str, question.value or ())), key=question.key, help=question.help)
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def number(label: str, key: str, value: float | None, help: str | None) -> float | str | None:
+def number(question: Question) -> float | str | None:
     """A real number as text, because a learning rate is written 2e-5; what is no number is refused by the configuration's check."""
-    text = st.text_input(label, "" if value is None else f"{value:g}", key=key, help=help).strip()
+    begin = "" if question.value is None else f"{question.value:g}"
+    text = st.text_input(question.label, begin, key=question.key, help=question.help).strip()
     return (float(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) else text) if text else None
 
 

@@ -15,21 +15,22 @@ from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
-from engine.queue import jobs
+from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
 from engine.store.rundir import cache_path
+from engine.store.status import State
 
-STATE_COLOURS: dict[str, Literal["green", "blue", "red", "orange"]] = {
-    "done": "green",
-    "running": "blue",
-    "finalising": "blue",
-    "failed": "red",
-    "lost": "orange",
+STATE_COLOURS: dict[State, Literal["green", "blue", "red", "orange"]] = {
+    State.DONE: "green",
+    State.RUNNING: "blue",
+    State.FINALISING: "blue",
+    State.FAILED: "red",
+    State.LOST: "orange",
 }
 STATES = {
-    "queued": _("It starts as soon as the runs before it are done and the device is free."),
-    "finalising": _("Its results are being written into the database."),
-    "lost": _("Its process ended without a word: it was killed, or the computer was switched off."),
+    State.QUEUED: _("It starts as soon as the runs before it are done and the device is free."),
+    State.FINALISING: _("Its results are being written into the database."),
+    State.LOST: _("Its process ended without a word: it was killed, or the computer was switched off."),
 }
 KINDS = {
     "reward": _("Train a reward model"),
@@ -196,7 +197,7 @@ def run_card(run: Run) -> None:
             actions(run)
         progress(run)
         if run.status.error:
-            (st.info if run.is_result else st.error)(data.literal(run.status.error))
+            (st.info if run.is_result else st.error)(data.literal(run.status.sentence or ""))
         for note in run.status.notes:
             st.caption(data.literal(note))
         memory(run)
@@ -216,7 +217,7 @@ def preflight(found: dict[str, Any]) -> None:
     """What a run would need, what stands in its way, and what cannot be said yet."""
     labels = {"work": _("Work"), "tokens": _("Tokens"), "memory": _("Memory"), "disk": _("Disk"), "time": _("Time")}
     with st.container(border=True):
-        for sentence in found["problems"]:
+        for sentence in found["refusals"]:
             st.error(data.literal(sentence))
         for sentence in found["warnings"]:
             st.warning(data.literal(sentence))
@@ -224,7 +225,7 @@ def preflight(found: dict[str, Any]) -> None:
             st.text(f"{labels[name]}: {said}")
         for sentence in found["unknown"]:
             st.caption(data.literal(sentence))
-        if not found["problems"]:
+        if not found["refusals"]:
             st.success(_("Nothing stands in the way of this run."))
 
 
@@ -247,7 +248,7 @@ def local(moment: str) -> datetime:
 def progress(run: Run) -> None:
     """A bar with step of steps, rate and time left, for a run that is going on or stopped on its way."""
     status = run.status
-    if status.steps and status.state != "done":
+    if status.steps and status.state is not State.DONE:
         st.progress(min(1.0, status.step / status.steps), progress_text(run))
     elif status.stage and not run.ended:
         st.caption(data.literal(status.stage))
@@ -285,7 +286,8 @@ def actions(run: Run) -> None:
         "delete": _("The run's folder with all its results is removed for good."),
         "free_weights": _("The model's weights are removed; curves, rewards and answers stay. It can then no longer score or answer."),
     }
-    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": jobs.delete, "free_weights": jobs.free_weights}
+    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": removal.delete}
+    calls["free_weights"] = removal.free_weights
     with st.container(horizontal=True, width="content"):
         for action in jobs.actions(run.dir):
             place = st.popover(labels[action], key=f"ask_{action}_{run.id}") if action in warnings else st.container(width="content")

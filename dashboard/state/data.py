@@ -9,10 +9,12 @@ from typing import Any, TypeVar, cast
 import streamlit as st
 
 from dashboard.queries import Selection
-from engine.errors import DID_NOT_FIT, PrefscopeError, StoreError
+from engine.errors import PrefscopeError, StoreError
 from engine.settings.config import RunConfig
+from engine.settings.files import Outline
 from engine.store import database
-from engine.store.rundir import ENDED, RunDir, Status, cache_path, run_dirs
+from engine.store.rundir import RunDir, cache_path, run_dirs
+from engine.store.status import ENDED, Reason, State, Status
 
 Result = TypeVar("Result")
 Revision = tuple[int, ...]
@@ -24,7 +26,7 @@ class Run:
 
     dir: RunDir
     status: Status
-    config: dict[str, Any]
+    outline: Outline
 
     @property
     def id(self) -> str:
@@ -32,11 +34,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        return str(self.config["name"])
+        return self.outline.name
 
     @property
     def kind(self) -> str:
-        return str(self.config["kind"])
+        return self.outline.kind
 
     @property
     def ended(self) -> bool:
@@ -45,7 +47,7 @@ class Run:
     @property
     def is_result(self) -> bool:
         """Whether it ended as it should: done, or a study's run that found out what memory it needs."""
-        return self.status.state == "done" or (self.config["study"] is not None and (self.status.error or "").startswith(DID_NOT_FIT))
+        return self.status.state is State.DONE or (self.outline.study is not None and self.status.reason is Reason.DID_NOT_FIT)
 
 
 def revision(cache: Path) -> Revision:
@@ -89,7 +91,7 @@ def runs() -> list[Run]:
     found = []
     for folder in reversed(run_dirs(cache_path())):
         try:
-            found.append(Run(folder, folder.status, folder.config_values))
+            found.append(Run(folder, folder.status, folder.outline))
         except PrefscopeError as error:
             refuse(error)
     return found

@@ -6,6 +6,7 @@ from dashboard import queries
 from dashboard.parts import widgets
 from dashboard.state import data
 from dashboard.state.messages import _
+from engine.store.status import State
 
 BRADLEY_TERRY = _(
     "Share of pairs whose chosen response gets the higher reward, ties half. "
@@ -18,10 +19,10 @@ WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the h
 def experiment() -> None:
     """Every run that is going on, waiting, or stopped by a fault, with its progress."""
     runs = data.runs()
-    shown = [run for run in reversed(runs) if run.status.state != "cancelled" and not run.is_result]
+    shown = [run for run in reversed(runs) if run.status.state is not State.CANCELLED and not run.is_result]
     if shown:
         st.subheader(_("Under way") if data.alive() else _("Stopped"))
-        done = sum(run.status.state == "done" for run in runs)
+        done = sum(run.status.state is State.DONE for run in runs)
         st.caption(_("{done} of {n} runs are done.").format(done=done, n=len(runs)))
     for run in shown:
         widgets.run_card(run)

@@ -38,12 +38,11 @@ def check(config: RunConfig) -> None:
 
 
 def known_values() -> dict[str, dict[str, str]]:
-    """Which values the fields that name splits and other runs can take."""
+    """What the fields of a form can name: the dataset's splits, and the runs of each kind."""
     splits = data.read(queries.choices).splits.filter(dataset_id=selection.dataset_id)["split"].to_list()
-    named = {s: s for s in splits}
-    runs = {wanted: {r.id: f"{r.name} ({r.status.state})" for r in data.runs() if r.kind == wanted} for wanted in CONFIGS}
-    everywhere = dict.fromkeys(("train_split", "validation_splits", "split", "splits"), named)
-    return {**everywhere, "reward_models": runs["reward"], "generations": runs["generate"], "policy": runs["policy"]}
+    runs = data.runs()
+    named = {kind: {r.id: f"{r.name} ({r.status.state})" for r in runs if r.kind == kind} for kind in CONFIGS}
+    return {"split": {split: split for split in splits}, **named}
 
 
 def queue() -> None:

@@ -9,6 +9,7 @@ from dashboard.parts import widgets
 from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _
+from engine.store.status import State
 
 
 def going_on() -> None:
@@ -16,7 +17,7 @@ def going_on() -> None:
     training = [run for run in reversed(data.runs()) if run.kind in ("reward", "policy") and not run.ended]
     for run in training:
         widgets.run_card(run)
-    here = [run for run in training if run.config["dataset"] == selection.dataset_id and run.status.state != "queued"]
+    here = [run for run in training if run.outline.dataset == selection.dataset_id and run.status.state is not State.QUEUED]
     reward_runs, policy_runs = first(here, "reward", selection.reward_runs), first(here, "policy", selection.policy_runs)
     widgets.show_page("training", replace(selection, reward_runs=reward_runs, policy_runs=policy_runs))
 

@@ -63,7 +63,7 @@ def score_missing(progress: Progress, run_id: str, answers: list[Answer]) -> Non
     reward_run = find_run(progress.cache, run_id)
     settings = reward_run.config
     if not isinstance(settings, RewardConfig):
-        raise RunError(f"{run_id} is a run of kind {reward_run.config_values['kind']}, expected a reward run")
+        raise RunError(f"{run_id} is a run of kind {reward_run.outline.kind}, expected a reward run")
     known = set(known_rewards(progress, run_id).select("prompt_id", "text_id").iter_rows())
     missing = [a for a in answers if a.key not in known]
     if missing and not (reward_run.path / "model").is_dir():

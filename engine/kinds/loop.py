@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from engine.errors import RunError
+from engine.errors import RunError, TooLargeError
 from engine.machine import disk, memory, processes
 from engine.machine.device_plan import FORWARD_TOKENS, steps_of
 from engine.model.batches import in_parts, training_order
@@ -166,7 +166,7 @@ class Room:
             largest = max(parts, key=lambda part: sum(task.tokens[i] for i in part))
             size = sum(task.tokens[i] for i in largest)
             if self.config.on_oom == "fail" or len(largest) == 1 or processes.many():
-                raise RunError(self.refusal(size, len(largest)))
+                raise TooLargeError(self.refusal(size, len(largest)))
             self.lower(size // 2, f"out of memory with {size:,} tokens in one forward pass")
 
     def held(self, step: Callable[[], object]) -> None:
@@ -175,7 +175,7 @@ class Room:
             with memory.limited(self.most):
                 step()
         except MemoryError as error:
-            raise RunError(f"{memory.needs(self.most)} for the optimiser's moments: take LoRA or a smaller model") from error
+            raise TooLargeError(f"{memory.needs(self.most)} for the optimiser's moments: take LoRA or a smaller model") from error
 
     def lower(self, tokens: int, why: str) -> None:
         self.tokens = max(tokens, 64)

@@ -191,7 +191,7 @@ def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Ten
     guiding = find_run(cache, tuned.config.guide)
     settings = guiding.config
     if not isinstance(settings, RewardConfig):
-        raise RunError(f"guide {guiding.id} is a {guiding.config_values['kind']} run, expected a reward run")
+        raise RunError(f"guide {guiding.id} is a {guiding.outline.kind} run, expected a reward run")
     tokenizer = networks.load_tokenizer(cache, guiding.id)
     net = networks.RewardModel(networks.load_reward_model(cache, guiding.id, tokenizer)).to(tuned.device).eval()
     chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)

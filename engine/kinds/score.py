@@ -135,7 +135,7 @@ def run(progress: Progress, config: ScoreConfig) -> None:
         reward_run = find_run(progress.cache, run_id)
         settings = reward_run.config
         if not isinstance(settings, RewardConfig):
-            raise RunError(f"{run_id} is a {reward_run.config_values['kind']} run, expected a reward run")
+            raise RunError(f"{run_id} is a {reward_run.outline.kind} run, expected a reward run")
         for trained in (False, True):
             score_under(progress, settings, run_id, trained, answers)
             progress.milestone()

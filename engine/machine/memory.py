@@ -11,8 +11,6 @@ from typing import Any
 
 import psutil
 
-from engine.errors import DID_NOT_FIT
-
 VMSTAT = Path("/proc/vmstat")
 UNLIMITED = 2**62  # cgroup v1 writes "no limit" as a number near 2^63
 SENTENCES = (
@@ -116,7 +114,7 @@ def limit() -> int | None:
 def needs(most: int | None = None) -> str:
     """The beginning of the sentence for a run that ran out of memory, under a limit of `most` bytes or the machine's own."""
     limit_ = most or limit()
-    return f"{DID_NOT_FIT}: needs more than {peak() / 1e9:.1f} GB" + (f", the limit is {limit_ / 1e9:.1f} GB" if limit_ else "")
+    return f"needs more than {peak() / 1e9:.1f} GB" + (f", the limit is {limit_ / 1e9:.1f} GB" if limit_ else "")
 
 
 def oom_kills() -> int | None:

@@ -15,6 +15,7 @@ from engine.model.folders import Network
 from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfig
 from engine.settings.hyperparameters import LoRA
 from engine.store.rundir import RunDir, complete_lines, run_dirs
+from engine.store.status import State
 
 PROCESS = 650_000_000  # resident bytes of Python with torch and transformers, and what the allocator keeps back
 SLACK = 1.5  # measured bytes of activations over counted ones: temporaries, attention probabilities, fragments
@@ -119,7 +120,7 @@ def like(cache: Path, config: TrainConfig | GenerateConfig) -> Iterator[RunDir]:
     for run in run_dirs(cache):
         status, values = run.written_status, run.config_values
         on_cpu = "CPU" in (status.device or "")
-        if status.state == "done" and on_cpu == (device == "cpu") and agrees(values):
+        if status.state is State.DONE and on_cpu == (device == "cpu") and agrees(values):
             yield run
 
 

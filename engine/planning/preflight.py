@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from engine.data.datasets_io import dataset_ids, splits_in
-from engine.errors import DID_NOT_FIT, ConfigError, PrefscopeError, RunError
+from engine.errors import ConfigError, PrefscopeError, RunError
 from engine.machine import device_plan, disk, memory
 from engine.model.folders import Network, network_of
 from engine.planning import estimates
@@ -19,6 +19,7 @@ from engine.planning.references import Findings, check_models, check_runs, check
 from engine.planning.workload import Sample, items_of
 from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.store.rundir import is_locked, run_dirs
+from engine.store.status import State
 
 TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
 MANY_CUT = 0.1  # share of truncated pairs that is worth one
@@ -39,9 +40,15 @@ class Preflight:
     disk_bytes: int | None = None  # its folder at its largest
     free_disk_bytes: int | None = None
     seconds: float | None = None  # of training, or of answering
+    too_large: tuple[str, ...] = ()  # what memory does not suffice for: refused too, but a study's run shows it as its result
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why the run is not accepted."""
+        return *self.problems, *self.too_large
 
 
 @dataclass
@@ -58,7 +65,7 @@ class Case:
 
 def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] | None = None, tokens: bool = True) -> Preflight:
     """Examine a run of any kind. planned: {run id: configuration} of runs to be queued with it. tokens: ask the tokenizer, too."""
-    case, made = Case(cache, config), Preflight(config.model_dump()["kind"], config.name)
+    case, made = Case(cache, config), Preflight(config.kind, config.name)
     splits = splits_in(cache, config.dataset)
     if splits is None:
         known = ", ".join(dataset_ids(cache)) or "(none is imported yet)"
@@ -71,25 +78,20 @@ def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] |
         made = with_tokens(case, made) if tokens and case.folders and made.items else made
     for part in (with_memory, with_disk, with_time):
         made = part(case, made)
-    problems, warnings, unknown = (tuple(dict.fromkeys(said)) for said in (case.found.problems, case.found.warnings, case.found.unknown))
-    return replace(made, problems=problems, warnings=warnings, unknown=unknown)
+    found: dict[str, Any] = {name: tuple(dict.fromkeys(sentences)) for name, sentences in vars(case.found).items()}
+    return replace(made, **found)
 
 
-def require(cache: Path, configs: Mapping[str, RunConfig], but: str | None = None) -> None:
-    """Refuse runs that would fail, by what can be said without a tokenizer. Raises RunError with one sentence a line.
-
-    but: how a problem begins that is none here.
-    """
+def require(cache: Path, configs: Mapping[str, RunConfig], may_be_too_large: bool = False) -> None:
+    """Refuse runs that would fail, by what can be told without a tokenizer. Raises RunError with one sentence a line."""
     looked = [preflight(cache, config, configs, tokens=False) for config in configs.values()]
-    problems = [
-        f"run {made.name!r}: {p}" if len(looked) > 1 else p for made in looked for p in made.problems if not (but and p.startswith(but))
-    ]
-    if problems:
-        raise RunError("\n".join(problems))
+    wrong = [(made.name, p) for made in looked for p in (made.problems if may_be_too_large else made.refusals)]
+    if wrong:
+        raise RunError("\n".join(f"run {name!r}: {problem}" if len(looked) > 1 else problem for name, problem in wrong))
 
 
 def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
-    said = len(case.found.problems), len(case.found.unknown)
+    before = len(case.found.problems), len(case.found.unknown)
     case.folders = check_models(case.cache, case.config, planned, case.found)
     for folder in case.folders:
         try:
@@ -98,10 +100,10 @@ def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
             case.found.problems.append(str(error))
             continue
         if network is None:
-            case.found.unknown.append(f"{folder / 'config.json'} does not state its sizes in the usual words: memory is unknown")
+            case.found.unknown.append(f"{folder / 'config.json'} does not name its sizes in the usual words: memory is unknown")
         else:
             case.networks.append(network)
-    case.whole = said == (len(case.found.problems), len(case.found.unknown)) and bool(case.networks)
+    case.whole = before == (len(case.found.problems), len(case.found.unknown)) and bool(case.networks)
 
 
 def counted(case: Case, made: Preflight) -> Preflight:
@@ -152,15 +154,17 @@ def with_memory(case: Case, made: Preflight) -> Preflight:
     need = made.memory_bytes
     if free is None or need is None or need <= TIGHT * free:
         return made
-    said = f"needs about {gb(need)}, {gb(free)} are free"
+    sentence = f"needs about {gb(need)} of memory, {gb(free)} are free"
     if not isinstance(config, TrainConfig) or need <= free:
-        case.found.warnings.append(f"memory is tight: {said}")
+        case.found.warnings.append(f"memory is tight: {sentence}")
     elif config.on_oom == "fail" or estimates.training_memory(case.networks[0], config, 0) > free:
-        case.found.problems.append(f"{DID_NOT_FIT}: {said}")
+        case.found.too_large.append(sentence)
     elif device_plan.expected_processes(config) > 1:
-        case.found.warnings.append(f"memory is tight: {said}; several processes do not divide a step that does not fit: the run would end")
+        case.found.warnings.append(
+            f"memory is tight: {sentence}; several processes do not divide a step that does not fit: the run would end"
+        )
     else:
-        case.found.warnings.append(f"memory is tight: {said}; batches will be computed in smaller parts, which changes no result")
+        case.found.warnings.append(f"memory is tight: {sentence}; batches will be computed in smaller parts, which changes no result")
     return made
 
 
@@ -183,8 +187,8 @@ def free_memory(cache: Path, config: RunConfig) -> int | None:
     if device == "cuda" or free is None:
         return free
     there = free + held_by_runs(cache)
-    stated = config.memory_gb if isinstance(config, TrainConfig) else None
-    return there if stated is None else min(there, round(stated * 1e9))
+    given = config.memory_gb if isinstance(config, TrainConfig) else None
+    return there if given is None else min(there, round(given * 1e9))
 
 
 def held_by_runs(cache: Path) -> int:
@@ -192,7 +196,7 @@ def held_by_runs(cache: Path) -> int:
     held = 0
     for run in run_dirs(cache):
         status = run.written_status
-        if status.state == "running" and status.pid and is_locked(run.path / "lock"):
+        if status.state is State.RUNNING and status.pid and is_locked(run.path / "lock"):
             with suppress(psutil.Error):
                 process = psutil.Process(status.pid)
                 held += sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
@@ -236,20 +240,20 @@ def with_time(case: Case, made: Preflight) -> Preflight:
 
 def as_text(made: Preflight) -> str:
     """The report of a dry run, one fact a line."""
-    lines = [f"{made.name} ({made.kind})", *(f"  {name:8}{said}" for name, said in facts(made).items())]
-    for name in ("problems", "warnings", "unknown"):
-        lines += [f"  {name.removesuffix('s')}: {sentence}" for sentence in getattr(made, name)]
+    lines = [f"{made.name} ({made.kind})", *(f"  {name:8}{words}" for name, words in facts(made).items())]
+    for label, sentences in (("problem", made.refusals), ("warning", made.warnings), ("unknown", made.unknown)):
+        lines += [f"  {label}: {sentence}" for sentence in sentences]
     return "\n".join(lines)
 
 
-def as_json(cache: Path, stated: str) -> str:
+def as_json(cache: Path, given: str) -> str:
     """The pre-flight of a configuration that is given as JSON, as JSON, with its facts in words. Raises ConfigError."""
     try:
-        values = json.loads(stated)
+        values = json.loads(given)
     except ValueError as error:
         raise ConfigError(f"the configuration is not JSON: {error}") from None
     made = preflight(cache, parse(values))
-    return json.dumps({**asdict(made), "facts": facts(made)}, ensure_ascii=False)
+    return json.dumps({**asdict(made), "refusals": made.refusals, "facts": facts(made)}, ensure_ascii=False)
 
 
 def facts(made: Preflight) -> dict[str, str]:

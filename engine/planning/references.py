@@ -4,16 +4,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from engine.errors import ModelError
 from engine.model.folders import SENTENCE_MODEL, folder_of
-from engine.settings.config import EmbedConfig, EnsembleConfig, RunConfig
-from engine.store.rundir import STOPPED, RunDir
+from engine.settings.config import EmbedConfig, EnsembleConfig, RunConfig, TrainConfig
+from engine.settings.ref import references
+from engine.store.rundir import RunDir
+from engine.store.status import ENDED, STOPPED
 
-SPLITS = ("train_split", "validation_splits", "split", "splits")
-RUNS = {"reward_models": ("reward",), "generations": ("generate",), "guide": ("reward",)}  # field: kinds of run it may name
-MODELS = ("model", "policy")  # a name, a folder or a run
 RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}-")
 
 
@@ -22,32 +20,30 @@ class Findings:
     """Sentences about a run that has not begun."""
 
     problems: list[str] = field(default_factory=list)  # the run would fail
+    too_large: list[str] = field(default_factory=list)  # of memory
     warnings: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)  # what cannot be said yet, and why
 
 
 def check_splits(config: RunConfig, splits: Mapping[str, int], found: Findings) -> set[str]:
     """Every split the configuration names exists, and none is both trained on and measured on. The fields that name an absent one."""
-    values, wrong = config.model_dump(mode="json"), set()
-    for name in SPLITS:
-        for split in listed(values.get(name)):
-            if split not in splits:
-                wrong.add(name)
-                there = ", ".join(splits) or "(none)"
-                found.problems.append(f"{name}: dataset {config.dataset} has no split {split!r}, expected one of {there}")
-    if values.get("train_split") in listed(values.get("validation_splits")):
-        found.problems.append(f"validation split {values['train_split']!r} is the training split")
-    return wrong
+    absent = [(place, split) for place, ref, split in references(config) if "split" in ref.targets and split not in splits]
+    there = ", ".join(splits) or "(none)"
+    for place, split in absent:
+        found.problems.append(f"{place}: dataset {config.dataset} has no split {split!r}, expected one of {there}")
+    if isinstance(config, TrainConfig) and config.train_split in config.validation_splits:
+        found.problems.append(f"validation split {config.train_split!r} is the training split")
+    return {place for place, _ in absent}
 
 
 def check_runs(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig], found: Findings) -> None:
     """Every run the configuration names exists, is of the right kind, and has not stopped on its way."""
-    values = config.model_dump(mode="json")
-    for name, kinds in RUNS.items():
-        for run_id in listed(values.get(name)):
-            wrong = wrong_run(cache, run_id, kinds, planned)
+    for place, ref, name in references(config):
+        is_run = existing(cache, name) is not None or name in planned
+        if ref.kinds and (is_run or "model" not in ref.targets):
+            wrong = wrong_run(cache, name, ref.kinds, planned)
             if wrong:
-                found.problems.append(f"{name}: {wrong}")
+                found.problems.append(f"{place}: {wrong}")
 
 
 def wrong_run(cache: Path, run_id: str, kinds: tuple[str, ...], planned: Mapping[str, RunConfig]) -> str | None:
@@ -55,7 +51,7 @@ def wrong_run(cache: Path, run_id: str, kinds: tuple[str, ...], planned: Mapping
     run = existing(cache, run_id)
     if run is None and run_id not in planned:
         return f"run {run_id!r} not found in {cache / 'runs'}"
-    kind = planned[run_id].model_dump()["kind"] if run is None else run.config_values["kind"]
+    kind = planned[run_id].kind if run is None else run.outline.kind
     if kind not in kinds:
         return f"{run_id} is a {kind} run, expected a {' or '.join(kinds)} run"
     return stopped(run) if run else None
@@ -66,8 +62,8 @@ def check_models(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
     folders = []
     for name, model in models_named(config):
         run = existing(cache, model)
-        if model in planned or (run and run.status.state in ("queued", "running", "finalising")):
-            whose = planned[model].name if model in planned else str(run.config_values["name"]) if run else model
+        if model in planned or (run and run.status.state not in ENDED):
+            whose = planned[model].name if model in planned else run.outline.name if run else model
             found.unknown.append(f"{name}: run {whose!r} has not made its model yet, so its size and memory are unknown")
             continue
         try:
@@ -85,11 +81,10 @@ def check_models(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
 
 
 def models_named(config: RunConfig) -> Iterator[tuple[str, str]]:
-    """(field, model) of every model the run loads."""
-    values = config.model_dump(mode="json")
-    scorers = () if isinstance(config, EnsembleConfig) else ("reward_models", "guide")  # an ensemble may live on stored rewards
-    for name in (*MODELS, *scorers):
-        yield from ((name, model) for model in listed(values.get(name)))
+    """(field, model) of every model the run loads. An ensemble may live on its members' stored rewards."""
+    for place, ref, name in references(config):
+        if "model" in ref.targets or ("reward" in ref.kinds and not isinstance(config, EnsembleConfig)):
+            yield place, name
     if isinstance(config, EmbedConfig):
         yield "sentence model", SENTENCE_MODEL
 
@@ -112,9 +107,4 @@ def existing(cache: Path, run_id: str) -> RunDir | None:
 def stopped(run: RunDir) -> str | None:
     """Why a run will not have its results, as far as its state says; None when it has them or can still get them."""
     state = run.status.state
-    return f"run {run.id} ({run.config_values['name']}) is {state}: resume it first" if state in STOPPED else None
-
-
-def listed(value: Any) -> list[str]:
-    """The names in a field: none, one, or several."""
-    return [] if value is None else list(value) if isinstance(value, list) else [str(value)]
+    return f"run {run.id} ({run.outline.name}) is {state}: resume it first" if state in STOPPED else None

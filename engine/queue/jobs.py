@@ -1,4 +1,4 @@
-"""Submit, start, cancel, resume and delete runs: a run is a folder and at most one process. Torch-free.
+"""Submit, start, cancel and resume runs: a run is a folder and at most one process. Torch-free.
 
 One lock per device: who holds it may run. The process that ends starts the next queued run, and so does any command or page that
 finds a free device with a queue. A run's own lock says that it is alive; the kernel releases both when the process dies.
@@ -7,7 +7,6 @@ finds a free device with a queue. A run's own lock says that it is alive; the ke
 import os
 import re
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,10 +23,11 @@ from engine.machine.device_plan import expected_device
 from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
 from engine.settings.config import AnyRun, RunConfig
-from engine.store.rundir import STOPPED, RunDir, Status, find_run, is_locked, now, run_dirs, take_lock, wait_for_lock, write_json
+from engine.settings.ref import parents_of
+from engine.store.rundir import RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
+from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
 LOCKS = "PREFSCOPE_LOCKS"
-NOT_STARTED = "not started: "
 # How long OpenMP's threads spin before they sleep when they wait for each other. Its default takes the processor from what else runs
 # (a step then takes up to five times as long); none at all makes a step a third longer where nothing else does.
 WAITING = {"GOMP_SPINCOUNT": "2000"}
@@ -48,15 +48,16 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
             raise RunError(f"run {config.name!r} waits for {missing[0]}, which does not exist")
         known.add(run_id)
     for run_id, config in configs.items():
-        run = RunDir(cache / "runs" / run_id)
-        write_json(run.path / "config.json", config.model_dump(mode="json"))
-        run.write_status(Status(submitted_at=now()))
+        with placing(cache / "runs" / run_id) as folder:
+            run = RunDir(folder)
+            run.write_config(config)
+            run.write_status(Status(submitted_at=now()))
     start_next(cache)
 
 
 def submit_one(cache: Path, config: RunConfig) -> str:
     """Queue one run after those its configuration names. Its id. Raises RunError when the run would fail."""
-    run_id = new_run_id(config.model_dump()["kind"], config.name)
+    run_id = new_run_id(config.kind, config.name)
     planned = {run_id: with_parents(cache, config)}
     require(cache, planned)
     submit(cache, planned)
@@ -66,9 +67,7 @@ def submit_one(cache: Path, config: RunConfig) -> str:
 def with_parents(cache: Path, config: RunConfig) -> RunConfig:
     """The configuration with every run that it names as a parent."""
     known = {run.id for run in run_dirs(cache)}
-    named = [v for value in config.model_dump(mode="json").values() for v in (value if isinstance(value, list) else [value])]
-    parents = tuple(dict.fromkeys(v for v in named if isinstance(v, str) and v in known))
-    return config.model_copy(update={"parents": parents})
+    return config.model_copy(update={"parents": parents_of(config, known)})
 
 
 def submit_preset(cache: Path, preset: Preset) -> list[str]:
@@ -78,8 +77,8 @@ def submit_preset(cache: Path, preset: Preset) -> list[str]:
 
 def imported(cache: Path, data: DataSource) -> str:
     """Import a preset's or study's pairs, unless they are there; the dataset's id."""
-    stated = data.model_dump(include={"format", "licence", "validation_share", "seed"})
-    return import_dataset(cache, data.name, data.source, **stated).dataset_id
+    given = data.model_dump(include={"format", "licence", "validation_share", "seed"})
+    return import_dataset(cache, data.name, data.source, **given).dataset_id
 
 
 def submit_plan(cache: Path, preset: Preset, dataset_id: str) -> list[str]:
@@ -96,12 +95,12 @@ def planned_runs(preset: Preset, dataset_id: str) -> dict[str, AnyRun]:
 
 
 def device_of(run: RunDir) -> str:
-    return expected_device(run.config_values.get("device", "auto"))
+    return expected_device(run.outline.device)
 
 
 def start_next(cache: Path) -> None:
     """Start the oldest queued run of every free device whose parents are done; a run whose parent failed is not started."""
-    for device in {device_of(run) for run in run_dirs(cache) if run.written_status.state == "queued"}:
+    for device in {device_of(run) for run in run_dirs(cache) if run.written_status.state is State.QUEUED}:
         lock = take_lock(cache / "locks" / f"{device}.lock")
         if lock is None:
             continue
@@ -116,15 +115,15 @@ def start_next(cache: Path) -> None:
 def next_ready(cache: Path, device: str) -> RunDir | None:
     states = {run.id: run.status.state for run in run_dirs(cache)}
     for run in run_dirs(cache):
-        if states[run.id] != "queued":
+        if states[run.id] is not State.QUEUED:
             continue
-        parents: list[str] = run.config_values["parents"]
-        stopped = [p for p in parents if states.get(p, "deleted") in (*STOPPED, "deleted")]
+        parents = run.outline.parents
+        stopped = [p for p in parents if p not in states or states[p] in STOPPED]
         if stopped:
-            states[run.id] = "cancelled"
-            how = states.get(stopped[0], "deleted")
-            run.update(state="cancelled", error=f"{NOT_STARTED}it needs {stopped[0]}, which is {how}", finished_at=now())
-        elif device_of(run) == device and all(states[p] == "done" for p in parents):
+            states[run.id] = State.CANCELLED
+            error = f"it needs {stopped[0]}, which is {states.get(stopped[0], 'deleted')}"
+            run.update(state=State.CANCELLED, reason=Reason.NOT_STARTED, error=error, finished_at=now())
+        elif device_of(run) == device and all(states[p] is State.DONE for p in parents):
             return run
     return None
 
@@ -134,7 +133,7 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
     run_lock = take_lock(run.path / "lock")
     if run_lock is None:
         return
-    run.update(state="running", stage="starting", started_at=now())
+    run.update(state=State.RUNNING, stage="starting", started_at=now())
     locks = (device_lock, run_lock)
     environment = {
         **os.environ,
@@ -152,17 +151,17 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
             )  # fmt: skip
         run.update(pid=process.pid)
     except OSError as error:
-        run.update(state="failed", error=f"its process could not be started: {error}", finished_at=now())
+        run.update(state=State.FAILED, error=f"its process could not be started: {error}", finished_at=now())
     finally:
         os.close(run_lock)
 
 
 def inherited_locks() -> tuple[int, int] | None:
     """(device lock, run lock) from the launcher, no longer handed on to children."""
-    stated = os.environ.pop(LOCKS, "")
-    if not stated:
+    handed = os.environ.pop(LOCKS, "")
+    if not handed:
         return None
-    device, run = (int(part) for part in stated.split(","))
+    device, run = (int(part) for part in handed.split(","))
     for descriptor in (device, run):
         os.set_inheritable(descriptor, False)
     return device, run
@@ -172,10 +171,10 @@ def cancel(cache: Path, run_id: str) -> None:
     """A queued run is taken out of the queue; a running one is asked to stop at its next step, after a checkpoint."""
     run = find_run(cache, run_id)
     status = run.status
-    if status.state == "queued":
-        run.update(state="cancelled", finished_at=now())
+    if status.state is State.QUEUED:
+        run.update(state=State.CANCELLED, finished_at=now())
         start_next(cache)
-    elif status.state in ("running", "finalising"):
+    elif status.state in GOING_ON:
         deadline = time.monotonic() + 5
         while (pid := run.written_status.pid) is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -193,28 +192,28 @@ def resume(cache: Path, run_id: str) -> None:
         raise RunError(f"run {run_id} is {status.state}: only a failed, cancelled or lost run can be resumed")
     requeue(run)
     for other in descendants(cache, run_id):
-        if (other.written_status.error or "").startswith(NOT_STARTED):
+        if other.written_status.reason is Reason.NOT_STARTED:
             requeue(other)
     start_next(cache)
 
 
 def requeue(run: RunDir) -> None:
     old = run.written_status
-    vanished = old.state == "running" and old.stage == "training"
+    vanished = old.state is State.RUNNING and old.stage == "training"
     run.update(
-        state="queued", stage="", error=None, pid=None, finished_at=None, rate=None, eta_seconds=None,
+        state=State.QUEUED, stage="", error=None, reason=None, pid=None, finished_at=None, rate=None, eta_seconds=None,
         resumed=old.resumed + 1, killed=vanished and memory.may_have_killed(old.oom_kills),
     )  # fmt: skip
 
 
 def retry(cache: Path, run_id: str) -> str:
     """The same configuration as a new run, which its study does not count a second time; its id."""
-    return submit_one(cache, find_run(cache, run_id).config.model_copy(update={"study": None}))
+    return submit_one(cache, find_run(cache, run_id).config.model_copy(update={"study": None, "configuration": None}))
 
 
 def dependants(cache: Path, run_id: str) -> list[RunDir]:
     """Runs that name this one as a parent."""
-    return [run for run in run_dirs(cache) if run_id in run.config_values["parents"]]
+    return [run for run in run_dirs(cache) if run_id in run.outline.parents]
 
 
 def descendants(cache: Path, run_id: str) -> list[RunDir]:
@@ -228,36 +227,10 @@ def descendants(cache: Path, run_id: str) -> list[RunDir]:
     return [found[i] for i in sorted(found)]
 
 
-def delete(cache: Path, run_id: str) -> None:
-    """Remove a run's folder and its rows. Raises RunError while it runs or another run depends on it."""
-    run = find_run(cache, run_id)
-    if is_locked(run.path / "lock"):
-        raise RunError(f"run {run_id} is running: cancel it first")
-    used_by = [f"{r.id} ({r.config_values['name']})" for r in dependants(cache, run_id)]
-    if used_by:
-        raise RunError(f"run {run_id} is used by {', '.join(used_by)}: delete those first")
-    gone = run.path.with_name(f".deleted-{run_id}")
-    run.path.rename(gone)
-    shutil.rmtree(gone)
-    engine_call(["rebuild"], cache)
-
-
-def free_weights(cache: Path, run_id: str) -> None:
-    """Delete a run's model and checkpoints; its tables stay. Raises RunError while it runs or an unfinished run needs the model."""
-    run = find_run(cache, run_id)
-    if is_locked(run.path / "lock"):
-        raise RunError(f"run {run_id} is running: cancel it first")
-    waiting = [r.id for r in dependants(cache, run_id) if r.status.state != "done"]
-    if waiting:
-        raise RunError(f"run {run_id} is needed by {', '.join(waiting)}, not finished yet")
-    for name in ("model", "checkpoints"):
-        shutil.rmtree(run.path / name, ignore_errors=True)
-
-
 def actions(run: RunDir) -> list[str]:
     """What can be done with a run now."""
     state = run.status.state
-    if state in ("queued", "running"):
+    if state in (State.QUEUED, State.RUNNING):
         return ["cancel"]
     can = ["resume", "delete"] if state in STOPPED else ["retry", "delete"]
     return [*can, "free_weights"] if (run.path / "model").is_dir() else can
@@ -283,7 +256,7 @@ def engine_call(arguments: list[str], cache: Path, seconds: float = 600) -> str:
 def wait_for_end(run: RunDir, seconds: float) -> Status:
     """Wait until a run has ended and released its lock. Raises RunError when it takes longer."""
     deadline = time.monotonic() + seconds
-    while run.status.state in ("queued", "running", "finalising"):
+    while run.status.state not in ENDED:
         if time.monotonic() > deadline:
             raise RunError(f"run {run.id} has not ended after {seconds:.0f} s")
         time.sleep(0.1)

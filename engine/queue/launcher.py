@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from engine import ROOT
-from engine.errors import DID_NOT_FIT
 from engine.store.rundir import RunDir, now
+from engine.store.status import GOING_ON, Failure, Reason, State
 
 LAUNCHED = "PREFSCOPE_LAUNCHED"  # set for the processes of a run whose launcher holds its lock
 
@@ -36,11 +36,15 @@ def run_in_processes(run: RunDir, count: int, locks: Sequence[int]) -> int:
         started[0].terminate()
     status = started[0].wait()
     written = run.written_status
-    if written.state in ("running", "finalising") and asked:
-        run.update(state="cancelled", finished_at=now())
-    elif written.state in ("running", "finalising", "failed"):
-        own = written.error or f"one of its {count} processes ended with status {status}: see log.txt"
-        others = sorted(run.failures(), key=lambda error: not error.startswith(DID_NOT_FIT))
-        better = others and not own.startswith(DID_NOT_FIT) and (others[0].startswith(DID_NOT_FIT) or written.error is None)
-        run.update(state="failed", error=others[0] if better else own, finished_at=now())
+    if written.state in GOING_ON and asked:
+        run.update(state=State.CANCELLED, finished_at=now())
+    elif written.state in (*GOING_ON, State.FAILED):
+        own = [Failure(error=written.error, reason=written.reason)] if written.error else []
+        unknown = Failure(error=f"one of its {count} processes ended with status {status}: see log.txt")
+        run.update(state=State.FAILED, finished_at=now(), **telling([*own, *run.failures(), unknown]).model_dump())
     return status
+
+
+def telling(failures: Sequence[Failure]) -> Failure:
+    """The failure of several processes that says most: want of memory, of which the others only see the end, or the first."""
+    return next((failure for failure in failures if failure.reason is Reason.DID_NOT_FIT), failures[0])

@@ -1,4 +1,4 @@
-"""Presets: whole experiments, each a dataset and a chain of runs, stated in engine/queue/presets/*.json. Torch-free."""
+"""Presets: whole experiments, each a dataset and a chain of runs, in engine/queue/presets/*.json. Torch-free."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 from pydantic import Field
 
 from engine.errors import ConfigError
-from engine.settings.config import CONFIGS, AnyRun, load_stated, parse
+from engine.settings.config import CONFIGS, AnyRun, RunConfig, parse, shortened
+from engine.settings.files import load_declared
 from engine.settings.hyperparameters import Frozen
+from engine.settings.ref import parents_of, ref_of
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -35,7 +37,7 @@ class Preset(Frozen):
 
 def load_preset(name: str) -> Preset:
     """A preset by name (engine/queue/presets) or by path to a JSON file. Raises ConfigError."""
-    return load_stated(Preset, "preset", PRESETS, name)
+    return load_declared(Preset, "preset", PRESETS, name)
 
 
 def plan(preset: Preset, dataset: str, run_ids: dict[str, str]) -> dict[str, AnyRun]:
@@ -46,23 +48,21 @@ def plan(preset: Preset, dataset: str, run_ids: dict[str, str]) -> dict[str, Any
     planned: dict[str, AnyRun] = {}
     for label, values in preset.runs.items():
         where = f"preset {preset.name}, run {label!r}"
-        kind = values.get("kind")
-        if kind not in CONFIGS:
-            raise ConfigError(f"{where}: kind is {kind!r}, expected one of {', '.join(CONFIGS)}")
+        model = CONFIGS.get(str(values.get("kind")))
+        if model is None:
+            raise ConfigError(f"{where}: kind is {shortened(values.get('kind'))}, expected one of {', '.join(CONFIGS)}")
         earlier = {name: run_ids[name] for name in preset.runs if run_ids[name] in planned}
-        parents = tuple(dict.fromkeys(resolved(f, earlier, where) for f in references(list(values.values()))))
-        common = {k: v for k, v in preset.common.items() if k in CONFIGS[kind].model_fields}
-        own = {k: resolved(v, earlier, where) for k, v in values.items()}
-        planned[run_ids[label]] = parse(
-            {"name": label, "study": preset.name, "dataset": dataset, "parents": parents, **common, **own}, where
-        )
+        common = {name: value for name, value in preset.common.items() if name in model.model_fields}
+        own = {name: resolved(value, earlier, where) if names_runs(model, name) else value for name, value in {**common, **values}.items()}
+        config = parse({"name": label, "study": preset.name, "dataset": dataset, **own}, where)
+        planned[run_ids[label]] = config.model_copy(update={"parents": parents_of(config, planned)})
     return planned
 
 
-def references(values: list[Any]) -> list[str]:
-    """Every "@label" among the values of a preset's run."""
-    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
-    return [v for v in flat if isinstance(v, str) and v.startswith("@")]
+def names_runs(model: type[RunConfig], name: str) -> bool:
+    """Whether a field of the model can name another run."""
+    ref = ref_of(model.model_fields[name]) if name in model.model_fields else None
+    return ref is not None and bool(ref.kinds)
 
 
 def resolved(value: Any, earlier: dict[str, str], where: str) -> Any:

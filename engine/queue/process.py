@@ -11,6 +11,7 @@ from engine.queue import jobs
 from engine.queue.launcher import LAUNCHED, run_in_processes
 from engine.store.progress import Progress
 from engine.store.rundir import RunDir, find_run, take_lock
+from engine.store.status import State
 
 
 def execute_run(cache: Path, run_id: str) -> int:
@@ -46,4 +47,4 @@ def work(cache: Path, run: RunDir) -> int:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     state = execute(progress)
-    return 0 if state == "done" or (state == "cancelled" and "LOCAL_RANK" in os.environ) else 1
+    return 0 if state is State.DONE or (state is State.CANCELLED and "LOCAL_RANK" in os.environ) else 1

@@ -6,73 +6,81 @@ import os
 import platform
 import shutil
 import subprocess
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from engine import ROOT
-from engine.errors import PrefscopeError
+from engine.errors import PrefscopeError, TooLargeError
 from engine.kinds.table import KINDS
 from engine.machine import memory, processes
 from engine.model import networks
 from engine.queue.jobs import dependants
 from engine.store.progress import Cancelled, Progress
 from engine.store.rundir import RunDir, now
+from engine.store.status import Failure, Reason, State
 
 log = logging.getLogger("engine")
 
 
-def execute(progress: Progress) -> str:
-    """Do the run's work and write how it ended; the state: done, failed or cancelled."""
+def execute(progress: Progress) -> State:
+    """Do the run's work and write how it ended: done, failed or cancelled."""
     run = progress.run
     run.update(
-        state="running", stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, versions=versions(),
-        oom_kills=memory.oom_kills(),
+        state=State.RUNNING, stage="starting", pid=os.getpid(), started_at=now(), finished_at=None, error=None, reason=None,
+        versions=versions(), oom_kills=memory.oom_kills(),
     )  # fmt: skip
     progress.milestone()
-    state, error = "failed", None
+    state, failure = State.FAILED, None
     try:
         config = run.config
         processes.joined(networks.best_device(config.device))
         progress.agreed = processes.any_of
         run.update(device=described_device(config.device))
         KINDS[config.kind](progress, config)
-        state = "done"
+        state = State.DONE
     except Cancelled:
-        state = "cancelled"
+        state = State.CANCELLED
     except PrefscopeError as problem:
         log.error("%s", problem)
-        error = str(problem)
+        failure = Failure(error=str(problem), reason=Reason.DID_NOT_FIT if isinstance(problem, TooLargeError) else None)
     except Exception as problem:  # whatever else goes wrong becomes the run's sentence; the traceback is in its log
         log.exception("failed")
-        error = sentence(problem, run)
-    finish(progress, state, error)
+        failure = unforeseen(problem, run)
+    finish(progress, state, failure)
     processes.leave()
     return state
 
 
-def finish(progress: Progress, state: str, error: str | None) -> None:
+def finish(progress: Progress, state: State, failure: Failure | None) -> None:
     run = progress.run
-    if error and not run.writes:
-        run.write_failure(processes.index(), error)
+    if failure and not run.writes:
+        run.write_failure(processes.index(), failure)
     peaks = progress.stage_peaks()
     peak = max(peaks.values(), default=memory.peak())
-    run.update(state="finalising", stage="writing the tables", error=error, stage_peaks=peaks, peak_bytes=peak)
-    if state == "done" and run.writes:
+    why = failure.model_dump() if failure else {}
+    run.update(state=State.FINALISING, stage="writing the tables", stage_peaks=peaks, peak_bytes=peak, **why)
+    if state is State.DONE and run.writes:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
-        if not (run.config_values.get("keep_weights", True) or any(r.status.state == "queued" for r in dependants(progress.cache, run.id))):
+        wanted = any(r.status.state is State.QUEUED for r in dependants(progress.cache, run.id))
+        if not (run.outline.keep_weights or wanted):
             shutil.rmtree(run.path / "model", ignore_errors=True)
-    run.write_status(replace(run.written_status, state=state, stage="", finished_at=now(), eta_seconds=None))
+    run.update(state=state, stage="", finished_at=now(), eta_seconds=None)
     progress.milestone()
 
 
+def unforeseen(problem: Exception, run: RunDir) -> Failure:
+    """What an error that nobody foresaw means to the user."""
+    if not memory.is_out_of_memory(problem):
+        return Failure(error=sentence(problem, run))
+    doing = run.written_status.stage or "working"
+    answers = "the batch size of answers, " if run.outline.kind == "generate" else ""
+    advice = f"lower {answers}the maximum of tokens, or take a smaller model"
+    return Failure(error=f"{memory.needs()} while {doing}: {advice}", reason=Reason.DID_NOT_FIT)
+
+
 def sentence(problem: Exception, run: RunDir) -> str:
-    """What an unforeseen error means to the user."""
-    if memory.is_out_of_memory(problem):
-        doing = run.written_status.stage or "working"
-        answers = "the batch size of answers, " if run.config_values.get("kind") == "generate" else ""
-        return f"{memory.needs()} while {doing}: lower {answers}the maximum of tokens, or take a smaller model"
+    """What went wrong, in one sentence."""
     # safetensors and torch raise their own errors when a write fails, with the system's words in them
     full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
     if full:

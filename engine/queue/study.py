@@ -13,11 +13,12 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from engine.data.datasets_io import dataset_ids
-from engine.errors import DID_NOT_FIT, ConfigError
+from engine.errors import ConfigError
 from engine.planning.preflight import require
 from engine.queue import jobs
 from engine.queue.preset import DataSource
-from engine.settings.config import CONFIGS, AnyRun, TrainConfig, load_stated, parse
+from engine.settings.config import CONFIGS, AnyRun, TrainConfig, parse
+from engine.settings.files import load_declared
 from engine.settings.hyperparameters import Frozen
 from engine.statistics.groups import study_table
 from engine.store import database
@@ -25,7 +26,7 @@ from engine.store.rundir import RunDir, now, run_dirs, write_table
 
 STUDIES = Path(__file__).parent / "studies"
 TRAINED = tuple(kind for kind, model in CONFIGS.items() if issubclass(model, TrainConfig))
-STATED_BY_STUDY = ("name", "study", "seed", "dataset", "parents", "on_oom", "keep_weights")
+GIVEN_BY_THE_STUDY = ("name", "study", "configuration", "seed", "dataset", "parents", "on_oom", "keep_weights")
 SHORT = {"batch_size": "batch"}
 
 Overrides = dict[str, Any]  # {field: value}, dotted for a field of a nested model
@@ -46,17 +47,17 @@ class Study(Frozen):
 
     @field_validator("base", "vary", "members")
     @classmethod
-    def states_only_its_own(cls, value: Any) -> Any:
+    def gives_only_its_own(cls, value: Any) -> Any:
         for fields in value if isinstance(value, tuple) else [value]:
-            taken = [f for f in STATED_BY_STUDY if f in fields and not (f == "name" and isinstance(value, tuple))]
+            taken = [f for f in GIVEN_BY_THE_STUDY if f in fields and not (f == "name" and isinstance(value, tuple))]
             if taken:
-                raise ValueError(f"{taken[0]} is the study's to state, not a member's")
+                raise ValueError(f"{taken[0]} is the study's to give, not a member's")
         return value
 
     @model_validator(mode="after")
     def can_be_expanded(self) -> Self:
         if (self.data is None) == (self.dataset is None):
-            raise ValueError("a study states either data (what to import) or dataset (the id of imported pairs)")
+            raise ValueError("a study gives either data (what to import) or dataset (the id of imported pairs)")
         if self.base.get("kind") not in TRAINED:
             raise ValueError(f"base.kind is {self.base.get('kind')!r}: expected one of {', '.join(TRAINED)}")
         if empty := [field for field, values in self.vary.items() if not values]:
@@ -66,7 +67,7 @@ class Study(Frozen):
 
 def load_study(name: str) -> Study:
     """A study by name (engine/queue/studies) or by path to a JSON file. Raises ConfigError."""
-    return load_stated(Study, "study", STUDIES, name)
+    return load_declared(Study, "study", STUDIES, name)
 
 
 def configurations(study: Study) -> Iterator[tuple[str, Overrides]]:
@@ -82,12 +83,12 @@ def configurations(study: Study) -> Iterator[tuple[str, Overrides]]:
 
 def called(overrides: Overrides) -> str:
     """`batch 16, epochs 2`; a nested model is called by its name."""
-    said = []
+    parts = []
     for field, value in overrides.items():
         short = SHORT.get(field, field.removesuffix(".name").rpartition(".")[2].replace("_", " "))
         plain = value.get("name", json.dumps(value)) if isinstance(value, dict) else value
-        said.append(f"{short} {f'{plain:g}' if isinstance(plain, float) else plain}")
-    return ", ".join(said)
+        parts.append(f"{short} {f'{plain:g}' if isinstance(plain, float) else plain}")
+    return ", ".join(parts)
 
 
 def members(study: Study, dataset: str) -> list[AnyRun]:
@@ -106,23 +107,23 @@ def member(study: Study, dataset: str, name: str, overrides: Overrides, seed: in
     for field, value in overrides.items():
         outer, _, inner = field.partition(".")
         values[outer] = {**nested(values, outer, where), inner: value} if inner else value
-    own = {"name": f"{name}, seed {seed}", "study": study.name, "seed": seed, "dataset": dataset, "keep_weights": study.keep_weights}
-    return parse({**values, **own, "on_oom": "fail"}, where)
+    own = {"name": f"{name}, seed {seed}", "study": study.name, "configuration": name, "seed": seed, "dataset": dataset}
+    return parse({**values, **own, "keep_weights": study.keep_weights, "on_oom": "fail"}, where)
 
 
 def nested(values: dict[str, Any], outer: str, where: str) -> dict[str, Any]:
-    """What is stated of a nested model so far; at first the name of the kind's own default, such as the loss."""
+    """What is given of a nested model so far; at first the name of the kind's own default, such as the loss."""
     field = CONFIGS[values["kind"]].model_fields.get(outer)
     default = field.get_default(call_default_factory=True) if field else None
-    stated = values.get(outer, {"name": default.name} if isinstance(default, BaseModel) and hasattr(default, "name") else {})
-    if not isinstance(stated, dict):
-        raise ConfigError(f"{where}: {outer} is {stated!r}, expected an object to set a field of")
-    return stated
+    given = values.get(outer, {"name": default.name} if isinstance(default, BaseModel) and hasattr(default, "name") else {})
+    if not isinstance(given, dict):
+        raise ConfigError(f"{where}: {outer} is {given!r}, expected an object to set a field of")
+    return given
 
 
 def runs_of(cache: Path, name: str) -> list[RunDir]:
     """The study's runs, oldest first."""
-    return [run for run in run_dirs(cache) if run.config_values["study"] == name]
+    return [run for run in run_dirs(cache) if run.outline.study == name]
 
 
 def submit(cache: Path, study: Study) -> list[str]:
@@ -136,7 +137,7 @@ def submit(cache: Path, study: Study) -> list[str]:
     dataset = jobs.imported(cache, study.data) if study.data else str(study.dataset)
     if dataset not in dataset_ids(cache):
         raise ConfigError(f"study {study.name}: dataset {dataset!r} not found, expected one of {', '.join(dataset_ids(cache)) or '(none)'}")
-    folder, present = cache / "studies" / study.name, {run.config_values["name"]: run for run in runs_of(cache, study.name)}
+    folder, present = cache / "studies" / study.name, {run.outline.name: run for run in runs_of(cache, study.name)}
     planned = members(study, dataset)
     changed = [c.name for c in planned if c.name in present and present[c.name].config.model_copy(update={"parents": ()}) != c]
     if changed or (present and not folder.is_dir()):
@@ -144,7 +145,7 @@ def submit(cache: Path, study: Study) -> list[str]:
         raise ConfigError(f"study {study.name} is there already and {what}: give the new one another name")
     missing = {jobs.new_run_id(study.base["kind"], c.name): c for c in planned if c.name not in present}
     new = {run_id: jobs.with_parents(cache, config) for run_id, config in missing.items()}
-    require(cache, new, but=DID_NOT_FIT)  # what does not fit is a result
+    require(cache, new, may_be_too_large=True)  # what does not fit is a result
     definition = study.model_dump_json(exclude_defaults=True)
     write_table(folder, "studies", [{"study_id": study.name, "title": study.title, "definition": definition, "created_at": now()}])
     jobs.submit(cache, new)
@@ -182,7 +183,7 @@ def as_text(rows: list[dict[str, Any]]) -> str:
         spread = "" if r["accuracy_std"] is None else f" ± {r['accuracy_std']:.3f}"
         accuracy = "–" if r["accuracy"] is None else f"{r['accuracy']:.3f}{spread} ({r['accuracy_min']:.3f} to {r['accuracy_max']:.3f})"
         matched, reward, std, seconds, peak = (f"{r[k]:.{d}f}" if r[k] is not None else "–" for k, d in NUMBERS.items())
-        state = f"{r['state']}: {r['reason'].removeprefix(DID_NOT_FIT + ': ')}" if r["reason"] else r["state"]
+        state = f"{r['state']}: {r['reason']}" if r["reason"] else r["state"]
         row = f"{r['configuration']:{wide}}{r['split'] or '–':{wider}}{r['runs']:>4}  {accuracy:32}"
         lines.append(f"{row}{matched:>12}{reward:>12}{std:>8}{seconds:>9}{peak:>9}  {state}")
     return "\n".join(lines)

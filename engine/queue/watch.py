@@ -7,7 +7,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from engine.queue import jobs
-from engine.store.rundir import ENDED, find_run
+from engine.store.rundir import find_run
+from engine.store.status import ENDED, State
 
 
 def watch(cache: Path, run_ids: list[str]) -> int:
@@ -16,7 +17,7 @@ def watch(cache: Path, run_ids: list[str]) -> int:
     seconds = 0.5 if sys.stderr.isatty() else 60  # a log file gets a line a minute
     for number, run_id in enumerate(run_ids, 1):
         run = find_run(cache, run_id)
-        label = f"[{number}/{len(run_ids)}] {run.config_values['name']}"
+        label = f"[{number}/{len(run_ids)}] {run.outline.name}"
         bar: tqdm | None = None
         while (status := run.status).state not in ENDED:
             if status.stage and (bar is None or bar.desc != f"{label}: {status.stage}"):
@@ -33,7 +34,7 @@ def watch(cache: Path, run_ids: list[str]) -> int:
         if bar is not None:
             bar.n = bar.total or bar.n
             bar.close()
-        took = "" if status.error is None else f": {status.error}"
-        print(f"{label}: {status.state}{took}", file=sys.stderr)
-        failed |= status.state != "done"
+        why = f": {status.sentence}" if status.error else ""
+        print(f"{label}: {status.state}{why}", file=sys.stderr)
+        failed |= status.state is not State.DONE
     return int(failed)

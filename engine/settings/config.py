@@ -3,29 +3,35 @@
 A field's title is its label, its description the tooltip, its bounds the check. No torch here: the dashboard imports this file.
 """
 
-import json
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from engine.errors import ConfigError
 from engine.settings.hyperparameters import DPO, BradleyTerry, Frozen, LengthControl, LoRA, PolicyLoss, Weighted
+from engine.settings.ref import Ref
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 SYSTEM_PROMPT = "You are a helpful assistant."
 
-Stated = TypeVar("Stated", bound=Frozen)
+Splits = tuple[Annotated[str, Ref("split")], ...]
+RewardRuns = tuple[Annotated[str, Ref("reward")], ...]
+AnswerRuns = tuple[Annotated[str, Ref("generate")], ...]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-class RunConfig(Frozen):
-    """What every run states."""
+SET_BY_THE_QUEUE = ("kind", "parents", "study", "configuration")  # fields that nobody is asked for
 
+
+class RunConfig(Frozen):
+    """What every run declares."""
+
+    kind: str
     name: str = Field("run", min_length=1, max_length=80, title="Name", description="What pages, legends and tables call this run.")
     parents: tuple[str, ...] = Field((), title="Parents", description="Runs that must be done before this one starts.")
     study: str | None = Field(None, title="Study", description="The experiment or study this run belongs to.")
-    dataset: str = Field(..., title="Dataset", description="The imported preference pairs.")
+    configuration: str | None = Field(None, title="Configuration", description="What its study calls what it repeats with several seeds.")
+    dataset: Annotated[str, Ref("dataset")] = Field(..., title="Dataset", description="The imported preference pairs.")
     system_prompt: str = Field(
         SYSTEM_PROMPT, title="System prompt", description="Put before every conversation through the model's chat template."
     )
@@ -50,13 +56,11 @@ class RunConfig(Frozen):
 class TrainConfig(RunConfig):
     """What reward-model and policy training share."""
 
-    model: str = Field(
+    model: Annotated[str, Ref("model", "reward", "policy")] = Field(
         EMBEDDED_MODEL, title="Model", description="The embedded model, a local folder or a Hugging Face name of a chat model."
     )
-    train_split: str = Field("train", title="Training split", description="The pairs to train on.")
-    validation_splits: tuple[str, ...] = Field(
-        ("validation",), title="Validation splits", description="The pairs to measure on; never trained on."
-    )
+    train_split: Annotated[str, Ref("split")] = Field("train", title="Training split", description="The pairs to train on.")
+    validation_splits: Splits = Field(("validation",), title="Validation splits", description="The pairs to measure on; never trained on.")
     pairs: int | None = Field(None, ge=1, title="Training pairs", description="A seeded choice of this many pairs; empty means all.")
     validation_pairs: int | None = Field(
         None, ge=1, title="Validation pairs", description="A seeded choice of this many pairs of each validation split; empty means all."
@@ -176,7 +180,9 @@ class PolicyConfig(TrainConfig):
     kind: Literal["policy"] = "policy"
     loss: PolicyLoss = Field(DPO(), title="Loss")
     added: tuple[Weighted, ...] = Field((), title="Added losses", description="Further losses, each with its weight in the sum.")
-    guide: str | None = Field(None, title="Guide", description="The reward run whose differences are the margins of guided DPO.")
+    guide: Annotated[str, Ref("reward")] | None = Field(
+        None, title="Guide", description="The reward run whose differences are the margins of guided DPO."
+    )
 
     @model_validator(mode="after")
     def _guided_dpo_has_its_guide(self) -> Self:
@@ -192,8 +198,10 @@ class GenerateConfig(RunConfig):
     """Answer the prompts of a split with the base model or a tuned policy."""
 
     kind: Literal["generate"] = "generate"
-    policy: str = Field(EMBEDDED_MODEL, title="Policy", description="A model name or folder, or the id of a policy run.")
-    split: str = Field("validation", title="Split", description="Whose prompts to answer.")
+    policy: Annotated[str, Ref("model", "policy")] = Field(
+        EMBEDDED_MODEL, title="Policy", description="A model name or folder, or the id of a policy run."
+    )
+    split: Annotated[str, Ref("split")] = Field("validation", title="Split", description="Whose prompts to answer.")
     prompts: int | None = Field(None, ge=1, title="Prompts", description="A seeded choice of this many prompts; empty means all.")
     max_new_tokens: int = Field(
         256, ge=1, title="Longest answer", description="Tokens after which an answer is cut (finish reason: length)."
@@ -213,18 +221,18 @@ class ScoreConfig(RunConfig):
     """Score pairs and generated answers with reward models."""
 
     kind: Literal["score"] = "score"
-    reward_models: tuple[str, ...] = Field(
+    reward_models: RewardRuns = Field(
         ..., min_length=1, title="Reward models", description="Reward runs. Each is scored trained and untrained."
     )
-    generations: tuple[str, ...] = Field((), title="Answers", description="Generation runs whose answers are scored.")
-    splits: tuple[str, ...] = Field((), title="Splits", description="Splits whose chosen and rejected responses are scored.")
+    generations: AnswerRuns = Field((), title="Answers", description="Generation runs whose answers are scored.")
+    splits: Splits = Field((), title="Splits", description="Splits whose chosen and rejected responses are scored.")
 
 
 class EnsembleConfig(RunConfig):
     """Join reward models into one scorer and measure how far they agree."""
 
     kind: Literal["ensemble"] = "ensemble"
-    reward_models: tuple[str, ...] = Field(
+    reward_models: RewardRuns = Field(
         ..., min_length=2, title="Reward models", description="Reward runs: of several seeds, of several subsets of the pairs, or any."
     )
     method: Literal["mean", "weighted_mean", "vote"] = Field(
@@ -238,8 +246,8 @@ class EnsembleConfig(RunConfig):
     standardise: bool = Field(
         True, title="Standardise", description="First give each member's rewards mean 0 and standard deviation 1: they have no common unit."
     )
-    splits: tuple[str, ...] = Field(("validation",), title="Splits", description="Splits whose chosen and rejected responses are scored.")
-    generations: tuple[str, ...] = Field((), title="Answers", description="Generation runs whose answers are scored.")
+    splits: Splits = Field(("validation",), title="Splits", description="Splits whose chosen and rejected responses are scored.")
+    generations: AnswerRuns = Field((), title="Answers", description="Generation runs whose answers are scored.")
 
     @model_validator(mode="after")
     def check_members(self) -> Self:
@@ -254,8 +262,8 @@ class EmbedConfig(RunConfig):
     """Embed responses with all-MiniLM-L6-v2 and lay them out on maps."""
 
     kind: Literal["embed"] = "embed"
-    split: str = Field("validation", title="Split", description="Whose responses to embed.")
-    generations: tuple[str, ...] = Field((), title="Answers", description="Generation runs whose answers are embedded too.")
+    split: Annotated[str, Ref("split")] = Field("validation", title="Split", description="Whose responses to embed.")
+    generations: AnswerRuns = Field((), title="Answers", description="Generation runs whose answers are embedded too.")
     methods: tuple[Literal["umap", "tsne", "pca"], ...] = Field(
         ("umap", "tsne", "pca"), min_length=1, title="Maps", description="How 384 dimensions become two."
     )
@@ -272,6 +280,7 @@ CONFIGS: dict[str, type[RunConfig]] = {
     "embed": EmbedConfig,
 }
 ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="kind")])
+SHOWN = 80  # characters of a refused value
 
 
 def parse(values: dict[str, Any], where: str = "configuration") -> AnyRun:
@@ -282,24 +291,16 @@ def parse(values: dict[str, Any], where: str = "configuration") -> AnyRun:
         raise ConfigError(f"{where}: {explained(error)}") from None
 
 
-def load_stated(model: type[Stated], what: str, folder: Path, name: str) -> Stated:
-    """What a JSON file of the folder states, by its name, or any file by its path. Raises ConfigError."""
-    path = Path(name) if name.endswith(".json") else folder / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.json")))
-        raise ConfigError(f"{what} {name!r} not found: expected one of {known}, or a path to a .json file")
-    try:
-        return model.model_validate(json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explained(error)}") from None
-
-
 def explained(error: ValidationError) -> str:
     """One sentence per wrong field: its name, what was found, what was expected. What concerns several fields names them itself."""
     sentences = []
     for e in error.errors(include_url=False):
         field, message = ".".join(str(part) for part in e["loc"] if part not in CONFIGS), e["msg"].removeprefix("Value error, ")
-        sentences.append(f"{field} is {e['input']!r}: {message[0].lower()}{message[1:]}" if field else message)
+        sentences.append(f"{field} is {shortened(e['input'])}: {message[0].lower()}{message[1:]}" if field else message)
     return "; ".join(sentences)
+
+
+def shortened(value: Any) -> str:
+    """A refused value as Python writes it, at most SHOWN characters of it."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

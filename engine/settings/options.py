@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.errors import ConfigError
-from engine.settings.config import RunConfig
+from engine.settings.config import SET_BY_THE_QUEUE, RunConfig
 from engine.settings.hyperparameters import Weighted
 
 FIELD = "field:"
@@ -39,7 +39,7 @@ def add_fields(command: argparse.ArgumentParser, kind: str, model: type[RunConfi
     command.add_argument("--wait", action="store_true", help="show progress until the run has ended")
     for name, field in model.model_fields.items():
         found = models_in(field.annotation)
-        if name in ("kind", "parents", "study"):
+        if name in SET_BY_THE_QUEUE:
             continue
         if field.annotation == tuple[Weighted, ...]:
             command.add_argument(f"--{name}", dest=FIELD + name, nargs="+", metavar="LOSS=WEIGHT", help=field.description)
@@ -80,7 +80,7 @@ def add_field(command: argparse.ArgumentParser, name: str, field: FieldInfo, of:
     )
 
 
-def stated(options: argparse.Namespace, model: type[RunConfig]) -> dict[str, Any]:
+def given(options: argparse.Namespace, model: type[RunConfig]) -> dict[str, Any]:
     """The values that were given, nested as the configuration has them. Raises ConfigError for a weight that is no number."""
     values: dict[str, Any] = {"kind": options.kind}
     for name, value in vars(options).items():

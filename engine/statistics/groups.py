@@ -4,9 +4,9 @@ from collections import Counter
 
 import polars as pl
 
-from engine.errors import DID_NOT_FIT
 from engine.statistics.proportions import wilson
 from engine.store.database import Connection, frame
+from engine.store.status import Reason
 
 STUDY_COLUMNS = (
     "configuration", "split", "runs", "done", "accuracy", "accuracy_std", "accuracy_min", "accuracy_max", "accuracy_length_matched",
@@ -16,8 +16,8 @@ GROUP_FIELDS = ("prompt_type", "source")
 
 STUDY_RUNS = f"""
     with member as (
-        select run_id, name as run, regexp_replace(name, ', seed [0-9]+$', '') as configuration, cast(config ->> 'seed' as integer) as seed,
-               case when starts_with(error, '{DID_NOT_FIT}') then '{DID_NOT_FIT}' else state end as state, error,
+        select run_id, name as run, coalesce(configuration, name) as configuration, cast(config ->> 'seed' as integer) as seed,
+               case when reason = '{Reason.DID_NOT_FIT}' then reason else state end as state, error,
                epoch(finished_at - started_at) as seconds, peak_bytes / 1e9 as peak_gb
         from runs where study_id = $study
     ), last as (

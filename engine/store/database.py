@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import duckdb
@@ -19,6 +18,7 @@ import polars as pl
 
 from engine.errors import RunError, StoreError
 from engine.store.rundir import KINDS_OF_FOLDER, RunDir, run_dirs, wait_for_lock
+from engine.store.status import State
 
 Connection = duckdb.DuckDBPyConnection
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
@@ -142,18 +142,19 @@ def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
-    config, status = run.config_values, asdict(run.status)
+    outline, status = run.outline, run.status.model_dump(mode="json")
     row = {
         "run_id": run.id,
-        "kind": config["kind"],
-        "name": config["name"],
-        "parents": json.dumps(config["parents"]),
-        "study_id": config["study"],
-        "config": json.dumps(config, ensure_ascii=False),
-        "dataset_id": config["dataset"],
+        "kind": outline.kind,
+        "name": outline.name,
+        "parents": json.dumps(outline.parents),
+        "study_id": outline.study,
+        "configuration": outline.configuration,
+        "config": json.dumps(run.config_values, ensure_ascii=False),
+        "dataset_id": outline.dataset,
         "versions": json.dumps(status["versions"]),
         "stage_peaks": json.dumps(status["stage_peaks"]),
-        **{k: status[k] for k in ("state", "error", "pairs_sha256", "started_at", "finished_at", "device", "peak_bytes")},
+        **{k: status[k] for k in ("state", "reason", "error", "pairs_sha256", "started_at", "finished_at", "device", "peak_bytes")},
     }
     con.register("new_run", pl.DataFrame([row]).to_arrow())
     con.execute("insert or replace into runs by name select * from new_run")
@@ -205,7 +206,11 @@ def folders(cache: Path) -> list[Path]:
 
 def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
     """Temporary view `curves`: metrics of finished runs from the database, of unfinished ones from their files, each step once."""
-    live = [r for r in run_dirs(cache) if r.metrics_path.is_file() and r.metrics_path.stat().st_size and r.written_status.state != "done"]
+    live = [
+        r
+        for r in run_dirs(cache)
+        if r.metrics_path.is_file() and r.metrics_path.stat().st_size and r.written_status.state is not State.DONE
+    ]
     con.execute("create or replace temp table live_metrics as select * from metrics limit 0")
     for run in live:
         con.execute(f"insert into live_metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})

@@ -16,16 +16,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import polars as pl
+from pydantic import ValidationError
 
 from engine import ROOT
 from engine.errors import DataError, RunError
-from engine.settings.config import AnyRun, parse
+from engine.settings.config import AnyRun, RunConfig, explained, shortened
+from engine.settings.files import FORMAT, Outline, parse_written, upgraded
+from engine.store.status import GOING_ON, Failure, State, Status
 
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
 KEYS = {
@@ -38,8 +41,6 @@ KEYS = {
     "disagreement": ["scorer_id", "prompt_id", "text_id"],
     "map_points": ["map_id", "text_id"],
 }  # what a run's rows are told apart by, as in schema.sql
-STOPPED = ("failed", "cancelled", "lost")
-ENDED = ("done", *STOPPED)
 
 
 def cache_path() -> Path:
@@ -115,37 +116,19 @@ def read_table(folder: Path, table: str) -> pl.DataFrame | None:
     return pl.read_parquet(path) if path.is_file() else None
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises RunError naming the file and what is wrong with it."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise RunError(f"{path} is {shortened(values)}: expected a JSON object")
+    return values
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "")
-
-
-@dataclass(frozen=True)
-class Status:
-    """What a run says of itself, replaced whole at every change."""
-
-    state: str = "queued"
-    stage: str = ""
-    step: int = 0
-    steps: int = 0
-    unit: str = "steps"
-    rate: float | None = None  # units a second
-    eta_seconds: float | None = None
-    pid: int | None = None
-    submitted_at: str = ""
-    started_at: str | None = None
-    finished_at: str | None = None
-    updated_at: str | None = None
-    error: str | None = None
-    notes: tuple[str, ...] = ()
-    device: str | None = None
-    versions: dict[str, str] | None = None
-    pairs_sha256: str | None = None
-    peak_bytes: int | None = None
-    stage_peaks: dict[str, int] = field(default_factory=dict)  # bytes by stage
-    resumed: int = 0
-    forward_tokens: int | None = None  # packed tokens of one forward pass, once memory made them fewer than configured
-    oom_kills: int | None = None  # processes the system had killed for want of memory when this one began
-    killed: bool = False  # most likely for want of memory, before it was resumed
 
 
 @dataclass(frozen=True)
@@ -161,52 +144,59 @@ class RunDir:
 
     @property
     def config_values(self) -> dict[str, Any]:
+        """What config.json holds, unknown keys included; it never changes once the run is there. Raises RunError."""
+        return upgraded(read_object(self.path / "config.json"))
+
+    @property
+    def outline(self) -> Outline:
+        """What lists show of the run. Raises RunError when its configuration is damaged."""
         try:
-            values = json.loads((self.path / "config.json").read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path}/config.json cannot be read: {error}") from None
-        assert isinstance(values, dict)
-        return values
+            return Outline.model_validate(self.config_values)
+        except ValidationError as error:
+            raise RunError(f"{self.path / 'config.json'}: {explained(error)}") from None
 
     @property
     def config(self) -> AnyRun:
-        return parse(self.config_values, f"{self.path}/config.json")
+        """All that the run was asked to do; keys of a later version are left out. Raises RunError or ConfigError."""
+        return parse_written(self.config_values, str(self.path / "config.json"))
 
-    def write_failure(self, process: int, sentence: str) -> None:
+    def write_config(self, config: RunConfig) -> None:
+        write_json(self.path / "config.json", {"format": FORMAT, **config.model_dump(mode="json")})
+
+    def write_failure(self, process: int, failure: Failure) -> None:
         """What another process than the first failed of; the first writes the status."""
-        (self.path / f"failure-{process}.txt").write_text(sentence)
+        write_text(self.path / f"failure-{process}.json", failure.model_dump_json())
 
-    def failures(self) -> list[str]:
-        return [p.read_text() for p in sorted(self.path.glob("failure-*.txt"))]
+    def failures(self) -> list[Failure]:
+        return [Failure.model_validate_json(p.read_text()) for p in sorted(self.path.glob("failure-*.json"))]
 
     def forget_failures(self) -> None:
-        for old in self.path.glob("failure-*.txt"):
+        for old in self.path.glob("failure-*.json"):
             old.unlink()
 
     @property
     def status(self) -> Status:
-        """The last status written, except that a run which says it is running while nobody holds its lock is lost."""
+        """The last status written, except that a run which says it is running while nobody holds its lock is lost. Raises RunError."""
         written = self.written_status
-        if written.state in ("running", "finalising") and not is_locked(self.path / "lock"):
+        if written.state in GOING_ON and not is_locked(self.path / "lock"):
             again = self.written_status  # it may have ended between the two looks
-            return replace(again, state="lost") if again.state in ("running", "finalising") else again
+            return again.changed(state=State.LOST) if again.state in GOING_ON else again
         return written
 
     @property
     def written_status(self) -> Status:
+        path = self.path / "status.json"
         try:
-            values = json.loads((self.path / "status.json").read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path}/status.json cannot be read: {error}") from None
-        return Status(**{**values, "notes": tuple(values.get("notes", ()))})
+            return Status.of(read_object(path))
+        except ValidationError as error:
+            raise RunError(f"{path}: {explained(error)}") from None
 
     def write_status(self, status: Status) -> None:
-        if not self.writes:
-            return
-        write_json(self.path / "status.json", asdict(replace(status, updated_at=now())))
+        if self.writes:
+            write_json(self.path / "status.json", status.changed(updated_at=now()).model_dump(mode="json"))
 
     def update(self, **changes: Any) -> Status:
-        status = replace(self.written_status, **changes)
+        status = self.written_status.changed(**changes)
         self.write_status(status)
         return status
 

@@ -124,7 +124,9 @@ create table runs (
     name          varchar not null,
     parents       json not null,        -- [run_id]
     study_id      varchar,
+    configuration varchar,              -- of its study: what is repeated with several seeds
     state         varchar not null,     -- queued | running | finalising | done | failed | cancelled | lost
+    reason        varchar,              -- did not fit | not started; null: none but the error
     error         varchar,              -- one sentence
     config        json not null,
     dataset_id    varchar,

@@ -17,7 +17,8 @@ from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.store import rundir
 from engine.store.progress import Progress
-from engine.store.rundir import RunDir, Status, complete_lines
+from engine.store.rundir import RunDir, complete_lines
+from engine.store.status import State, Status
 from tests.benchmarks.measure import Measured, Task, from_steps
 
 REWARD_RUN = "benchmarked"
@@ -58,9 +59,9 @@ def executed(cache: Path, config: RunConfig) -> Timed:
     """The run, done. Raises RuntimeError with its sentence when it failed."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    values = parse(config.model_dump(mode="json")).model_dump(mode="json")
-    progress = Timed(cache, RunDir(cache / "runs" / new_run_id(values["kind"], config.name)))
-    rundir.write_json(progress.run.path / "config.json", values)
+    asked = parse(config.model_dump(mode="json"))
+    progress = Timed(cache, RunDir(cache / "runs" / new_run_id(asked.kind, asked.name)))
+    progress.run.write_config(asked)
     progress.run.write_status(Status(submitted_at=rundir.now()))
     if execute(progress) != "done":
         raise RuntimeError(progress.run.written_status.error)
@@ -143,8 +144,8 @@ def scoring(task: Task) -> Measured:
         score_precision=task.settings["precision"], compile=task.settings["compile"],
     )  # fmt: skip
     run = RunDir(cache / "runs" / REWARD_RUN)
-    rundir.write_json(run.path / "config.json", config.model_dump(mode="json"))
-    run.write_status(Status(state="done"))
+    run.write_config(config)
+    run.write_status(Status(state=State.DONE))
     (run.path / "model").symlink_to(model)
     progress = executed(cache, ScoreConfig(name="bench", dataset=dataset, reward_models=(REWARD_RUN,), splits=(task.split,)))
     rewards, scorers = progress.run.table("rewards"), progress.run.table("scorers")
