@@ -1,6 +1,7 @@
 """Who may import whom, one home per library, and ceilings for the length of files, functions and pages."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -120,3 +121,10 @@ def test_no_module_has_an_empty_name() -> None:
 
 def test_tables_are_declared_in_one_place() -> None:
     assert not [name_of(p) for p in SOURCES if "create table " in p.read_text().lower().replace("or replace ", "") and p.stem != "database"]
+
+
+def test_only_the_views_read_rewards() -> None:
+    """How a pair or an answer meets its rewards is written once, in schema.sql; everything else reads its views."""
+    reading = re.compile(r"\b(?:from|join|into|update)\s+rewards\b", re.IGNORECASE)
+    files = [p for folder in ("engine", "dashboard") for end in ("py", "sql") for p in (ROOT / folder).rglob(f"*.{end}")]
+    assert [p.name for p in files if reading.search(p.read_text()) and p.name != "database.py"] == ["schema.sql"]

@@ -42,6 +42,7 @@ def test_twin_of_a_scorer_has_the_seed_its_run_began_with(empty_cache: Path) -> 
         con.execute(
             "insert into rewards select r.* replace ('another' as scorer_id) from rewards r join scorers using (scorer_id) where seed = 0"
         )
+        database.recount(con, database.every_scorer(con))
         seeds = dict(database.frame(con, "select scorer_id, seed from scorers").iter_rows())
         assert seeds[queries.default_selection(con).base_scorer or ""] == 0
 

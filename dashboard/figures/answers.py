@@ -48,14 +48,11 @@ def reward_differences(frame: pl.DataFrame) -> go.Figure:
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:
     """A panel per facet with its own axis, because rewards of different scorers have different units."""
-    frame = frame.with_columns(
-        role=pl.col("facet").str.split("|").list.first(), named=pl.col("facet").str.split("|").list.slice(1).list.join("|")
-    )
-    roles = sorted(frame["role"].unique().to_list(), key=["untrained", "trained", "base", "tuned"].index)
-    names = dict(frame.select("role", "named").iter_rows())
-    plot = make_subplots(rows=1, cols=len(roles), horizontal_spacing=0.14, subplot_titles=[excerpt(names[r], 24) for r in roles])
-    for place, role in enumerate(roles, start=1):
-        for row in frame.filter(pl.col("role") == role).iter_rows(named=True):
+    facets = sorted(frame["facet"].unique().to_list(), key=["untrained", "trained", "base", "tuned"].index)
+    names = dict(frame.select("facet", "name").iter_rows())
+    plot = make_subplots(rows=1, cols=len(facets), horizontal_spacing=0.14, subplot_titles=[excerpt(names[f], 24) for f in facets])
+    for place, facet in enumerate(facets, start=1):
+        for row in frame.filter(pl.col("facet") == facet).iter_rows(named=True):
             plot.add_trace(box(row, row["series"], row["series"], row["series"]), row=1, col=place)
     plot.update_annotations(font_size=12)
     plot.update_xaxes(categoryorder="array", categoryarray=["base", "tuned", "untrained", "trained"])

@@ -8,35 +8,24 @@ from dashboard.queries.selection import Selection
 from engine.statistics.rewards import normal_interval
 from engine.store.database import Connection, frame
 
-ASKED = "select distinct prompt_id from pairs where dataset_id = $dataset and split = $split"
-ANSWERS = f"""
-    select generator_id, case generator_id when $base then 'base' else 'tuned' end as who, g.name as generator,
-           a.prompt_id, a.text_id, a.tokens, t.words
-    from generations a join generators g using (generator_id) join texts t using (text_id)
-    where generator_id in ($base, $tuned) and prompt_id in ({ASKED})
-"""
-SCORED = f"""
-    with answer as ({ANSWERS}), scored as (select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards group by all)
-    select answer.*, s.scorer_id, n.name as scorer, s.reward, case s.scorer_id when $untrained then 'untrained' else 'trained' end as judge
-    from answer join scored s using (prompt_id, text_id) join scorers n using (scorer_id)
-    where s.scorer_id in ($untrained, $trained)
-"""
-BOTH = f"""
-    with s as (select prompt_id, who, judge, any_value(scorer) as scorer, avg(reward) as reward from ({SCORED}) group by all)
-    select t.prompt_id, judge, t.scorer, b.reward as base, t.reward as tuned, t.reward - b.reward as difference
-    from s t join s b using (prompt_id, judge) where t.who = 'tuned' and b.who = 'base'
-"""
+ASKED = "prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)"
+WHO = "case generator_id when $base then 'base' else 'tuned' end"
+ANSWERS = f"select *, {WHO} as who from answers where generator_id in ($base, $tuned) and {ASKED}"
+JUDGED = f"from scored_answers where scorer_id = $scorer and generator_id in ($base, $tuned) and {ASKED}"
+COMPARED = f"compared_answers where base_id = $base and tuned_id = $tuned and scorer_id = $scorer and {ASKED}"
 WINS = f"""
-    select judge, any_value(scorer) as scorer, count(*) as n,
+    select (select name from scorers where scorer_id = $scorer) as scorer, count(*) as n,
            count(*) filter (difference > 0) + 0.5e0 * count(*) filter (difference = 0) as "right",
-           avg(difference) as difference, stddev_samp(difference) as difference_std, avg(base) as base_mean, avg(tuned) as tuned_mean
-    from ({BOTH}) group by judge order by judge desc
+           avg(difference) as difference, stddev_samp(difference) as difference_std, avg(base_reward) as base_mean,
+           avg(tuned_reward) as tuned_mean
+    from {COMPARED}
 """
 LENGTHS = f"""
-    select who, any_value(generator) as generator, count(*) as n, avg(tokens) as tokens_mean, median(tokens) as tokens_median,
+    select who, any_value(g.name) as generator, count(*) as n, avg(tokens) as tokens_mean, median(tokens) as tokens_median,
            avg(words) as words_mean, median(words) as words_median
-    from ({ANSWERS}) group by who order by who
+    from ({ANSWERS}) join generators g using (generator_id) group by who order by who
 """
+JUDGES = ("untrained", "trained")
 
 
 def compared(selection: Selection) -> dict[str, object]:
@@ -48,8 +37,9 @@ def compared(selection: Selection) -> dict[str, object]:
     }
 
 
-def judged(selection: Selection) -> dict[str, object]:
-    return {**compared(selection), "untrained": selection.base_scorer, "trained": selection.trained_scorer}
+def judged(selection: Selection, judge: str) -> dict[str, object]:
+    """The comparison under one of JUDGES."""
+    return {**compared(selection), "scorer": selection.base_scorer if judge == "untrained" else selection.trained_scorer}
 
 
 def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -79,17 +69,20 @@ def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame
 
 def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 8b: histogram of tuned − base reward per prompt under the trained scorer, with win rate and mean difference."""
-    values = f"select 'difference' as series, scorer as facet, difference as value from ({BOTH}) where judge = 'trained'"
-    bins = histogram(con, values, judged(selection))
-    wins = win_rates(con, selection).filter(pl.col("judge") == "trained")
+    values = f"""
+        select 'difference' as series, (select name from scorers where scorer_id = $scorer) as facet, difference as value from {COMPARED}
+    """
+    bins = histogram(con, values, judged(selection, "trained"))
+    wins = win_rate(con, selection, "trained")
     return bins.join(
         wins.select("win_rate", "win_rate_low", "win_rate_high", "difference", "difference_low", "difference_high"), how="cross"
     )
 
 
-def win_rates(con: Connection, selection: Selection) -> pl.DataFrame:
-    """How often the tuned answer gets the higher reward: judge (untrained, trained), scorer, n, win_rate, difference, with intervals."""
-    rows = with_share(frame(con, WINS, judged(selection)), "win_rate")
+def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
+    """One row, none without a prompt that both answered and the judge scored: judge, scorer, n, win_rate, difference, with intervals."""
+    found = frame(con, WINS, judged(selection, judge)).filter(pl.col("n") > 0)
+    rows = with_share(found.select(pl.lit(judge).alias("judge"), pl.all()), "win_rate")
     spans = [normal_interval(d, s if s is not None else 0.0, n) for d, s, n in rows.select("difference", "difference_std", "n").iter_rows()]
     return rows.with_columns(
         pl.Series("difference_low", [s.low for s in spans], dtype=pl.Float64),
@@ -97,28 +90,37 @@ def win_rates(con: Connection, selection: Selection) -> pl.DataFrame:
     )
 
 
+def win_rates(con: Connection, selection: Selection) -> pl.DataFrame:
+    """How often the tuned answer gets the higher reward, a row for each judge: columns as in win_rate."""
+    return pl.concat([win_rate(con, selection, judge) for judge in JUDGES], how="vertical_relaxed")
+
+
+def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Box statistics of each generator (who: base, tuned) under each judge, with their names generator and scorer."""
+    found = []
+    for judge in JUDGES:
+        values = judged(selection, judge)
+        drawn = boxes(con, f"select {WHO} as series, '' as facet, reward as value {JUDGED}", values)
+        scorer = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
+        found.append(drawn.drop("facet").with_columns(pl.lit(judge).alias("judge")).join(scorer, how="cross"))
+    names = generator_names(con, selection)
+    return pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
+
+
 def generators_under_scorers(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 9a: box statistics, one panel per scorer, one box per generator."""
-    return boxes(con, f"select who as series, judge || '|' || scorer as facet, reward as value from ({SCORED})", judged(selection))
+    """Figure 9a: box statistics, one panel (facet, and its name) per scorer, one box (series) per generator."""
+    return reward_boxes(con, selection).rename({"who": "series", "judge": "facet", "scorer": "name"}).drop("generator")
 
 
 def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 9b: box statistics, one panel per generator, one box per scorer."""
-    return boxes(con, f"select judge as series, who || '|' || generator as facet, reward as value from ({SCORED})", judged(selection))
+    """Figure 9b: box statistics, one panel (facet, and its name) per generator, one box (series) per scorer."""
+    return reward_boxes(con, selection).rename({"judge": "series", "who": "facet", "generator": "name"}).drop("scorer")
 
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
-    bins = histogram(
-        con,
-        f"select who as series, scorer as facet, reward as value from ({SCORED}) where judge = $judge",
-        {**judged(selection), "judge": judge},
-    )
-    wins = (
-        win_rates(con, selection)
-        .filter(pl.col("judge") == judge)
-        .select("win_rate", "win_rate_low", "win_rate_high", pl.col("n").alias("prompts"))
-    )
-    return bins.join(wins, how="cross")
+    values = f"select {WHO} as series, (select name from scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
+    wins = win_rate(con, selection, judge).select("win_rate", "win_rate_low", "win_rate_high", pl.col("n").alias("prompts"))
+    return histogram(con, values, judged(selection, judge)).join(wins, how="cross")
 
 
 def answers_under_base(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -10,28 +10,19 @@ from engine.statistics.proportions import wilson
 from engine.statistics.rewards import correlation_interval, normal_interval
 from engine.store.database import Connection, frame
 
-PAIR_REWARDS = """
-    with scored as (select prompt_id, text_id, avg(reward) as reward from rewards where scorer_id = $scorer group by all)
-    select p.pair_id, p.prompt_id, p.prompt_type, c.reward as chosen, r.reward as rejected, c.reward - r.reward as margin,
-           tc.words as chosen_words, tr.words as rejected_words, tc.words - tr.words as longer_by
-    from pairs p join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
-    join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id
-    join texts tc on tc.text_id = p.chosen_id join texts tr on tr.text_id = p.rejected_id
-    where p.dataset_id = $dataset and p.split = $split
-"""
+SCORED = "scored_pairs where scorer_id = $scorer and dataset_id = $dataset and split = $split"
+SCORER = "(select name from scorers where scorer_id = $scorer)"
 RIGHT = "count(*) filter (margin > 0) + 0.5e0 * count(*) filter (margin = 0)"
 BOTH_SIDES = f"""
-    with pair as ({PAIR_REWARDS}), named as (select name as facet from scorers where scorer_id = $scorer)
-    select side as series, facet, value
-    from (select 'chosen' as side, chosen as value from pair union all select 'rejected', rejected from pair), named
+    select unnest(['chosen', 'rejected']) as series, {SCORER} as facet, unnest([chosen_reward, rejected_reward]) as value from {SCORED}
 """
 SUMMARY = f"""
-    with pair as ({PAIR_REWARDS}), pooled as (select chosen as reward from pair union all select rejected from pair)
-    select count(*) as n, {RIGHT} as "right", avg(chosen) as chosen_mean, stddev_samp(chosen) as chosen_std, avg(rejected) as rejected_mean,
-           stddev_samp(rejected) as rejected_std, avg(margin) as margin_mean, stddev_samp(margin) as margin_std,
+    with pair as (from {SCORED}), pooled as (select unnest([chosen_reward, rejected_reward]) as reward from pair)
+    select count(*) as n, {RIGHT} as "right", avg(chosen_reward) as chosen_mean, stddev_samp(chosen_reward) as chosen_std,
+           avg(rejected_reward) as rejected_mean, stddev_samp(rejected_reward) as rejected_std,
+           avg(margin) as margin_mean, stddev_samp(margin) as margin_std,
            (select avg(reward) from pooled) as reward_mean, (select stddev_samp(reward) from pooled) as reward_std,
-           (select name from scorers where scorer_id = $scorer) as scorer, (select kind from scorers where scorer_id = $scorer) as kind,
-           corr(margin, longer_by) as length_correlation
+           {SCORER} as scorer, (select kind from scorers where scorer_id = $scorer) as kind, corr(margin, longer_by) as length_correlation
     from pair
 """
 LENGTH_RULE = """
@@ -39,18 +30,18 @@ LENGTH_RULE = """
     from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id where dataset_id = $dataset and split = $split
 """
 MARGIN_BY_LENGTH = f"""
-    with pair as ({PAIR_REWARDS}), edge as (
+    with pair as (from {SCORED}), edge as (
         select quantile_cont(longer_by, [0.005, 0.995]) as x, quantile_cont(margin, [0.005, 0.995]) as y from pair
     )
     select round(longer_by / $x_step) * $x_step as longer_by, round(margin / $y_step) * $y_step as margin, count(*) as count
     from pair, edge where longer_by between x[1] and x[2] and margin between y[1] and y[2] group by all order by all
 """
 BY_LENGTH = f"""
-    with pair as ({PAIR_REWARDS}), binned as (
+    with pair as (from {SCORED}), binned as (
         select *, ntile(least(6, greatest(1, $n // 8))) over (order by longer_by, pair_id) as bin from pair
     )
     select bin, min(longer_by) as "from", max(longer_by) as "to", count(*) as n, {RIGHT} as "right", avg(margin) as margin,
-           (select name from scorers where scorer_id = $scorer) as scorer
+           {SCORER} as scorer
     from binned group by bin order by bin
 """
 
@@ -116,9 +107,7 @@ def reward_summaries(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def margin_histogram(con: Connection, selection: Selection) -> pl.DataFrame:
     """Bins of the trained scorer's margin (chosen − rejected), and its accuracy."""
-    values = (
-        f"select 'margin' as series, (select name from scorers where scorer_id = $scorer) as facet, margin as value from ({PAIR_REWARDS})"
-    )
+    values = f"select 'margin' as series, {SCORER} as facet, margin as value from {SCORED}"
     bins = histogram(con, values, scored_by(selection, selection.trained_scorer))
     return bins.join(
         reward_summary(con, selection, selection.trained_scorer).select("accuracy", "accuracy_low", "accuracy_high"), how="cross"
@@ -136,14 +125,14 @@ def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     Columns: bin, from, to (words), n, accuracy with interval, margin (mean), scorer.
     """
     params = scored_by(selection, selection.trained_scorer)
-    n = frame(con, f"select count(*) as n from ({PAIR_REWARDS})", params).item()
+    n = frame(con, f"select count(*) as n from {SCORED}", params).item()
     return with_share(frame(con, BY_LENGTH, {**params, "n": n}))
 
 
 def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     """Pairs counted on a grid of longer_by (words) and margin under the trained scorer; with the correlation and its interval."""
     params = scored_by(selection, selection.trained_scorer)
-    spread = f"select stddev_samp(longer_by) as x, stddev_samp(margin) as y, count(*) as n from ({PAIR_REWARDS})"
+    spread = f"select stddev_samp(longer_by) as x, stddev_samp(margin) as y, count(*) as n from {SCORED}"
     x, y, n = frame(con, spread, params).row(0)
     cells_per_std = 12 if n <= 1000 else 4
     steps = {"x_step": max(1.0, round((x or 1.0) / cells_per_std)), "y_step": (y or 1.0) / cells_per_std}

@@ -32,7 +32,7 @@ class Choices:
     datasets: pl.DataFrame  # dataset_id, name, kept
     splits: pl.DataFrame  # dataset_id, split, pairs
     runs: pl.DataFrame  # run_id, kind, name, state, dataset_id, in_study
-    scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (whose chosen response it has scored)
+    scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (it has scored)
     generators: pl.DataFrame  # generator_id, name, kind, run_id, dataset_id, split, prompts (it has answered)
     studies: pl.DataFrame  # study_id, name, dataset_id
     group_fields: pl.DataFrame  # field, name, dataset_id, split: fields of the pairs that name more than one group
@@ -67,16 +67,14 @@ GROUP_FIELDS = """
     where groups > 1 order by used.field is null, field
 """
 SCORERS = """
-    select s.scorer_id, s.name, s.kind, m.run_id, p.dataset_id, p.split, count(*) as pairs
-    from scorers s left join models m using (model_id)
-    join (select distinct scorer_id, prompt_id, text_id from rewards) r using (scorer_id)
-    join pairs p on p.prompt_id = r.prompt_id and p.chosen_id = r.text_id
-    group by all order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
+    select s.scorer_id, s.name, s.kind, m.run_id, c.dataset_id, c.split, c.scored as pairs
+    from coverage c join scorers s using (scorer_id) left join models m using (model_id) where c.generator_id is null
+    order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
 """
 GENERATORS = """
     with asked as (select distinct dataset_id, split, prompt_id from pairs)
     select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(distinct asked.prompt_id) as prompts
-    from generators g left join models m using (model_id) join generations using (generator_id) join asked using (prompt_id)
+    from generators g left join models m using (model_id) join answers using (generator_id) join asked using (prompt_id)
     group by all order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
 """
 TWIN = """

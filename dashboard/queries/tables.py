@@ -2,48 +2,53 @@
 
 import polars as pl
 
-from dashboard.queries.answers import judged
+from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
 from engine.store.database import Connection, frame
 
-SCORED_TEXTS = """
-    with scored as (
-        select prompt_id, text_id, avg(reward) filter (scorer_id = $untrained) as untrained,
-               avg(reward) filter (scorer_id = $trained) as trained
-        from rewards where scorer_id in ($untrained, $trained) group by all
-    )
-"""
-PAIR = f"""
-    {SCORED_TEXTS}, picked as (
-        select pair_id, p.prompt_id, chosen_id, rejected_id, c.trained - r.trained as margin
-        from pairs p left join scored c on c.prompt_id = p.prompt_id and c.text_id = chosen_id
-        left join scored r on r.prompt_id = p.prompt_id and r.text_id = rejected_id
+PAIR = """
+    with margins as (
+        select pair_id, margin, abs(margin - median(margin) over ()) as off_median
+        from scored_pairs where dataset_id = $dataset and split = $split and scorer_id = $trained
+    ), picked as (
+        select pair_id, prompt_id, chosen_id, rejected_id
+        from pairs left join margins using (pair_id)
         where dataset_id = $dataset and split = $split and ($pair is null or pair_id = $pair)
-        order by margin is null, abs(margin - (select median(m.trained - n.trained) from pairs q join scored m on m.prompt_id = q.prompt_id
-                 and m.text_id = q.chosen_id join scored n on n.prompt_id = q.prompt_id and n.text_id = q.rejected_id
-                 where q.dataset_id = $dataset and q.split = $split)), pair_id limit 1
-    ), sides as (select *, 'chosen' as response, chosen_id as text_id from picked union all select *, 'rejected', rejected_id from picked)
-    select pair_id, pr.text as prompt, response, t.text, t.words, s.untrained, s.trained
-    from sides join prompts pr using (prompt_id) join texts t using (text_id)
-    left join scored s using (prompt_id, text_id) order by response
+        order by off_median nulls last, pair_id limit 1
+    ), scored as (
+        select pair_id, unnest(['chosen', 'rejected']) as response, scorer_id, unnest([chosen_reward, rejected_reward]) as reward
+        from scored_pairs where dataset_id = $dataset and split = $split and scorer_id in ($untrained, $trained)
+        and pair_id in (select pair_id from picked)
+    ), judged as (
+        select pair_id, response, max(reward) filter (scorer_id = $untrained) as untrained,
+               max(reward) filter (scorer_id = $trained) as trained
+        from scored group by all
+    ), sides as (
+        select pair_id, prompt_id, unnest(['chosen', 'rejected']) as response, unnest([chosen_id, rejected_id]) as text_id from picked
+    )
+    select pair_id, pr.text as prompt, response, t.text, t.words, untrained, trained
+    from sides join prompts pr using (prompt_id) join texts t using (text_id) left join judged using (pair_id, response) order by response
 """
-ANSWERED = f"""
-    {SCORED_TEXTS}, answer as (
-        select prompt_id, generator_id, text, words, text_id, tokens, finish_reason
-        from generations join texts using (text_id) where generator_id in ($base, $tuned)
+ANSWERED = """
+    with answer as (
+        select prompt_id, generator_id, text_id, text, a.words, tokens, finish_reason
+        from answers a join texts using (text_id) where generator_id in ($base, $tuned)
         qualify row_number() over (partition by prompt_id, generator_id order by generation_id) = 1
-    ), asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split
-                 qualify row_number() over (partition by prompt_id order by prompt_type) = 1),
+    ), scored as (
+        select generator_id, prompt_id, text_id, max(reward) filter (scorer_id = $untrained) as untrained,
+               max(reward) filter (scorer_id = $trained) as trained
+        from scored_answers where generator_id in ($base, $tuned) and scorer_id in ($untrained, $trained) group by all
+    ), judged as (select * from answer left join scored using (generator_id, prompt_id, text_id)),
+    asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split
+              qualify row_number() over (partition by prompt_id order by prompt_type) = 1),
     both_answers as (
         select asked.prompt_id, p.text as prompt, asked.prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
                b.words as base_words, t.words as tuned_words, b.tokens as base_tokens, t.tokens as tuned_tokens,
-               bs.untrained as base_untrained, ts.untrained as tuned_untrained, bs.trained as base_trained, ts.trained as tuned_trained,
-               ts.trained - bs.trained as difference
+               b.untrained as base_untrained, t.untrained as tuned_untrained, b.trained as base_trained, t.trained as tuned_trained,
+               t.trained - b.trained as difference
         from asked join prompts p using (prompt_id)
-        left join answer b on b.prompt_id = asked.prompt_id and b.generator_id = $base
-        left join answer t on t.prompt_id = asked.prompt_id and t.generator_id = $tuned
-        left join scored bs on bs.prompt_id = b.prompt_id and bs.text_id = b.text_id
-        left join scored ts on ts.prompt_id = t.prompt_id and ts.text_id = t.text_id
+        left join judged b on b.prompt_id = asked.prompt_id and b.generator_id = $base
+        left join judged t on t.prompt_id = asked.prompt_id and t.generator_id = $tuned
     )
 """
 SPREAD = f"""
@@ -70,34 +75,35 @@ MATCHING = """
 """
 RESPONSES = """
     with here as (
-        select prompt_id, chosen_id as text_id, 'chosen' as role, pair_id as made_by
+        select unnest([chosen_id, rejected_id]) as text_id, unnest(['chosen', 'rejected']) as role, pair_id as made_by
         from pairs where dataset_id = $dataset and prompt_id = $prompt
-        union select prompt_id, rejected_id, 'rejected', pair_id
-        from pairs where dataset_id = $dataset and prompt_id = $prompt
-        union select prompt_id, text_id, g.kind, g.name from generations join generators g using (generator_id) where prompt_id = $prompt
+        union select text_id, g.kind, g.name from answers join generators g using (generator_id) where prompt_id = $prompt
     ), scored as (
-        select prompt_id, text_id, list({'scorer': s.name, 'reward': reward} order by s.name, s.scorer_id) as rewards
-        from (select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards where prompt_id = $prompt group by all)
-        join scorers s using (scorer_id)
-        group by all
+        select scorer_id, unnest([chosen_id, rejected_id]) as text_id, unnest([chosen_reward, rejected_reward]) as reward
+        from scored_pairs where dataset_id = $dataset and prompt_id = $prompt
+        union select scorer_id, text_id, reward from scored_answers where prompt_id = $prompt
+    ), listed as (
+        select text_id, list({'scorer': s.name, 'reward': reward} order by s.name, s.scorer_id) as rewards
+        from scored join scorers s using (scorer_id) group by text_id
     )
-    select role, made_by, text, words, rewards from here join texts using (text_id) left join scored using (prompt_id, text_id)
+    select role, made_by, text, words, rewards from here join texts using (text_id) left join listed using (text_id)
     order by list_position(['chosen', 'rejected', 'base', 'tuned', 'imported'], role), made_by
 """
 
 
 def preference_pair(con: Connection, selection: Selection) -> pl.DataFrame:
     """Table 1: one pair, the selected one or else that with the median margin: response, text, words, both scorers' rewards."""
-    return frame(con, PAIR, {**without_generators(selection), "pair": selection.pair_id})
+    where = {"dataset": selection.dataset_id, "split": selection.split}
+    return frame(con, PAIR, {**where, **scorers_of(selection), "pair": selection.pair_id})
 
 
-def without_generators(selection: Selection) -> dict[str, object]:
-    return {k: v for k, v in judged(selection).items() if k not in ("base", "tuned")}
+def scorers_of(selection: Selection) -> dict[str, object]:
+    return {"untrained": selection.base_scorer, "trained": selection.trained_scorer}
 
 
 def answered_prompts(con: Connection, selection: Selection, rows: int = 10) -> pl.DataFrame:
     """Table 2: prompts with both answers and rewards, evenly spaced by rank of the difference, so that nothing is picked by hand."""
-    return frame(con, SPREAD, {**judged(selection), "rows": rows})
+    return frame(con, SPREAD, {**compared(selection), **scorers_of(selection), "rows": rows})
 
 
 def prompts(
@@ -118,7 +124,7 @@ def prompts(
     wanted = f"{MATCHING} order by {ORDERS[order]}, prompt_id limit $rows offset $skip"
     query = f"{ANSWERED} select *, count(*) over () as matches from both_answers {wanted}"
     values = {"search": search, "prompt_type": prompt_type, "winner": winner, "rows": rows, "skip": page * rows}
-    return frame(con, query, {**judged(selection), **values})
+    return frame(con, query, {**compared(selection), **scorers_of(selection), **values})
 
 
 def prompt_types(con: Connection, selection: Selection) -> list[str]:

@@ -36,24 +36,19 @@ STUDY_RUNS = f"""
     order by place, seed, run_id, split
 """
 BY_GROUP = """
-    with scored as (select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards group by all),
-    margins as (
-        select d.name as dataset, p.dataset_id, p.split, c.scorer_id,
-               coalesce(case $field when 'source' then p.source else p.prompt_type end, '') as "group",
-               c.reward - r.reward as margin
-        from pairs p join datasets d using (dataset_id)
-        join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
-        join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
-        where ($dataset is null or p.dataset_id = $dataset) and ($split is null or p.split = $split)
+    with margins as (
+        select dataset_id, split, scorer_id, coalesce(case $field when 'source' then source else prompt_type end, '') as "group",
+               count(*) as n, count(*) filter (margin > 0) + 0.5e0 * count(*) filter (margin = 0) as "right"
+        from scored_pairs where ($dataset is null or dataset_id = $dataset) and ($split is null or split = $split)
+        group by all
     ), counted as (
-        select dataset, m.dataset_id, split, "group", s.name as scorer, scorer_id,
+        select d.name as dataset, m.dataset_id, split, "group", s.name as scorer, scorer_id,
                case when s.kind <> 'head' then replace(s.kind, '_head', '')
                     when cast(run.config ->> 'conditional' as boolean) then 'conditional'
                     when run.config ->> 'group' is not null then 'group' else 'common' end as model,
-               run.config ->> 'group' as trained_on, md.run_id, count(*) as n,
-               count(*) filter (margin > 0) + 0.5e0 * count(*) filter (margin = 0) as "right"
-        from margins m join scorers s using (scorer_id) left join models md using (model_id) left join runs run on run.run_id = md.run_id
-        group by all
+               run.config ->> 'group' as trained_on, md.run_id, n, "right"
+        from margins m join datasets d using (dataset_id) join scorers s using (scorer_id)
+        left join models md using (model_id) left join runs run on run.run_id = md.run_id
     )
     select * from counted
     order by dataset, dataset_id, split, max(n) over (partition by dataset_id, split, "group") desc, "group",

@@ -11,33 +11,17 @@ from engine.statistics.rewards import mean_difference, reward_summary
 from engine.store.database import frame, reading
 
 REWARD_MODELS = """
-    select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.dataset_id, p.split,
-           c.reward as chosen, r.reward as rejected
-    from pairs p
-    join datasets d using (dataset_id)
-    join rewards c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
-    join rewards r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id and r.record = c.record
-    join scorers s on s.scorer_id = c.scorer_id
+    select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.dataset_id, p.split, p.chosen_reward, p.rejected_reward
+    from scored_pairs p join datasets d using (dataset_id) join scorers s using (scorer_id)
     order by s.kind = 'untrained_head' desc, s.scorer_id, p.dataset_id, p.split
 """
 POLICIES = """
-    with answers as (
-        select g.generator_id, g.name, g.kind, g.model_id, g.import_id, a.prompt_id, a.text_id, a.tokens, t.words
-        from generations a join generators g using (generator_id) join texts t using (text_id)
-    )
-    select tuned.generator_id, tuned.name, run.config ->> '$.loss.name' as loss, base.name as base, base.generator_id as base_id,
-           s.name as scorer, s.scorer_id, s.kind as scorer_kind,
-           base_reward.reward as base_reward, tuned_reward.reward as tuned_reward,
-           base.tokens as base_tokens, tuned.tokens as tuned_tokens, base.words as base_words, tuned.words as tuned_words
-    from answers tuned
-    join answers base on base.prompt_id = tuned.prompt_id and base.kind = 'base' and tuned.kind = 'tuned'
-    left join runs run on run.run_id = tuned.model_id
-    join rewards tuned_reward on tuned_reward.prompt_id = tuned.prompt_id and tuned_reward.text_id = tuned.text_id
-    join rewards base_reward on base_reward.prompt_id = base.prompt_id and base_reward.text_id = base.text_id
-         and base_reward.scorer_id = tuned_reward.scorer_id and base_reward.record = tuned_reward.record
-    join scorers s on s.scorer_id = tuned_reward.scorer_id
-    where json_extract_string(run.config, '$.model') is null or json_extract_string(run.config, '$.model') = base.model_id
-    order by tuned.generator_id, base.generator_id, s.kind = 'untrained_head', s.scorer_id
+    select a.*, tuned.name, run.config ->> '$.loss.name' as loss, base.name as base, s.name as scorer, s.kind as scorer_kind
+    from compared_answers a join comparable c using (base_id, tuned_id)
+    join generators tuned on tuned.generator_id = tuned_id join generators base on base.generator_id = base_id
+    join scorers s using (scorer_id) left join runs run on run.run_id = tuned.model_id
+    where c.paired
+    order by tuned_id, base_id, s.kind = 'untrained_head', scorer_id
 """
 
 
@@ -46,12 +30,12 @@ def summary(cache: Path) -> dict[str, list[dict[str, Any]]]:
     with reading(cache) as con:
         pairs, answers = frame(con, REWARD_MODELS), frame(con, POLICIES)
     scored = pairs.partition_by("scorer_id", "dataset_id", "split", maintain_order=True)
-    compared = answers.partition_by("generator_id", "base_id", "scorer_id", maintain_order=True)
+    compared = answers.partition_by("tuned_id", "base_id", "scorer_id", maintain_order=True)
     return {"reward_models": [reward_model(f) for f in scored], "policies": [policy(f) for f in compared]}
 
 
 def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
-    found = reward_summary(rows["chosen"], rows["rejected"])
+    found = reward_summary(rows["chosen_reward"], rows["rejected_reward"])
     named = {name: rows[name][0] for name in ("name", "kind", "beta", "reduction", "dataset", "split", "scorer_id", "dataset_id")}
     plain = ("reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std")
     return {
@@ -74,7 +58,7 @@ def unit(row: dict[str, Any]) -> str:
 def policy(rows: pl.DataFrame) -> dict[str, Any]:
     wins, difference = win_rate(rows["tuned_reward"], rows["base_reward"]), mean_difference(rows["tuned_reward"], rows["base_reward"])
     return {
-        **{name: rows[name][0] for name in ("name", "loss", "base", "scorer", "scorer_kind", "generator_id", "base_id", "scorer_id")},
+        **{name: rows[name][0] for name in ("name", "loss", "base", "scorer", "scorer_kind", "tuned_id", "base_id", "scorer_id")},
         "n": wins.n,
         "win_rate": wins.value,
         "win_rate_low": wins.low,

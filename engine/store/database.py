@@ -127,6 +127,7 @@ def ingest(cache: Path, folder: Path) -> None:
     """Copy a folder's tables into the database, in one transaction."""
     with writing(cache) as con:
         ingest_into(con, folder)
+        recount(con, scorers_touched(con, folder))
 
 
 def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
@@ -139,6 +140,26 @@ def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
                 raise StoreError(f"{path} does not fit the table {table}: {error}") from None
     if (folder / "status.json").is_file():
         insert_run(con, RunDir(folder))
+
+
+def scorers_touched(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
+    """Whose coverage a folder changes: who scored something in it, or everybody when it brings pairs or answers."""
+    if (folder / "pairs.parquet").is_file() or (folder / "generations.parquet").is_file():
+        return every_scorer(con)
+    scored = folder / "rewards.parquet"
+    rows = con.execute("select distinct scorer_id from read_parquet(?)", [str(scored)]).fetchall() if scored.is_file() else []
+    return [scorer for (scorer,) in rows]
+
+
+def every_scorer(con: duckdb.DuckDBPyConnection) -> list[str]:
+    return [scorer for (scorer,) in con.execute("select scorer_id from scorers").fetchall()]
+
+
+def recount(con: duckdb.DuckDBPyConnection, scorers: list[str]) -> None:
+    """Count anew how much these scorers have scored; one after the other, so that each reads its own rewards only."""
+    for scorer in scorers:
+        con.execute("delete from coverage where scorer_id = ?", [scorer])
+        con.execute("insert into coverage by name select * from counted where scorer_id = ?", [scorer])
 
 
 def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
@@ -190,6 +211,7 @@ def make_anew(cache: Path) -> None:
         con.begin()
         for folder in folders(cache):
             ingest_into(con, folder)
+        recount(con, every_scorer(con))
         con.commit()
     except BaseException:
         con.close()

@@ -171,3 +171,109 @@ create table about (
     name  varchar primary key,          -- schema_sha256
     value varchar not null
 );
+
+-- Counted after every ingest (engine.store.database.recount), because counting takes a second where there are millions of rewards.
+create table coverage (
+    scorer_id    varchar not null,
+    dataset_id   varchar,               -- null: of answers to prompts that no pair has
+    split        varchar,
+    generator_id varchar,               -- null: of the split's pairs; else of this generator's answers to the split's prompts
+    scored       integer not null,      -- pairs with both responses scored, or answers scored
+    expected     integer not null       -- pairs, or answers, that there are
+);
+
+-- Views: the only place that knows how a pair or an answer meets its rewards. Pages, summary, groups and report read these.
+
+create view measured as                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
+select scorer_id, prompt_id, text_id,
+       avg(reward) as reward,           -- the scorer's own unit
+       max(tokens) as tokens            -- response tokens, end-of-turn counted; null when not counted
+from rewards group by scorer_id, prompt_id, text_id;
+
+create view scored_pairs as             -- one row per pair of a split and scorer that has scored both responses
+select p.dataset_id, p.split, p.pair_id, p.prompt_id, p.chosen_id, p.rejected_id, p.prompt_type, p.source,
+       prompts.language,                -- of the prompt
+       c.scorer_id,
+       c.reward as chosen_reward,       -- the scorer's own unit
+       r.reward as rejected_reward,
+       c.reward - r.reward as margin,
+       tc.words as chosen_words, tr.words as rejected_words,
+       tc.words - tr.words as longer_by,  -- words that the chosen response has more
+       c.tokens as chosen_tokens, r.tokens as rejected_tokens  -- as the scorer counts them; null when not counted
+from pairs p
+left join prompts using (prompt_id)
+join measured c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
+join measured r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
+left join texts tc on tc.text_id = p.chosen_id
+left join texts tr on tr.text_id = p.rejected_id;
+
+create view answers as                  -- one row per generator, prompt and text: the same text given again is one answer
+select generator_id, prompt_id, text_id,
+       avg(a.tokens) as tokens,         -- new tokens, end-of-turn counted; null when not counted
+       any_value(t.words) as words,
+       max(a.finish_reason) as finish_reason,  -- stop | length (cut by the token limit) | imported
+       min(a.generation_id) as generation_id
+from generations a left join texts t using (text_id) group by generator_id, prompt_id, text_id;
+
+create view scored_answers as           -- one row per answer and scorer that has scored it
+select a.generator_id, a.prompt_id, a.text_id, m.scorer_id,
+       m.reward,                        -- the scorer's own unit
+       a.tokens, a.words, a.finish_reason, a.generation_id  -- as in answers
+from answers a join measured m using (prompt_id, text_id);
+
+create view compared_answers as         -- one row per prompt that two generators answered, and scorer of both; several answers averaged
+with answered as not materialized (
+    select generator_id, scorer_id, prompt_id, avg(reward) as reward, avg(tokens) as tokens, avg(words) as words,
+           case when bool_or(finish_reason = 'length') then 'length' else max(finish_reason) end as finish_reason
+    from scored_answers group by generator_id, scorer_id, prompt_id
+)
+select b.generator_id as base_id, t.generator_id as tuned_id, b.scorer_id, b.prompt_id,
+       b.reward as base_reward, t.reward as tuned_reward,
+       t.reward - b.reward as difference,  -- the scorer's own unit
+       b.tokens as base_tokens, t.tokens as tuned_tokens,  -- new tokens; null when not counted
+       b.words as base_words, t.words as tuned_words,
+       b.finish_reason as base_finish_reason, t.finish_reason as tuned_finish_reason  -- length when one of several was cut
+from answered b join answered t on t.prompt_id = b.prompt_id and t.scorer_id = b.scorer_id and t.generator_id <> b.generator_id;
+
+create view comparable as               -- one row per ordered pair of generators
+with known as (
+    select g.*, r.config ->> 'model' as trained_from, g.kind = 'imported' as imported,
+           regexp_matches(lower(g.name), 'base|raw|untrained|reference') as called_base
+    from generators g left join runs r on r.run_id = g.model_id
+), decoding as (                        -- what changes answers; seed, batch size and precision only change which are drawn
+    select generator_id, setting, coalesce(settings ->> setting, 'none') as value
+    from known, unnest(['system_prompt', 'temperature', 'top_p', 'max_tokens', 'max_new_tokens']) as names(setting) where not imported
+), different as (
+    select b.generator_id as base_id, t.generator_id as tuned_id,
+           string_agg(setting || ' ' || b.value[:40] || ' and ' || t.value[:40], ', ' order by setting) as differs
+    from decoding b join decoding t using (setting) where b.value <> t.value group by all
+)
+select b.generator_id as base_id, t.generator_id as tuned_id,
+       case when b.imported = t.imported then differs else 'settings unknown of ' || if(b.imported, b.name, t.name) end
+           as differs,                  -- decoding settings of base and tuned, 'max_new_tokens 96 and 200'; null when they agree
+       case when b.imported and t.imported then
+                 case when b.called_base or t.called_base then b.called_base and not t.called_base
+                      else not exists (from known where imported and called_base) and (b.name, b.generator_id) < (t.name, t.generator_id) end
+            else b.kind = 'base' and t.kind <> 'base' and coalesce(t.trained_from = b.model_id, true)
+            end as paired               -- whether the first is what the second is measured against
+from known b join known t on b.generator_id <> t.generator_id
+left join different d on d.base_id = b.generator_id and d.tuned_id = t.generator_id;
+
+create view counted as                  -- what the table coverage holds, counted from the rows
+with scored as (select distinct scorer_id, prompt_id, text_id from rewards),
+whole as (select dataset_id, split, count(*) as expected from pairs group by dataset_id, split),
+asked as (select distinct dataset_id, split, prompt_id from pairs),
+answered as (
+    select generator_id, prompt_id, text_id, dataset_id, split
+    from (select distinct generator_id, prompt_id, text_id from generations) left join asked using (prompt_id)
+), given as (select generator_id, dataset_id, split, count(*) as expected from answered group by all)
+select c.scorer_id, p.dataset_id, p.split, cast(null as varchar) as generator_id, count(*) as scored, any_value(expected) as expected
+from pairs p join whole using (dataset_id, split)
+join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
+join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
+group by c.scorer_id, p.dataset_id, p.split
+union all
+select s.scorer_id, a.dataset_id, a.split, a.generator_id, count(*), any_value(expected)
+from answered a join scored s using (prompt_id, text_id)
+join given g on g.generator_id = a.generator_id and g.dataset_id is not distinct from a.dataset_id and g.split is not distinct from a.split
+group by s.scorer_id, a.dataset_id, a.split, a.generator_id;
