@@ -44,7 +44,7 @@ def steps_said(frame: pl.DataFrame) -> str:
 
 
 def going(rows: pl.DataFrame) -> str:
-    return "" if rows["state"][0] == "done" else f" ({rows['state'][0]})"
+    return "" if rows["state"][0] == "done" else f" ({excerpt(rows['state'][0])})"
 
 
 @figure(

@@ -3,10 +3,11 @@
 Colours are Okabe and Ito's and kin, at least 3:1 against the white and the dark page; fill patterns and dashes do the same in grey.
 """
 
-import re
 import textwrap
 
 import plotly.graph_objects as go
+
+from engine.plain import line
 
 FONT = "Liberation Sans, Noto Sans CJK SC, Arial, Helvetica, sans-serif"
 COLOURS = {
@@ -32,20 +33,19 @@ TITLE_CHARS, SUBTITLE_CHARS = 44, 60  # what fits on a screen 390 pixels wide
 
 def escaped(text: object) -> str:
     """Text as Plotly must be given it: its small HTML subset, entities and $…$ formulas are shown and not interpreted."""
-    plain = re.sub(r"[\x00-\x08\x0b-\x1f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", "", str(text))
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;").replace("%{", "&#37;{")
+    return line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;").replace("%{", "&#37;{")
 
 
 def excerpt(text: object, chars: int = 30) -> str:
     """One short escaped line: a legend entry, a tick label."""
-    line = " ".join(str(text).split())
-    return escaped(line if len(line) <= chars else line[: chars - 1].rstrip() + "…")
+    plain = line(text)
+    return escaped(plain if len(plain) <= chars else plain[: chars - 1].rstrip() + "…")
 
 
 def paragraph(text: object, width: int = 60, lines: int = 4) -> str:
     """A few escaped lines for a hover box."""
-    wrapped = textwrap.wrap(" ".join(str(text).split()), width) or [""]
-    return "<br>".join(escaped(line) for line in wrapped[:lines]) + ("…" if len(wrapped) > lines else "")
+    wrapped = textwrap.wrap(line(text), width) or [""]
+    return "<br>".join(escaped(part) for part in wrapped[:lines]) + ("…" if len(wrapped) > lines else "")
 
 
 def run_style(index: int) -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from dashboard.state.data import literal
 from dashboard.state.messages import _
 
 FIELDS = {"prompt_type": _("Type of prompt"), "source": _("Source of the pair")}  # what can name the group of a pair
@@ -73,10 +74,10 @@ def headed(rows: pl.DataFrame) -> dict[str, Any]:
 
 def column(values: pl.Series, heading: str, help: str | None) -> Any:
     if values.name.startswith("accuracy"):
-        return st.column_config.NumberColumn(heading, help=help, format="percent")
+        return st.column_config.NumberColumn(heading, help=literal(help), format="percent")
     if values.dtype.is_float():
-        return st.column_config.NumberColumn(heading, help=help, format="%.2f")
-    return st.column_config.Column(heading, help=help, width=TEXT_PIXELS if is_long(values) else None)
+        return st.column_config.NumberColumn(heading, help=literal(help), format="%.2f")
+    return st.column_config.Column(heading, help=literal(help), width=TEXT_PIXELS if is_long(values) else None)
 
 
 def row_height(rows: pl.DataFrame) -> int | None:

@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -11,7 +11,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from dashboard.state import data
+from dashboard.state.data import literal
 from dashboard.state.messages import _
 from engine.settings.config import SET_BY_THE_QUEUE, RunConfig, shortened
 from engine.settings.hyperparameters import Weighted
@@ -63,8 +63,8 @@ def form_for(
         with st.expander(_("All settings")), st.grid(min_column_width=220):
             values |= {name: asked(model, name, given, known, picked) for name in fields if name not in first}
         with st.container(horizontal=True):
-            sent = st.form_submit_button(submit, type="primary")
-            other = second is not None and st.form_submit_button(second[0])
+            sent = st.form_submit_button(literal(submit), type="primary")
+            other = second is not None and st.form_submit_button(literal(second[0]))
     config = checked(model, {**given, **values}) if sent or other else None
     if config and second and other:
         second[1](config)
@@ -83,7 +83,7 @@ def checked(model: type[RunConfig], values: dict[str, Any]) -> RunConfig | None:
             sentence = _("{label} is {found}: {expected}").format(
                 label=" ".join([label, *place[1:]]), found=shortened(wrong["input"]), expected=wrong["msg"]
             )
-            st.error(data.literal(sentence))
+            st.error(literal(sentence))
         return None
 
 
@@ -99,7 +99,15 @@ def picked_models(model: type[RunConfig]) -> Picked:
             by_name = {named(one): one for one in found}
             shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
             label, key = field.title or name, f"{model.__name__}_{name}"
-            picked[name] = by_name[st.selectbox(label, list(by_name), format_func=shown, key=key, help=described(found))]
+            picked[name] = by_name[
+                st.selectbox(
+                    literal(label),
+                    list(by_name),
+                    format_func=shown,
+                    key=key,
+                    help="\n".join(f"- {literal(described(one))}" for one in found),
+                )
+            ]
             picked |= {added: added_losses(model, added, list(by_name), shown) for added in weighted_fields(model)}
     return picked
 
@@ -110,7 +118,7 @@ def weighted_fields(model: type[RunConfig]) -> list[str]:
 
 def added_losses(model: type[RunConfig], name: str, losses: list[str], shown: Callable[[str], str]) -> list[str]:
     field, key = model.model_fields[name], f"{model.__name__}_{name}"
-    return list(st.multiselect(field.title or name, losses, format_func=shown, key=key, help=field.description))
+    return list(st.multiselect(literal(field.title or name), losses, format_func=shown, key=key, help=literal(field.description)))
 
 
 def picked_options(model: type[RunConfig], given: dict[str, Any]) -> Picked:
@@ -119,14 +127,16 @@ def picked_options(model: type[RunConfig], given: dict[str, Any]) -> Picked:
     for name, field in model.model_fields.items():
         found = models_in(field.annotation)
         if len(found) == 1 and field.default is None:
-            wanted = st.toggle(field.title or name, given.get(name) is not None, key=f"{model.__name__}_{name}", help=field.description)
+            wanted = st.toggle(
+                literal(field.title or name), given.get(name) is not None, key=f"{model.__name__}_{name}", help=literal(field.description)
+            )
             picked[name] = found[0] if wanted else None
     return picked
 
 
-def described(models: Sequence[type[BaseModel]]) -> str:
-    """What each model is, one line each."""
-    return "\n".join(f"- {titled(one)}: {(one.__doc__ or '').splitlines()[0]}" for one in models)
+def described(model: type[BaseModel]) -> str:
+    """What a model is, in one line."""
+    return f"{titled(model)}: {(model.__doc__ or '').splitlines()[0]}"
 
 
 # The form's own fields
@@ -171,44 +181,48 @@ def named_things(question: Question, ref: Ref, known: Known) -> Any:
 
     if get_origin(question.field.annotation) is tuple:
         there = [name for name in question.value or () if name in labels]
-        return tuple(st.multiselect(question.label, list(labels), there, shown, key=question.key, help=question.help))
+        return tuple(st.multiselect(literal(question.label), list(labels), there, shown, key=question.key, help=literal(question.help)))
     first = [question.value] if question.value or question.may_be_empty else []
     names = list(dict.fromkeys([*first, *labels, *([None] if question.may_be_empty else [])]))
     typed_in = "model" in ref.targets
-    return st.selectbox(question.label, names, format_func=shown, key=question.key, help=question.help, accept_new_options=typed_in)
+    return st.selectbox(
+        literal(question.label), names, format_func=shown, key=question.key, help=literal(question.help), accept_new_options=typed_in
+    )
 
 
 def typed(question: Question) -> Any:
     """A widget by the field's type."""
     kind, value = plain_type(question.field.annotation), question.value
-    common: dict[str, Any] = {"key": question.key, "help": question.help}
+    common: dict[str, Any] = {"key": question.key, "help": literal(question.help)}
     if get_origin(kind) is Literal:
         names = [*([None] if question.may_be_empty else []), *get_args(kind)]
-        return st.selectbox(question.label, names, names.index(value), lambda name: (name or "").replace("_", " "), **common)
+        return st.selectbox(literal(question.label), names, names.index(value), lambda name: (name or "").replace("_", " "), **common)
     if get_origin(kind) is tuple:
         return several(question, get_args(kind)[0])
     if kind is bool:
-        return st.checkbox(question.label, bool(value), **common)
+        return st.checkbox(literal(question.label), bool(value), **common)
     if kind is int:
         low, high = bounds(question.field)
-        return st.number_input(question.label, low, high, value, step=1, **common)
+        return st.number_input(literal(question.label), low, high, value, step=1, **common)
     if kind is float:
         return number(question)
-    return st.text_input(question.label, value or "", **common) or None
+    return st.text_input(literal(question.label), value or "", **common) or None
 
 
 def several(question: Question, inner: Any) -> tuple[str, ...]:
     """Several choices, or words with commas between them."""
     if get_origin(inner) is Literal:
-        return tuple(st.multiselect(question.label, get_args(inner), question.value, key=question.key, help=question.help))
-    text = st.text_input(question.label, ", ".join(map(str, question.value or ())), key=question.key, help=question.help)
+        return tuple(
+            st.multiselect(literal(question.label), get_args(inner), question.value, key=question.key, help=literal(question.help))
+        )
+    text = st.text_input(literal(question.label), ", ".join(map(str, question.value or ())), key=question.key, help=literal(question.help))
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def number(question: Question) -> float | str | None:
     """A real number as text, because a learning rate is written 2e-5; what is no number is refused by the configuration's check."""
     begin = "" if question.value is None else f"{question.value:g}"
-    text = st.text_input(question.label, begin, key=question.key, help=question.help).strip()
+    text = st.text_input(literal(question.label), begin, key=question.key, help=literal(question.help)).strip()
     return (float(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) else text) if text else None
 
 

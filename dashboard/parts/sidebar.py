@@ -87,7 +87,15 @@ def pick(name: str, label: str, options: Mapping[str, str], default: str | None,
     if not options:
         return None
     st.session_state[f"pick_{name}"] = value
-    return st.selectbox(label, list(options), format_func=options.__getitem__, key=f"pick_{name}", help=help, on_change=keep, args=(name,))
+    return st.selectbox(
+        data.literal(label),
+        list(options),
+        format_func=options.__getitem__,
+        key=f"pick_{name}",
+        help=data.literal(help),
+        on_change=keep,
+        args=(name,),
+    )
 
 
 def pick_many(name: str, label: str, options: Mapping[str, str], default: tuple[str, ...], help: str | None = None) -> tuple[str, ...]:
@@ -97,7 +105,15 @@ def pick_many(name: str, label: str, options: Mapping[str, str], default: tuple[
         return ()
     st.session_state[f"pick_{name}"] = list(asked or default)
     return tuple(
-        st.multiselect(label, list(options), format_func=options.__getitem__, key=f"pick_{name}", help=help, on_change=keep, args=(name,))
+        st.multiselect(
+            data.literal(label),
+            list(options),
+            format_func=options.__getitem__,
+            key=f"pick_{name}",
+            help=data.literal(help),
+            on_change=keep,
+            args=(name,),
+        )
     )
 
 
@@ -107,7 +123,7 @@ def asked_for(name: str, options: Mapping[str, str], label: str) -> list[str]:
     asked = st.query_params.get_all(name) or picked.get(name, [])
     for missing in [a for a in asked if a not in options]:
         st.session_state.setdefault("unknown", []).append(
-            _("{label}: {id} is not here. The default is shown.").format(label=label, id=data.literal(missing))
+            _("{label}: {id} is not here. The default is shown.").format(label=label, id=missing)
         )
     kept = [a for a in asked if a in options]
     picked[name] = kept
@@ -119,7 +135,7 @@ def asked_for(name: str, options: Mapping[str, str], label: str) -> list[str]:
 def say_unknown() -> None:
     """Say on the page, not in the sidebar that may be folded away, which ids of the URL are not here."""
     for sentence in st.session_state.pop("unknown", []):
-        st.warning(sentence)
+        st.warning(data.literal(sentence))
 
 
 def keep(name: str) -> None:

@@ -20,10 +20,10 @@ def import_data() -> None:
     columns = _("For instance question=my_column chosen=good rejected=bad, or label=safer; see the formats' page of the manual.")
     with st.form("import_data"):
         file = st.file_uploader(_("File"), key="data_file")
-        source = st.text_input(_("or a path, folder or Hugging Face name"), key="data_source", help=several)
+        source = st.text_input(_("or a path, folder or Hugging Face name"), key="data_source", help=data.literal(several))
         name = st.text_input(_("Name"), key="data_name", help=_("What pages and reports call this dataset."))
         kind = st.selectbox(_("Format"), list(formats.FORMATS), None, placeholder=_("detect"), key="data_format")
-        options = st.text_input(_("Options of the format"), key="data_options", help=columns)
+        options = st.text_input(_("Options of the format"), key="data_options", help=data.literal(columns))
         strict = st.checkbox(_("Refuse everything at the first bad record"), key="data_strict")
         sent = st.form_submit_button(_("Import"), type="primary")
     if sent and (places := chosen(file, source)):

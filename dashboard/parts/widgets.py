@@ -49,7 +49,7 @@ def theme() -> str:
 
 def heading(title: str, needs_data: bool = True) -> Selection:
     """The page's title and what it is about. Without a dataset it says how to begin, and stops there when the page needs one."""
-    st.title(title)
+    st.title(data.literal(title))
     selection = data.selection()
     if selection.dataset_id is None:
         welcome()
@@ -57,7 +57,7 @@ def heading(title: str, needs_data: bool = True) -> Selection:
             st.stop()
         return selection
     row = data.read(queries.dataset, selection).row(0, named=True)
-    st.caption(_("Dataset {name}, split {split}").format(name=data.literal(row["name"]), split=data.literal(selection.split or "–")))
+    st.caption(data.literal(_("Dataset {name}, split {split}").format(name=row["name"], split=selection.split or "–")))
     if row["source"] == "starter":
         st.info(_("The starter set is a small set written by a language model for demonstration, not human annotations."))
     return selection
@@ -77,8 +77,9 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
     """A button that submits every run of a preset; without a label of its own, it names the preset."""
     preset = load_preset(name)
     help = _("Runs: {runs}").format(runs=", ".join(preset.runs))
-    if st.button(label or _("Start: {title}").format(title=preset.title), key=f"preset_{name}_{kind}", type=kind, help=help):
-        with st.spinner(_("Importing the data and queueing {n} runs").format(n=len(preset.runs))):
+    named = label or _("Start: {title}").format(title=preset.title)
+    if st.button(data.literal(named), key=f"preset_{name}_{kind}", type=kind, help=data.literal(help)):
+        with st.spinner(data.literal(_("Importing the data and queueing {n} runs").format(n=len(preset.runs)))):
             jobs.submit_preset(cache_path(), preset)
         st.rerun()
 
@@ -90,7 +91,7 @@ def show(figure: figures.Figure, selection: Selection) -> None:
     if rows.is_empty():
         with st.container(border=True, gap="xsmall"):
             st.text(figure.title)
-            st.caption(f"{label}: {figure.empty}" if label else figure.empty)
+            st.caption(data.literal(f"{label}: {figure.empty}" if label else figure.empty))
         return
     st.plotly_chart(
         figures.drawn(figure, rows, theme()), theme=None, key=f"figure_{figure.name}", alt=figure.title, config={"displaylogo": False}
@@ -110,9 +111,9 @@ def show_page(page: str, selection: Selection, *also: str) -> None:
 def show_table(table: figures.Table, selection: Selection) -> None:
     """A table of the report; every cell is plain text."""
     rows = data.read(table.query, selection, key=table.name)
-    st.subheader(table.title)
+    st.subheader(data.literal(table.title))
     if rows.is_empty():
-        st.info(table.empty)
+        st.info(data.literal(table.empty))
         return
     shown = readable(rows)
     st.dataframe(
@@ -124,7 +125,7 @@ def show_table(table: figures.Table, selection: Selection) -> None:
 def below(caption: str, rows: pl.DataFrame, name: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute" if caption else "right"):
         if caption:
-            st.caption(caption)
+            st.caption(data.literal(caption))
         if not rows.is_empty():
             st.download_button(
                 _("CSV"), flat(rows).write_csv, f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
@@ -152,9 +153,9 @@ def estimate(label: str, row: dict[str, float], name: str, n: int, help: str, pe
 
 def number(label: str, value: str, said: str, help: str | None = None) -> None:
     with st.container(border=True, height="stretch", gap="xsmall"):
-        st.caption(data.literal(label), help=help)
-        st.metric(label, value, label_visibility="collapsed")
-        st.caption(said)
+        st.caption(data.literal(label), help=data.literal(help))
+        st.metric(data.literal(label), data.literal(value), label_visibility="collapsed")
+        st.caption(data.literal(said))
 
 
 def live(part: Callable[[], None]) -> None:
@@ -192,8 +193,9 @@ def run_card(run: Run) -> None:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 st.text(run.name)
-                st.badge(_(run.status.state), color=STATE_COLOURS.get(run.status.state, "gray"), help=STATES.get(run.status.state))
-                st.caption(about(run), width="content", help=_("Run {id}").format(id=data.literal(run.id)))
+                state = run.status.state
+                st.badge(data.literal(_(state)), color=STATE_COLOURS.get(state, "gray"), help=data.literal(STATES.get(state)))
+                st.caption(data.literal(about(run)), width="content", help=data.literal(_("Run {id}").format(id=run.id)))
             actions(run)
         progress(run)
         if run.status.error:
@@ -208,7 +210,7 @@ def memory(run: Run) -> None:
     peaks = run.status.stage_peaks
     if not peaks:
         return
-    with st.expander(_("Memory: at most {size:.1f} GB").format(size=max(peaks.values()) / 1e9)):
+    with st.expander(data.literal(_("Memory: at most {size:.1f} GB").format(size=max(peaks.values()) / 1e9))):
         rows = pl.DataFrame({_("While"): list(peaks), _("Highest memory (GB)"): [round(size / 1e9, 2) for size in peaks.values()]})
         st.dataframe(rows, hide_index=True, width="content", key=f"memory_{run.id}")
 
@@ -249,7 +251,7 @@ def progress(run: Run) -> None:
     """A bar with step of steps, rate and time left, for a run that is going on or stopped on its way."""
     status = run.status
     if status.steps and status.state is not State.DONE:
-        st.progress(min(1.0, status.step / status.steps), progress_text(run))
+        st.progress(min(1.0, status.step / status.steps), data.literal(progress_text(run)))
     elif status.stage and not run.ended:
         st.caption(data.literal(status.stage))
 
@@ -262,7 +264,7 @@ def progress_text(run: Run) -> str:
         parts.append(_("{rate:.2g} {unit} a {each}").format(rate=rate, unit=status.unit, each=each))
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
-    return data.literal(", ".join(p for p in parts if p))
+    return ", ".join(p for p in parts if p)
 
 
 def duration(seconds: float) -> str:
@@ -290,10 +292,10 @@ def actions(run: Run) -> None:
     calls["free_weights"] = removal.free_weights
     with st.container(horizontal=True, width="content"):
         for action in jobs.actions(run.dir):
-            place = st.popover(labels[action], key=f"ask_{action}_{run.id}") if action in warnings else st.container(width="content")
-            with place:
-                if action in warnings:
-                    st.write(warnings[action])
-                if st.button(_("Yes") if action in warnings else labels[action], key=f"{action}_{run.id}"):
+            asks = action in warnings
+            with st.popover(data.literal(labels[action]), key=f"ask_{action}_{run.id}") if asks else st.container(width="content"):
+                if asks:
+                    st.write(data.literal(warnings[action]))
+                if st.button(_("Yes") if asks else data.literal(labels[action]), key=f"{action}_{run.id}"):
                     calls[action](cache, run.id)
                     st.rerun()

@@ -1,15 +1,17 @@
 """The one way from a page to the database and to the runs: read, briefly, and remember until something changes."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 import streamlit as st
 
 from dashboard.queries import Selection
 from engine.errors import PrefscopeError, StoreError
+from engine.plain import line
 from engine.settings.config import RunConfig
 from engine.settings.files import Outline
 from engine.store import database
@@ -131,9 +133,30 @@ def refuse(error: PrefscopeError) -> None:
         st.error(literal(sentence))
 
 
-MARKDOWN = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]()<>#+-!|$~:."})
+SPECIAL = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]<>#|$~&!"})
+ALONE = re.compile(r":(?=\S)|@|(?<=www)\.|[<>~=-](?=[<>~=-])|(?<=[<>~=-])[<>~=-]|^[+-](?= |$)|^\d+(?=[.)](?: |$))", re.IGNORECASE)
+"""What Streamlit would make links, emoji, icons, arrows or lists of although it is escaped, because it looks again at the parsed text."""
 
 
-def literal(text: str) -> str:
-    """The text for a place that reads Markdown, so that it appears as it was written."""
-    return text.translate(MARKDOWN)
+@overload
+def literal(text: str) -> str: ...
+
+
+@overload
+def literal(text: None) -> None: ...
+
+
+def literal(text: str | None) -> str | None:
+    """The text, on one line, for a place that reads Markdown (every label, caption, alert, tooltip), so that it appears as it was written.
+
+    Special characters are escaped; a piece of ALONE is put into a `:color[…]` without a colour, which is a plain <span>: cut off from
+    what stands around it, it is no link any more.
+    """
+    if text is None:
+        return None
+    plain, end = line(text), 0
+    parts: list[str] = []
+    for found in ALONE.finditer(plain):
+        parts += [plain[end : found.start()].translate(SPECIAL), f":color[{found[0].translate(SPECIAL)}]"]
+        end = found.end()
+    return "".join([*parts, plain[end:].translate(SPECIAL)])

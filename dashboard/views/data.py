@@ -16,7 +16,7 @@ def counts() -> None:
     row = data.read(queries.dataset, selection).row(0, named=True)
     splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
     with st.grid(min_column_width=200):
-        widgets.number(_("Kept"), f"{row['kept']:,}", _("pairs in format {format}").format(format=data.literal(row["format"])))
+        widgets.number(_("Kept"), f"{row['kept']:,}", _("pairs in format {format}").format(format=row["format"]))
         widgets.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
         for split, pairs in splits.items():
             widgets.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
@@ -47,7 +47,7 @@ def preview() -> None:
         with st.expander(data.literal(pair["prompt"][:160])):
             st.text(pair["prompt"])
             for side, column in zip(("chosen", "rejected"), st.columns(2), strict=True):
-                column.caption(_("{side}, {words} words").format(side=_(side), words=pair[f"{side}_words"]))
+                column.caption(data.literal(_("{side}, {words} words").format(side=_(side), words=pair[f"{side}_words"])))
                 column.code(pair[side], language=None, wrap_lines=True)
     widgets.pages(0 if rows.is_empty() else rows["matches"][0], 20, key)
 

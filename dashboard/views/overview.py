@@ -23,7 +23,7 @@ def experiment() -> None:
     if shown:
         st.subheader(_("Under way") if data.alive() else _("Stopped"))
         done = sum(run.status.state is State.DONE for run in runs)
-        st.caption(_("{done} of {n} runs are done.").format(done=done, n=len(runs)))
+        st.caption(data.literal(_("{done} of {n} runs are done.").format(done=done, n=len(runs))))
     for run in shown:
         widgets.run_card(run)
 

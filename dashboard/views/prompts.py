@@ -25,7 +25,7 @@ def one(prompt_id: str) -> None:
     """The conversation and all its responses, side by side, as plain text."""
     row = data.read(queries.prompt, prompt_id)
     if row.is_empty():
-        st.warning(_("The prompt {id} is not here. Search for another one below.").format(id=data.literal(prompt_id)))
+        st.warning(data.literal(_("The prompt {id} is not here. Search for another one below.").format(id=prompt_id)))
         return
     for turn in json.loads(row["turns"][0]):
         st.caption(data.literal(_(turn["role"]).capitalize()))
@@ -35,7 +35,7 @@ def one(prompt_id: str) -> None:
             with st.container(border=True):
                 made_by = "" if response["role"] in ("chosen", "rejected") else response["made_by"]
                 st.markdown(f"**{data.literal(_(response['role']).capitalize())}** {data.literal(made_by)}")
-                st.caption(_("{words} words").format(words=response["words"]))
+                st.caption(data.literal(_("{words} words").format(words=response["words"])))
                 st.code(response["text"], language=None, wrap_lines=True)
                 rewards = pl.DataFrame(response["rewards"] or [], schema={"scorer": pl.String, "reward": pl.Float64})
                 if not rewards.is_empty():
@@ -53,7 +53,7 @@ def found() -> None:
     page = st.session_state.get(key, 1) - 1
     rows = data.read(queries.prompts, selection, search=search, winner=winner, prompt_type=kind, order=order, page=page, rows=ROWS)
     matches = 0 if rows.is_empty() else rows["matches"][0]
-    st.caption(_("{n:,} prompts. Choose a row to see every response to it.").format(n=matches))
+    st.caption(data.literal(_("{n:,} prompts. Choose a row to see every response to it.").format(n=matches)))
     shown = columns.readable(rows.drop("matches", "language"))
     picked = st.dataframe(
         shown,

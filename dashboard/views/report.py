@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import figures
 from dashboard.parts import widgets
 from dashboard.report import export
+from dashboard.state import data
 from dashboard.state.messages import _
 from engine.store.rundir import cache_path
 
@@ -21,7 +22,7 @@ named = NAMES.__getitem__
 formats = st.pills(_("Formats"), offered, selection_mode="multi", default=usual, format_func=named, key="report_formats", wrap=True)
 theme = st.segmented_control(_("Theme"), export.THEMES, default="print", format_func=str.capitalize, required=True, key="report_theme")
 if sentence := export.missing():
-    st.info(sentence)
+    st.info(data.literal(sentence))
 request = export.Request(selection, tuple(chosen), tuple(formats or ()), theme or "print")
 st.caption(_("Making the files takes about half a second for each figure and picture format."))
 st.download_button(

@@ -27,7 +27,7 @@ def new_run() -> None:
         except PrefscopeError as error:
             data.refuse(error)
             return
-        st.success(_("{name} is queued; it stands in the list below.").format(name=data.literal(config.name)))
+        st.success(data.literal(_("{name} is queued; it stands in the list below.").format(name=config.name)))
 
 
 def check(config: RunConfig) -> None:
@@ -51,7 +51,8 @@ def queue() -> None:
     found = [*(run for run in reversed(known) if not run.ended), *(run for run in known if run.ended)]
     for run in found[:MOST_CARDS]:
         widgets.run_card(run)
-    st.caption(_("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found)) if found else _("No run yet."))
+    shown = _("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found))
+    st.caption(data.literal(shown) if found else _("No run yet."))
 
 
 def log(run: RunDir) -> None:
