@@ -73,8 +73,11 @@ def pair_row(pair: PreferencePair, split: str) -> dict[str, object]:
 def write_run(cache: Path, run_id: str, config: RunConfig, state: State = State.DONE) -> RunDir:
     run = RunDir(cache / "runs" / run_id)
     run.write_config(config)
-    times = {"submitted_at": "2026-01-02T00:00:00", "started_at": "2026-01-02T00:00:01", "finished_at": "2026-01-02T01:00:00"}
-    run.write_status(Status(state=state, step=80, steps=80, device="cpu", versions={"torch": "2.13.0"}, **times))
+    ended = Status(
+        state=state, step=80, steps=80, device="cpu", versions={"torch": "2.13.0"},
+        submitted_at="2026-01-02T00:00:00", started_at="2026-01-02T00:00:01", finished_at="2026-01-02T01:00:00",
+    )  # fmt: skip
+    run.write_status(ended)
     return run
 
 

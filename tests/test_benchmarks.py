@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.benchmarks.measure import Measured, from_steps
-from tests.benchmarks.plan import NO_TRL, STAGES, Settings, stages
-from tests.benchmarks.results import Results, break_even, rows_of
-from tests.benchmarks.workloads import stated
+from benchmarks.measure import Measured, from_steps
+from benchmarks.plan import NO_TRL, STAGES, Settings, stages
+from benchmarks.results import Results, break_even, rows_of
+from benchmarks.workloads import stated
 
 ROOT = Path(__file__).parents[1]
 

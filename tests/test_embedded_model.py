@@ -10,6 +10,7 @@ import torch
 from tiny import executed, prepared, table
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from engine import ROOT
 from engine.data.datasets_io import import_dataset, load_pairs
 from engine.data.sources import STARTER
 from engine.kinds.embed import embeddings
@@ -19,12 +20,12 @@ from engine.model.folders import SENTENCE_MODEL
 from engine.model.networks import Policy, load_policy, load_tokenizer
 from engine.model.packing import pack
 from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig
-from engine.store import database, rundir
+from engine.store import database
 from engine.store.progress import Progress
 from engine.store.rundir import RunDir
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-MODELS = rundir.ROOT / "cache" / "models"
+MODELS = ROOT / "cache" / "models"
 COMMON: dict[str, Any] = {"device": "cpu", "max_tokens": 256}
 
 

@@ -7,9 +7,8 @@ import pytest
 from tiny import reward_config
 
 from engine.errors import RunError
-from engine.kinds import score
 from engine.machine import device_plan, disk
-from engine.model import folders, logps
+from engine.model import folders
 from engine.model.folders import Network
 from engine.model.networks import load_policy, load_reward_model, load_tokenizer, prepared_for_training
 from engine.planning import estimates
@@ -98,10 +97,6 @@ def test_answers_take_weights_keys_values_and_logits() -> None:
     config = GenerateConfig(dataset="d", device="cpu", precision="fp32", batch_size=1, max_new_tokens=4)
     assert estimates.answering_memory(SMALL, config, 6) - estimates.PROCESS == 9240
     assert estimates.answering_memory(SMALL, config.model_copy(update={"precision": "bf16"}), 6) - estimates.PROCESS == 4920
-
-
-def test_constants_are_those_of_the_code_they_speak_of() -> None:
-    assert (estimates.SCORING_TOKENS, estimates.LOGIT_CHUNK) == (score.SCORING_TOKENS, logps.LOGIT_CHUNK)
 
 
 # Disk

@@ -98,6 +98,7 @@ def test_gradient_of_log_probabilities_is_the_library_s(kind: torch.dtype) -> No
         z = logits.clone().requires_grad_()
         values = function(z, targets)
         values.backward(weights)
+        assert z.grad is not None
         found.append((values, z.grad))
     (values, gradient), (expected, its_gradient) = found
     assert torch.allclose(values, expected)

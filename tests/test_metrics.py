@@ -55,10 +55,10 @@ def test_reward_summary_pools_both_sides_as_align_anything_does() -> None:
     """Rewards 1, 3 | 0, 4: pooled mean 2, squared deviations 1 + 1 + 4 + 4 = 10, std √(10/3); margins 1, −1: mean 0, std √2."""
     summary = reward_summary([1, 3], [0, 4])
     assert summary.accuracy.value == 0.5
-    assert (summary.reward_mean, summary.reward_std) == (2, pytest.approx(math.sqrt(10 / 3)))
-    assert (summary.chosen_mean, summary.chosen_std) == (2, pytest.approx(math.sqrt(2)))
-    assert (summary.rejected_mean, summary.rejected_std) == (2, pytest.approx(math.sqrt(8)))
-    assert (summary.margin_mean.value, summary.margin_std, summary.n) == (0, pytest.approx(math.sqrt(2)), 2)
+    assert (summary.reward_mean, summary.reward_std) == pytest.approx((2, math.sqrt(10 / 3)))
+    assert (summary.chosen_mean, summary.chosen_std) == pytest.approx((2, math.sqrt(2)))
+    assert (summary.rejected_mean, summary.rejected_std) == pytest.approx((2, math.sqrt(8)))
+    assert (summary.margin_mean.value, summary.margin_std, summary.n) == pytest.approx((0, math.sqrt(2), 2))
 
 
 def test_mean_difference_of_1_2_3_is_2_plus_or_minus_1_96_by_root_3() -> None:

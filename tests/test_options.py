@@ -19,7 +19,8 @@ from engine.store.rundir import RunDir, write_text
 
 
 def last(run: RunDir, split: str = "validation") -> dict[str, float]:
-    return {line["split"]: line["values"] for line in metrics(run)}[split]
+    lines: dict[str, dict[str, float]] = {line["split"]: line["values"] for line in metrics(run)}
+    return lines[split]
 
 
 # LoRA

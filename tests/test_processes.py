@@ -18,8 +18,9 @@ from engine.queue import jobs
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, RunConfig
 from engine.settings.hyperparameters import KTO
-from engine.store.rundir import ROOT, RunDir, find_run
+from engine.store.rundir import RunDir, find_run
 
+ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 
 

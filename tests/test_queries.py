@@ -9,12 +9,14 @@ import pytest
 from filled import DATASET, fill, pairs
 
 from dashboard import queries
-from dashboard.figures import FIGURES, TABLES
+from dashboard.figures import FIGURES, TABLES, Figure, Table
 from dashboard.queries import Selection
 from dashboard.queries.distributions import bin_width
 from engine.statistics.proportions import accuracy
 from engine.store import database
 from engine.store.database import Connection
+
+MADE: list[Figure | Table] = [*FIGURES, *TABLES]
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_default_selection_puts_base_before_tuned_generator(con: Connection, cho
 
 
 def test_nothing_chosen_gives_empty_frames_everywhere(con: Connection) -> None:
-    for made in (*FIGURES, *TABLES):
+    for made in MADE:
         assert made.query(con, Selection()).is_empty(), made.name
 
 
@@ -68,7 +70,7 @@ def test_an_empty_database_gives_an_empty_default_selection(empty_cache: Path) -
 
 
 def test_a_filled_cache_fills_every_figure_and_table(con: Connection, chosen: Selection) -> None:
-    for made in (*FIGURES, *TABLES):
+    for made in MADE:
         assert not made.query(con, chosen).is_empty(), made.name
 
 

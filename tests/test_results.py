@@ -238,7 +238,13 @@ def test_an_option_that_does_not_fit_is_refused_and_nothing_is_written(tmp_path:
 
 def test_bad_records_are_counted_by_reason_and_written_with_their_line(tmp_path: Path) -> None:
     good = SHAPES["scored generations"]
-    bad = [{"reward_score": "high"}, {"reward_score": True}, {"prediction": " "}, {"worse_response": "Daily."}, {"question": None}]
+    bad: list[dict[str, Any]] = [
+        {"reward_score": "high"},
+        {"reward_score": True},
+        {"prediction": " "},
+        {"worse_response": "Daily."},
+        {"question": None},
+    ]
     done = imported(tmp_path, good, *({**good, **change} for change in bad))
     assert done.skipped == {"missing_key": 1, "bad_reward": 2, "empty_text": 1, "equal_responses": 1}
     rejects = [json.loads(line) for line in (done.path / "rejects.jsonl").read_text().splitlines()]

@@ -10,7 +10,7 @@ from engine.errors import ConfigError, RunError
 from engine.queue.jobs import with_parents
 from engine.queue.preset import Preset, plan
 from engine.settings.config import CONFIGS, EnsembleConfig, GenerateConfig, PolicyConfig, ScoreConfig
-from engine.settings.hyperparameters import GuidedDPO
+from engine.settings.hyperparameters import GuidedDPO, LoRA
 from engine.settings.ref import ref_of, references
 from engine.store.rundir import RunDir, write_json
 from engine.store.status import Reason, State, Status
@@ -85,7 +85,7 @@ def test_unknown_keys_of_a_configuration_are_ignored_wherever_they_stand(cache: 
     known = run.config
     values = run.config_values
     write_json(run.path / "config.json", {**values, "colour": "blue", "loss": {**values["loss"], "new": 1}, "lora": {"rank": 4, "new": {}}})
-    assert run.config == known.model_copy(update={"lora": run.config.lora})
+    assert run.config == known.model_copy(update={"lora": LoRA(rank=4)})
     write_json(run.path / "config.json", {**values, "colour": "blue", "epochs": -1})
     with pytest.raises(ConfigError, match="epochs is -1"):
         _ = run.config

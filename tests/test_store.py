@@ -14,6 +14,7 @@ from engine.errors import StoreError
 from engine.settings.config import RewardConfig
 from engine.store import database
 from engine.store.rundir import RunDir, write_table
+from engine.store.status import State
 
 ROOT = Path(__file__).parents[1]
 HOLD = """
@@ -36,7 +37,7 @@ def assert_same(left: dict[str, pl.DataFrame], right: dict[str, pl.DataFrame]) -
         assert frame.equals(right[name]), name
 
 
-def run_with_metrics(cache: Path, run_id: str = "20260101-000000-a", state: str = "running", text: str = "") -> RunDir:
+def run_with_metrics(cache: Path, run_id: str = "20260101-000000-a", state: State = State.RUNNING, text: str = "") -> RunDir:
     run = write_run(cache, run_id, RewardConfig(dataset="d"), state)
     for step in (1, 2, 3):
         run.append_metrics(step, "train", {"loss": step / 10, "accuracy": 0.5}, step * 100, step * 1.5)
@@ -150,7 +151,7 @@ def test_readers_do_not_wait_for_readers(copy: Path) -> None:
 
 def test_processes_writing_at_once_lose_nothing(empty_cache: Path) -> None:
     """Five processes, each with its own run, meet on a cache that has no database yet."""
-    runs = [run_with_metrics(empty_cache, f"20260101-00000{i}-r", "done") for i in range(5)]
+    runs = [run_with_metrics(empty_cache, f"20260101-00000{i}-r", State.DONE) for i in range(5)]
     hidden = {run: run.path.rename(empty_cache / f"waiting-{run.id}") for run in runs}
     starters = []
     for run, away in hidden.items():
@@ -164,7 +165,7 @@ def test_processes_writing_at_once_lose_nothing(empty_cache: Path) -> None:
 
 def test_rebuilding_waits_for_a_writer(copy: Path) -> None:
     """What a writer commits while somebody rebuilds is in the new file, not in the one that was replaced."""
-    run = run_with_metrics(copy, "20260101-000000-late", "done")
+    run = run_with_metrics(copy, "20260101-000000-late", State.DONE)
     with database.writing(copy) as con:
         call = [
             sys.executable,
@@ -191,8 +192,8 @@ def test_torn_last_line_is_left_out(empty_cache: Path, torn: str) -> None:
     assert contents(empty_cache)["metrics"].height == 6
 
 
-@pytest.mark.parametrize("state", ["running", "failed", "done"])
-def test_each_step_counts_once_whichever_place_it_came_from(empty_cache: Path, state: str) -> None:
+@pytest.mark.parametrize("state", [State.RUNNING, State.FAILED, State.DONE])
+def test_each_step_counts_once_whichever_place_it_came_from(empty_cache: Path, state: State) -> None:
     run = run_with_metrics(empty_cache, state=state)
     database.ingest(empty_cache, run.path)
     if state != "done":
@@ -216,13 +217,13 @@ def test_resumed_and_shorter_run_leaves_no_old_steps_in_the_database(empty_cache
     run = run_with_metrics(empty_cache)
     database.ingest(empty_cache, run.path)
     run.cut_metrics(1)
-    run.update(state="done")
+    run.update(state=State.DONE)
     database.ingest(empty_cache, run.path)
     assert curve(empty_cache) == [(1, 0.1)]
 
 
 def test_values_keep_their_digits(empty_cache: Path) -> None:
-    run = run_with_metrics(empty_cache, state="done")
+    run = run_with_metrics(empty_cache, state=State.DONE)
     run.append_metrics(4, "train", {"loss": 0.1234567890123456}, 400, 6.0)
     database.ingest(empty_cache, run.path)
     assert curve(empty_cache)[-1] == (4, 0.1234567890123456)

@@ -13,10 +13,11 @@ from typing import Any
 
 from engine.settings.config import EMBEDDED_MODEL
 from engine.store.rundir import cache_path
-from tests.benchmarks.measure import BudgetError, Measured, MeasurementError, Task, environment_of, measured
-from tests.benchmarks.plan import ANCHORS, STAGES, TABLES, Settings, Side, Stage, stages
-from tests.benchmarks.results import Results, Row, rows_of, store, table
-from tests.benchmarks.workloads import STARTER, Sizes, Workload, stated
+
+from .measure import BudgetError, Measured, MeasurementError, Task, environment_of, measured
+from .plan import ANCHORS, STAGES, TABLES, Settings, Side, Stage, stages
+from .results import Results, Row, rows_of, store, table
+from .workloads import STARTER, Sizes, Workload, stated
 
 
 def workload(text: str) -> Workload:

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-from tests.benchmarks.measure import Task
+from .measure import Task
 
 
 def main(asked: str, answer: str) -> None:
     task = Task(**json.loads(Path(asked).read_text()))
     module, function = task.call.split(":")
-    found = getattr(import_module(f"tests.benchmarks.{module}"), function)(task)
+    found = getattr(import_module(f"{__package__}.{module}"), function)(task)
     Path(answer).write_text(json.dumps(asdict(found), allow_nan=False))
 
 

@@ -19,7 +19,8 @@ from engine.store import rundir
 from engine.store.progress import Progress
 from engine.store.rundir import RunDir, complete_lines
 from engine.store.status import State, Status
-from tests.benchmarks.measure import Measured, Task, from_steps
+
+from .measure import Measured, Task, from_steps
 
 REWARD_RUN = "benchmarked"
 NEVER = 10**6  # steps

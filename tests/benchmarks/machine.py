@@ -13,7 +13,8 @@ from torch import nn
 from engine.model import networks
 from engine.queue.run import described_device, versions
 from engine.store.rundir import cache_path
-from tests.benchmarks.measure import Measured, Task
+
+from .measure import Measured, Task
 
 ROWS = 1024  # tokens in the matrix products that the limit is measured with
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine import ROOT
 from engine.queue.jobs import WAITING
-from engine.store.rundir import ROOT
 
 
 class MeasurementError(Exception):
@@ -68,12 +68,23 @@ def measured(task: Task, environment: dict[str, str], timeout_seconds: float | N
     with tempfile.TemporaryDirectory(dir=Path(task.models).parent, prefix="child-") as folder:
         asked, answer, log = (Path(folder) / name for name in ("task.json", "answer.json", "log.txt"))
         asked.write_text(json.dumps(asdict(task)))
-        compiled = {"TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "compiled"), "TOKENIZERS_PARALLELISM": "false", "TMPDIR": folder}
+        path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
+        own = {
+            "TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "compiled"),
+            "TMPDIR": folder,
+            "PYTHONPATH": path,
+            "TOKENIZERS_PARALLELISM": "false",
+        }
         command = [sys.executable, "-m", "tests.benchmarks.child", str(asked), str(answer)]
         with log.open("wb") as output:
             try:
                 done = subprocess.run(
-                    command, cwd=ROOT, env={**os.environ, **compiled, **environment}, stdout=output, stderr=output, timeout=timeout_seconds
+                    command,
+                    cwd=ROOT,
+                    env={**os.environ, **own, **environment},
+                    stdout=output,
+                    stderr=output,
+                    timeout=timeout_seconds,
                 )
             except subprocess.TimeoutExpired:
                 raise BudgetError("the time of --budget-minutes is over") from None

@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from engine.model import networks
 from engine.settings.hyperparameters import DPO
-from tests.benchmarks.machine import peak_bytes, settle
-from tests.benchmarks.measure import Measured, Task, from_steps
+
+from .machine import peak_bytes, settle
+from .measure import Measured, Task, from_steps
 
 Pair = dict[str, Any]
 Ids = Sequence[int]
@@ -79,7 +80,7 @@ def trained(task: Task, model: Any, loss: Callable[[list[Pair]], torch.Tensor]) 
         began = time.perf_counter()
         with networks.autocast(task.settings["precision"], device):
             value = loss(batch)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -7,7 +7,7 @@ from typing import Any
 NO_TRL = "plain padded loop (TRL is not installed)"
 TABLES = "tables"  # the workload of ingest and queries
 LEARNING_RATE = 1e-5
-ANCHORS = {  # the trainer's settings by what --anchor calls them
+ANCHORS: dict[str, tuple[str, dict[str, Any]]] = {  # the trainer's settings by what --anchor calls them
     "best": ("TRL, checkpointing off", {"gradient_checkpointing": False}),
     "defaults": ("TRL, defaults", {}),
     "by-length": ("TRL, by length", {"gradient_checkpointing": False, "train_sampling_strategy": "group_by_length"}),

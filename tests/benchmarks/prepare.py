@@ -10,8 +10,9 @@ from engine.model import networks, saving
 from engine.model.batches import Chat, Encoded, encode_pairs, pair_tokens
 from engine.settings.config import SYSTEM_PROMPT
 from engine.store.rundir import cache_path
-from tests.benchmarks.measure import Measured, Task
-from tests.benchmarks.workloads import Sizes, Workload, candidates, splits_of, write
+
+from .measure import Measured, Task
+from .workloads import Sizes, Workload, candidates, splits_of, write
 
 NOTHING = Measured(0, 0, 0)
 

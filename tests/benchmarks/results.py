@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measure import Measured
-from tests.benchmarks.plan import Stage
+from .measure import Measured
+from .plan import Stage
 
 FIRST = 16  # words of an answer that are compared
 

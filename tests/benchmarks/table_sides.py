@@ -16,9 +16,10 @@ from engine.data.datasets_io import import_dataset
 from engine.data.records import PreferencePair, Turn
 from engine.store import database
 from engine.store.rundir import read_table
-from tests.benchmarks.machine import peak_bytes
-from tests.benchmarks.measure import Measured, Task
-from tests.benchmarks.prepare import NOTHING
+
+from .machine import peak_bytes
+from .measure import Measured, Task
+from .prepare import NOTHING
 
 REPEATS = 3  # of each query
 
@@ -60,7 +61,7 @@ def importing_with_datasets(task: Task) -> Measured:
 
 def fill_tables(task: Task) -> Measured:
     """A cache with so many pairs, two scorers, answers of two generators, curves and maps: seeded numbers instead of training."""
-    from tests.filled import fill
+    from filled import fill  # of tests/, which is on the path of every child
 
     rng = random.Random(task.seed)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(3000)]

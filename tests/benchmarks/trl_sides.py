@@ -11,8 +11,8 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
-from tests.benchmarks.machine import peak_bytes, settle
-from tests.benchmarks.measure import Measured, Task, from_steps
+from .machine import peak_bytes, settle
+from .measure import Measured, Task, from_steps
 
 Pair = dict[str, Any]
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Dialog, Page, Request, expect
 from dashboard import figures
 from docs.screenshots import PAGES, Served, address, chromium, opened, served, settle
 from engine.data.records import Turn, prompt_row
+from engine.data.sources import STARTER
 from engine.queue import jobs
 from engine.store.rundir import RunDir, run_dirs
 
@@ -60,7 +61,7 @@ def sources(cache: Path) -> dict[str, str]:
     """The first starter pairs, and one pair that tries to be more than text."""
     nasty = {"question": NASTY_QUESTION, "response_1": NASTY_RESPONSE, "response_2": "No.", "overall_response": 1, "prompt_type": "nasty"}
     for split, pairs in (("train", 24), ("validation", 8)):
-        lines = (ROOT / "engine" / "starter" / f"{split}.jsonl").read_text().splitlines()[:pairs]
+        lines = (STARTER / f"{split}.jsonl").read_text().splitlines()[:pairs]
         own = [json.dumps(nasty)] if split == "validation" else []
         (cache / f"{split}.jsonl").write_text("\n".join([*own, *lines]) + "\n")
     return {split: str(cache / f"{split}.jsonl") for split in ("train", "validation")}
