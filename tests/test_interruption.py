@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny import executed, listening, metrics, pairs, prepared, reward_config, table, tiny_chat, toy_dataset
 
-from engine.kinds.loop import checkpoints, step_of
+from engine.kinds.checkpoints import checkpoints, step_of
 from engine.model.batches import encode_pairs
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, PolicyConfig, RunConfig

@@ -17,7 +17,7 @@ import pytest
 from tiny import executed, listening, metrics, prepared, reward_config, toy_dataset
 
 from engine.errors import RunError
-from engine.kinds.loop import checkpoints, step_of
+from engine.kinds.checkpoints import checkpoints, step_of
 from engine.machine import memory
 from engine.queue import jobs, removal
 from engine.queue.run import execute

@@ -1,13 +1,16 @@
 """Memory is measured by stage, read from where the tightest limit is, and a run that outgrows its limit gets an exception."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import executed, listening, prepared, reward_config, toy_dataset
 
+from engine.kinds.loop import Task, fit
 from engine.machine import memory
 from engine.queue.run import unforeseen
 from engine.store import database
@@ -181,3 +184,38 @@ def test_released_memory_goes_back_to_the_system() -> None:
     """20,000 pieces of 10 kB lie below the size from which the allocator maps memory by itself."""
     program = "held = [b'x' * 10_000 for _ in range(20_000)]; full = memory.resident(); held = None; memory.release()\n"
     assert int(in_child(f"{program}print((full - memory.resident()) // 10**6)")) > 150
+
+
+# Garbage collection
+
+
+class Cycle:
+    """Refers to itself, so that only the garbage collector can free it."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def test_garbage_made_while_the_rest_is_frozen_is_collected() -> None:
+    with memory.frozen():
+        assert gc.get_freeze_count() > 10_000
+        made = weakref.ref(Cycle())
+        assert made() is not None
+        memory.release()
+        assert made() is None
+    assert gc.get_freeze_count() == 0
+
+
+def test_training_does_not_look_through_what_was_loaded_at_every_collection(tmp_path: Path) -> None:
+    net, frozen = torch.nn.Linear(2, 1), list[int]()
+    progress = listening(tmp_path, prepared(tmp_path, reward_config("d", "m")))
+
+    def loss(net: torch.nn.Module, part: list[int], of_batch: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        frozen.append(gc.get_freeze_count())
+        return net(torch.ones(len(part), 2)).flatten(), {}
+
+    task = Task(net, [{"params": [*net.parameters()], "lr": 0.1}], [1] * 12, loss, lambda step, seconds: None)
+    fit(progress, reward_config("d", "m"), task, "cpu")
+    assert len(frozen) == 3
+    assert min(frozen) > 10_000
+    assert gc.get_freeze_count() == 0

@@ -10,7 +10,8 @@ from tiny import executed, listening, metrics, reward_config, table, tiny_chat, 
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from engine.data.datasets_io import load_pairs
-from engine.kinds.loop import checkpoints, rate_at
+from engine.kinds.checkpoints import checkpoints
+from engine.kinds.loop import rate_at
 from engine.kinds.score import answers_of
 from engine.model.batches import encode_pairs
 from engine.model.networks import RewardModel, load_reward_model, load_tokenizer, untrain_head

@@ -1,42 +1,30 @@
 """One training loop, for reward models and policies."""
 
-import json
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from engine.errors import RunError, TooLargeError
-from engine.machine import disk, memory, processes
+from engine.kinds.checkpoints import Done, checkpoints, restore, save_checkpoint, step_of
+from engine.machine import memory, processes
 from engine.machine.device_plan import FORWARD_TOKENS, steps_of
 from engine.model.batches import in_parts, training_order
 from engine.settings.config import TrainConfig
 from engine.store.progress import Cancelled, Progress
-from engine.store.rundir import RunDir, write_json
+from engine.store.rundir import RunDir
 
 log = logging.getLogger("engine")
 STEPS_BETWEEN_RELEASES = 10
 
 Values = dict[str, torch.Tensor]  # per-pair values by metric name, each (B,)
-
-
-@dataclass
-class Done:
-    """What a run has done so far: what a checkpoint remembers besides weights and optimiser."""
-
-    step: int = 0  # optimiser steps
-    seconds: float = 0.0  # of training
-    tokens: int = 0  # packed tokens trained on
 
 
 @dataclass
@@ -52,7 +40,7 @@ class Task:
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:
-    """Share of the highest learning rate at step 0, 1, …: a linear rise over the warm-up, then a half cosine to zero."""
+    """The learning-rate schedule at step 0, 1, …, as a share of the highest rate: a linear rise, then a half cosine to zero."""
     rise = math.ceil(warmup * steps)
     if step < rise:
         return (step + 1) / rise
@@ -64,58 +52,111 @@ def fit(progress: Progress, config: TrainConfig, task: Task, device: str) -> Non
 
     Raises RunError when the loss is not finite or a pair does not fit in memory, and Cancelled, after a checkpoint, when asked to stop.
     """
-    accelerator = connected(device)
-    processes_, mine = accelerator.num_processes, accelerator.process_index
-    optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
-    highest = [group["lr"] for group in optimizer.param_groups]
-    net = task.net if config.shard else accelerator.prepare(task.net)
-    optimizer = accelerator.prepare(optimizer)
-    per_epoch = steps_of(len(task.tokens), config, processes_)
-    steps = per_epoch * config.epochs
-    run = progress.run
-    done = restore(run, task.net, optimizer)
-    run.cut_metrics(done.step)
-    room = Room(progress, config, device)
-    order: list[list[int]] = []
+    training = Training(progress, config, task, device)
+    progress.run.cut_metrics(training.done.step)
     try:
-        for step in range(done.step, steps):
-            due = step == 0 or (config.evaluate_every and step % config.evaluate_every == 0)
-            if due:
-                task.evaluate(step, done.seconds)
-            if due or not order:
-                progress.stage("training", steps, first=step)
-            began = time.monotonic()
-            epoch, index = divmod(step, per_epoch)
-            if index == 0 or not order:
-                order = training_order(task.tokens, config.batch_size, config.seed, epoch)
-            share = rate_at(step, steps, config.warmup)
-            for group, rate in zip(optimizer.param_groups, highest, strict=True):
-                group["lr"] = rate * share
-            batches = order[index * config.accumulation * processes_ :][: config.accumulation * processes_]
-            torch.manual_seed(config.seed * 1_000_003 + step)  # dropout, where there is any, is the same after a resume
-            measured = room.fitting(
-                lambda parts: optimiser_step(accelerator, net, optimizer, parts, task, config.max_grad_norm),
-                batches[mine::processes_],
-                task,
-            )
-            if not all(math.isfinite(measured[name]) for name in ("loss", "grad_norm")):
-                raise RunError(not_finite(run, step + 1))
-            room.held(optimizer.step)
-            optimizer.zero_grad(set_to_none=True)
-            took = time.monotonic() - began
-            done = Done(step + 1, done.seconds + took, done.tokens + sum(task.tokens[i] for batch in batches for i in batch))
-            rates = {"learning_rate": highest[0] * share, "epoch": done.step / per_epoch, "pairs_per_second": sum(map(len, batches)) / took}
-            if done.step % STEPS_BETWEEN_RELEASES == 0:
-                memory.release()  # steps of different lengths leave holes behind that the allocator would keep
-            run.append_metrics(done.step, "train", {**measured, **rates}, done.tokens, done.seconds)
-            progress.advance(done.step, steps)
-            if done.step % config.checkpoint_every == 0 and done.step < steps:
-                save_checkpoint(run, task.net, optimizer, done, config.kept_checkpoints)
-        task.evaluate(steps, done.seconds)
+        with memory.frozen():
+            for step in range(training.done.step, training.steps):
+                training.evaluate_when_due(step)
+                training.take_step(step)
+                training.save_when_due()
+            task.evaluate(training.steps, training.done.seconds)
     except Cancelled:
-        if done.step:
-            save_checkpoint(run, task.net, optimizer, done, config.kept_checkpoints)
+        training.save()
         raise
+
+
+class Training:
+    """A task in training: its optimiser, its order of pairs, and how far it has come."""
+
+    def __init__(self, progress: Progress, config: TrainConfig, task: Task, device: str) -> None:
+        self.progress, self.config, self.task = progress, config, task
+        self.accelerator = connected(device)
+        self.processes = self.accelerator.num_processes
+        optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
+        self.highest_rates = [group["lr"] for group in optimizer.param_groups]
+        self.net = task.net if config.shard else self.accelerator.prepare(task.net)
+        self.optimizer = self.accelerator.prepare(optimizer)
+        self.budget = TokenBudget(progress, config, device)
+        self.steps_per_epoch = steps_of(len(task.tokens), config, self.processes)
+        self.steps = self.steps_per_epoch * config.epochs
+        self.done = restore(progress.run, task.net, self.optimizer)
+        self.first_step = self.done.step
+        self.epoch, self.order = -1, list[list[int]]()
+
+    def evaluate_when_due(self, step: int) -> None:
+        """Evaluate before the first step and every `evaluate_every` steps; then, or after a resume, the stage is training again."""
+        every = self.config.evaluate_every
+        due = step == 0 or (every > 0 and step % every == 0)
+        if due:
+            self.task.evaluate(step, self.done.seconds)
+        if due or step == self.first_step:
+            self.progress.stage("training", self.steps, first=step)
+
+    def take_step(self, step: int) -> None:
+        """One optimiser step, from its batches to its line of metrics. Raises RunError when its loss or gradient is not finite."""
+        began = time.monotonic()
+        batches = self.batches_of(step)
+        share = rate_at(step, self.steps, self.config.warmup)
+        for group, highest in zip(self.optimizer.param_groups, self.highest_rates, strict=True):
+            group["lr"] = highest * share
+        torch.manual_seed(self.config.seed * 1_000_003 + step)  # dropout, where there is any, is the same after a resume
+        mine = batches[self.accelerator.process_index :: self.processes]
+        measured = self.budget.fitting(self.gradients, mine, self.task)
+        if not all(math.isfinite(measured[name]) for name in ("loss", "grad_norm")):
+            raise RunError(not_finite(self.progress.run, step + 1))
+        self.budget.held(self.optimizer.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.record(measured, batches, time.monotonic() - began)
+
+    def batches_of(self, step: int) -> list[list[int]]:
+        """The batches of one optimiser step, those of all processes, as pair indices."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        if epoch != self.epoch:
+            self.epoch, self.order = epoch, training_order(self.task.tokens, self.config.batch_size, self.config.seed, epoch)
+        each = self.config.accumulation * self.processes
+        return self.order[index * each : (index + 1) * each]
+
+    def gradients(self, parts: list[list[int]]) -> dict[str, float]:
+        """Gradients of one optimiser step, part by part, clipped; the mean of each value over the step's pairs, and the gradient's norm."""
+        pairs = sum(map(len, parts))
+        self.net.train()
+        of_batch = self.task.whole(self.net, parts)
+        collected: list[Values] = []
+        for k, part in enumerate(parts):
+            with self.accelerator.no_sync(self.net) if k < len(parts) - 1 else nullcontext():
+                losses, values = self.task.loss(self.net, part, of_batch)
+                self.accelerator.backward(losses.sum() / pairs)
+            collected.append({"loss": losses.detach(), **values})
+        means = {name: self.mean_over_processes([values[name] for values in collected]) for name in collected[0]}
+        return {**means, "grad_norm": float(self.accelerator.clip_grad_norm_(self.net.parameters(), self.config.max_grad_norm))}
+
+    def mean_over_processes(self, values: list[torch.Tensor]) -> float:
+        return float(self.accelerator.gather(torch.cat(values)).float().mean().item())
+
+    def record(self, measured: dict[str, float], batches: list[list[int]], seconds: float) -> None:
+        """Count the step, and write its line of metrics. Raises Cancelled when the run was asked to stop."""
+        done = self.done
+        tokens = sum(self.task.tokens[i] for batch in batches for i in batch)
+        self.done = done = Done(done.step + 1, done.seconds + seconds, done.tokens + tokens)
+        rates = {
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "epoch": done.step / self.steps_per_epoch,
+            "pairs_per_second": sum(map(len, batches)) / seconds,
+        }
+        if done.step % STEPS_BETWEEN_RELEASES == 0:
+            memory.release()  # between steps of different lengths the allocator would keep what it has
+        self.progress.run.append_metrics(done.step, "train", {**measured, **rates}, done.tokens, done.seconds)
+        self.progress.advance(done.step, self.steps)
+
+    def save_when_due(self) -> None:
+        if self.done.step % self.config.checkpoint_every == 0 and self.done.step < self.steps:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint of what is done, if anything is."""
+        if self.done.step:
+            save_checkpoint(self.progress.run, self.task.net, self.optimizer, self.done, self.config.kept_checkpoints)
 
 
 def connected(device: str) -> Accelerator:
@@ -136,7 +177,7 @@ def own_memory(config: TrainConfig) -> int | None:
     return memory.resident() + free // sharing if free else None
 
 
-class Room:
+class TokenBudget:
     """How many packed tokens one forward pass may have, and what happens when that is too many for the memory."""
 
     def __init__(self, progress: Progress, config: TrainConfig, device: str) -> None:
@@ -189,23 +230,6 @@ class Room:
         return f"{needs}, with {tokens:,} tokens in one forward pass: lower forward_tokens (the result is unchanged)"
 
 
-def optimiser_step(
-    accelerator: Accelerator, net: nn.Module, optimizer: Any, parts: list[list[int]], task: Task, max_norm: float
-) -> dict[str, float]:
-    """Gradients of one optimiser step, part by part, clipped; the mean of each value over the step's pairs, and the gradient's norm."""
-    pairs = sum(map(len, parts))
-    net.train()
-    found = task.whole(net, parts)
-    collected: list[Values] = []
-    for k, part in enumerate(parts):
-        with accelerator.no_sync(net) if k < len(parts) - 1 else nullcontext():
-            losses, values = task.loss(net, part, found)
-            accelerator.backward(losses.sum() / pairs)
-        collected.append({"loss": losses.detach(), **values})
-    means = {name: accelerator.gather(torch.cat([c[name] for c in collected])).float().mean().item() for name in collected[0]}
-    return {**means, "grad_norm": float(accelerator.clip_grad_norm_(net.parameters(), max_norm))}
-
-
 def halved(parts: list[list[int]], count: int) -> list[list[int]]:
     """`count` parts, the largest halved first: processes that divide one model must compute equally many."""
     parts = list(parts)
@@ -220,67 +244,3 @@ def not_finite(run: RunDir, step: int) -> str:
     kept = checkpoints(run)
     where = f"the last good checkpoint is step {step_of(kept[-1])}" if kept else "there is no checkpoint yet"
     return f"the loss or its gradient is not a finite number at step {step}: {where}. Lower the learning rate or use fp32"
-
-
-def checkpoints(run: RunDir) -> list[Path]:
-    """Whole checkpoints, oldest first."""
-    return sorted((run.path / "checkpoints").glob("step-*"))
-
-
-def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.removeprefix("step-"))
-
-
-def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done, kept: int) -> None:
-    """Trained weights, optimiser and counters under a temporary name, then renamed; the last `kept` stay.
-
-    Raises RunError when the disk is full.
-    """
-    folder = run.path / "checkpoints" / f"step-{done.step:07d}"
-    part = folder.with_name(f".{folder.name}.part")
-    weights = {name: processes.whole(p.detach(), run.writes).contiguous() for name, p in trained(net)}
-    state = optimizer.state_dict()
-    state["state"] = {i: {k: processes.whole(v, run.writes) for k, v in of.items()} for i, of in state["state"].items()}
-    if folder.is_dir() or not run.writes:
-        return
-    shutil.rmtree(part, ignore_errors=True)
-    numbers = sum(w.numel() for w in weights.values())
-    disk.check_disk(run.path, disk.needs_disk(0, numbers, 1))
-    part.mkdir(parents=True)
-    try:
-        save_file(weights, part / "weights.safetensors")
-        torch.save(state, part / "optimizer.pt")
-        write_json(part / "state.json", asdict(done))
-    except Exception as error:  # safetensors and torch each raise their own kind when a write fails
-        shutil.rmtree(part, ignore_errors=True)
-        free = shutil.disk_usage(run.path).free
-        raise RunError(
-            f"the checkpoint of step {done.step} could not be saved ({error}); {free / 1e9:.1f} GB are free in {run.path}"
-        ) from error
-    part.replace(folder)
-    log.info("checkpoint at step %d", done.step)
-    for old in checkpoints(run)[:-kept]:
-        shutil.rmtree(old)
-
-
-def trained(net: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """What a checkpoint holds: the parameters that are trained, a tied one once."""
-    return [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-
-
-def restore(run: RunDir, net: nn.Module, optimizer: Any) -> Done:
-    """Load the last checkpoint, when there is one."""
-    kept = checkpoints(run)
-    if not kept:
-        return Done()
-    saved = load_file(kept[-1] / "weights.safetensors")
-    with torch.no_grad():
-        for name, parameter in trained(net):
-            parameter.copy_(processes.like(saved[name].to(parameter.device), parameter))
-    state = torch.load(kept[-1] / "optimizer.pt", weights_only=True)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state["state"] = {i: {k: processes.like(v, parameters[i]) for k, v in of.items()} for i, of in state["state"].items()}
-    optimizer.load_state_dict(state)
-    done = Done(**json.loads((kept[-1] / "state.json").read_text()))
-    log.info("resumed from step %d", done.step)
-    return done

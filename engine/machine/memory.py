@@ -174,6 +174,20 @@ def release() -> None:
         trim(0)
 
 
+@contextmanager
+def frozen() -> Iterator[None]:
+    """Inside, garbage collection passes over every object there is now.
+
+    For long loops after a model and its data are loaded: looking through 415,000 objects took 0.55 s at every collection.
+    """
+    gc.collect()  # what is garbage by now would stay until the end
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on the device or in this process."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
