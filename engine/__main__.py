@@ -278,7 +278,7 @@ def show_summary(options: argparse.Namespace) -> None:
     from engine.statistics import summary
 
     found = summary.summary(cache_path())
-    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else summary.as_text(found))
+    print(summary.as_json(found) if options.json else summary.as_text(found))
 
 
 def rebuild(options: argparse.Namespace) -> None:

@@ -29,18 +29,21 @@ HOMES = {
     **dict.fromkeys(TORCH, ("engine/model/", "engine/kinds/", "engine/machine/processes", "engine/queue/run", "engine/queue/process")),
 }
 EVERYWHERE = ("engine.errors", "engine.plain")
+STORED = ("engine.store", "engine.statistics")
 # left may import these of the right, and itself
 LAYERS = {
     **{f"engine.{room}": (*(f"engine.{below}" for below in ROOMS[place + 1 :]), *EVERYWHERE) for place, room in enumerate(ROOMS)},
     "engine.errors": (),
     "engine.plain": (),
     "engine.kinds.losses": (),
-    "engine.statistics.proportions": (),
+    "engine.statistics.estimate": (),
+    "engine.statistics.intervals": ("engine.statistics.estimate",),
+    "engine.statistics.registry": ("engine.statistics.estimate",),
     "engine.statistics.words": (),
     "engine.data.records": (),
     "dashboard.views": ("dashboard", "engine"),
     "dashboard.parts": ("dashboard.state", "dashboard.figures", "dashboard.queries", "dashboard.report", "engine"),
-    "dashboard.report": ("dashboard.state.messages", "dashboard.figures", "dashboard.queries", "engine.store", *EVERYWHERE),
+    "dashboard.report": ("dashboard.state.messages", "dashboard.figures", "dashboard.queries", *STORED, *EVERYWHERE),
     "dashboard.state": ("dashboard.queries", "engine"),
     "dashboard.figures": ("dashboard.queries", "engine.statistics", "engine.store", "engine.plain"),  # the store for a type
     "dashboard.queries": ("engine.store", "engine.statistics", "engine.settings", "engine.data.records"),

@@ -17,8 +17,8 @@ from engine.store.rundir import run_dirs, wait_for_lock
 
 ROOT = Path(__file__).parents[1]
 RECORD = {"question": "How do I start?", "response_1": "Slowly.", "response_2": "Never.", "overall_response": 1}
-REWARD_KEYS = {"name", "kind", "dataset", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "reward_mean", "reward_std"}
-POLICY_KEYS = {"name", "loss", "n", "win_rate", "win_rate_low", "win_rate_high", "mean_tokens_base", "mean_tokens_tuned"}
+REWARD_KEYS = {"name", "kind", "dataset", "split", "n", "accuracy", "reward_mean", "reward_std"}
+POLICY_KEYS = {"name", "loss", "n", "win_rate", "reward_difference", "answers"}
 
 
 @pytest.fixture
@@ -165,12 +165,14 @@ def test_summary_holds_every_model_and_policy_with_intervals(
     assert {r["kind"] for r in found["reward_models"]} >= {"head", "untrained_head"}
     for r in found["reward_models"]:
         assert set(r) >= REWARD_KEYS
-        assert r["accuracy_low"] <= r["accuracy"] <= r["accuracy_high"]
+        assert r["accuracy"]["low"] <= r["accuracy"]["value"] <= r["accuracy"]["high"]
+        assert "interval" in r["accuracy"]["method"] or "bootstrap" in r["accuracy"]["method"]
+        assert (r["reward_mean"]["n"], r["reward_mean"]["counted"]) == (2 * r["n"], "rewards")
     assert {p["scorer_kind"] for p in found["policies"]} == {"head", "untrained_head"}
     for p in found["policies"]:
         assert set(p) >= POLICY_KEYS
         assert p["loss"] == "dpo"
-        assert p["win_rate_low"] <= p["win_rate"] <= p["win_rate_high"]
+        assert p["win_rate"]["low"] <= p["win_rate"]["value"] <= p["win_rate"]["high"]
 
 
 def test_summary_is_a_table_for_people(filled_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,6 +181,7 @@ def test_summary_is_a_table_for_people(filled_cache: Path, monkeypatch: pytest.M
     assert "untrained reward model" in said
     assert f"{DATASET.split('-')[0]} / validation" in said
     assert "win rate" in said
+    assert "Wilson's interval" in said
 
 
 def test_implicit_rewards_carry_their_unit(toy_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_every_model_has_its_accuracy_on_every_group(cache: Path) -> None:
     """The model of the group `advice` is right there and wrong elsewhere; the one that is told the group is wrong on `sensitive` only."""
     with database.reading(cache) as con:
         rows = accuracy_by_group(con, "prompt_type", DATASET, "validation").to_dicts()
-    found = {(r["model"], r["group"]): (r["accuracy"], r["n"]) for r in rows if r["model"] in ("group", "conditional")}
+    found = {(r["model"], r["group"]): (r["accuracy"]["value"], r["n"]) for r in rows if r["model"] in ("group", "conditional")}
     assert found == {
         ("group", "advice"): (1, 10),
         ("group", "general"): (0, 10),
@@ -61,7 +61,9 @@ def test_accuracy_has_its_wilson_interval(cache: Path) -> None:
     with database.reading(cache) as con:
         rows = accuracy_by_group(con, "prompt_type", DATASET, "validation").to_dicts()
     row = next(r for r in rows if r["model"] == "group" and r["group"] == "advice")
-    assert (row["accuracy_low"], row["accuracy_high"], row["trained_on"]) == (pytest.approx(0.722, abs=1e-3), 1, "advice")
+    found = row["accuracy"]
+    assert (found["low"], found["high"], row["trained_on"]) == (pytest.approx(0.722, abs=1e-3), 1, "advice")
+    assert found["method"] == "Wilson's interval"
 
 
 def test_common_model_stands_before_group_and_conditional_ones_in_every_group(cache: Path) -> None:

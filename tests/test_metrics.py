@@ -1,14 +1,19 @@
 """Statistics against numbers worked out by hand."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.statistics.proportions import accuracy, length_rule, share_above_zero, wilson, win_rate
-from engine.statistics.rewards import bootstrap_difference, correlation, mean_difference, normal_interval, reward_summary
+from engine.statistics import intervals
+from engine.statistics.estimate import Estimate
+from engine.statistics.intervals import correlation, mean, median, share, share_above_zero, spread, wilson
+from engine.statistics.registry import STATISTICS, measured
+from engine.statistics.rewards import reward_numbers
 from engine.statistics.words import chinese_words, log_odds, stop_words
 
 
@@ -32,54 +37,167 @@ def test_wilson_interval_holds_its_share_and_stays_inside_0_to_1(n: int, data: s
     assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
 
 
+def scored(chosen: list[float], rejected: list[float]) -> pl.DataFrame:
+    """Rows of scored_pairs, each pair with a prompt of its own; the chosen response is one word longer."""
+    rows = pl.DataFrame({"chosen_reward": chosen, "rejected_reward": rejected})
+    ids = pl.int_range(pl.len()).cast(pl.String)
+    return rows.with_columns(prompt_id=ids, margin=pl.col("chosen_reward") - pl.col("rejected_reward"), chosen_words=2, rejected_words=1)
+
+
 def test_accuracy_counts_a_tie_half() -> None:
     """Right, wrong, tie, right: (1 + 0 + ½ + 1) / 4."""
-    assert accuracy([2, 1, 3, 5], [1, 2, 3, 4]).value == 0.625
+    assert measured(scored([2, 1, 3, 5], [1, 2, 3, 4]), ["accuracy"])["accuracy"].value == 0.625
 
 
-def test_win_rate_of_swapped_generators_is_the_rest() -> None:
-    tuned, base = [1.0, 2.0, 2.0], [0.0, 3.0, 2.0]
-    assert win_rate(tuned, base).value + win_rate(base, tuned).value == 1
+def test_share_of_swapped_sides_is_the_rest() -> None:
+    assert share_above_zero([1, -1, 0]).value + share_above_zero([-1, 1, 0]).value == 1
 
 
 def test_length_rule_prefers_the_longer_response() -> None:
-    assert length_rule([10, 3, 7], [5, 9, 7]).value == 0.5
+    rows = pl.DataFrame({"prompt_id": ["a", "b", "c"], "chosen_words": [10, 3, 7], "rejected_words": [5, 9, 7]})
+    assert measured(rows, ["length_rule"])["length_rule"].value == 0.5
 
 
 def test_a_difference_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 of 2 differences are nan"):
+    with pytest.raises(ValueError, match="1 of 2 values are nan"):
         share_above_zero([1.0, float("nan")])
 
 
-def test_reward_summary_pools_both_sides_as_align_anything_does() -> None:
+def test_reward_numbers_pool_both_sides_as_align_anything_does() -> None:
     """Rewards 1, 3 | 0, 4: pooled mean 2, squared deviations 1 + 1 + 4 + 4 = 10, std √(10/3); margins 1, −1: mean 0, std √2."""
-    summary = reward_summary([1, 3], [0, 4])
-    assert summary.accuracy.value == 0.5
-    assert (summary.reward_mean, summary.reward_std) == pytest.approx((2, math.sqrt(10 / 3)))
-    assert (summary.chosen_mean, summary.chosen_std) == pytest.approx((2, math.sqrt(2)))
-    assert (summary.rejected_mean, summary.rejected_std) == pytest.approx((2, math.sqrt(8)))
-    assert (summary.margin_mean.value, summary.margin_std, summary.n) == pytest.approx((0, math.sqrt(2), 2))
+    assert reward_numbers([1, 3], [0, 4]) == pytest.approx(
+        {"accuracy": 0.5, "reward_mean": 2, "reward_std": math.sqrt(10 / 3), "chosen_mean": 2, "chosen_std": math.sqrt(2)}
+        | {"rejected_mean": 2, "rejected_std": math.sqrt(8), "margin_mean": 0, "margin_std": math.sqrt(2)}
+    )
 
 
-def test_mean_difference_of_1_2_3_is_2_plus_or_minus_1_96_by_root_3() -> None:
-    estimate = mean_difference([1, 2, 3], [0, 0, 0])
-    assert estimate.value == 2
-    assert estimate.high - 2 == pytest.approx(1.959964 / math.sqrt(3), abs=1e-5)
+def test_statistics_of_a_scorer_are_a_runs_metrics_with_intervals() -> None:
+    chosen, rejected = [1.0, 3.0, 2.5, 4.0], [0.0, 4.0, 1.0, 1.0]
+    numbers = reward_numbers(chosen, rejected)
+    assert {name: e.value for name, e in measured(scored(chosen, rejected), numbers).items()} == pytest.approx(numbers)
 
 
-def test_one_value_has_an_infinite_interval() -> None:
-    assert normal_interval(3.0, float("nan"), 1).high == math.inf
+def test_mean_reward_gives_the_number_of_rewards_and_not_of_pairs() -> None:
+    """Four pairs have eight rewards."""
+    found = measured(scored([1, 3, 2, 4], [0, 4, 1, 1]), ["reward_mean", "reward_std", "margin_mean"])
+    assert [(e.n, e.counted) for e in found.values()] == [(8, "rewards"), (8, "rewards"), (4, "pairs")]
 
 
-def test_bootstrap_agrees_with_the_normal_interval_on_many_pairs() -> None:
-    d = np.random.default_rng(0).normal(0.5, 1, 2000)
-    by_hand, resampled = mean_difference(d, np.zeros(2000)), bootstrap_difference(d, np.zeros(2000))
-    assert resampled.low == pytest.approx(by_hand.low, abs=0.01)
-    assert resampled.high == pytest.approx(by_hand.high, abs=0.01)
+def test_every_statistic_says_what_it_is() -> None:
+    assert all(s.label and s.help.endswith(".") and s.of for s in STATISTICS.values())
+    assert "no linear relation" in STATISTICS["length_correlation"].help
+
+
+def test_two_scorers_on_the_same_pairs_are_compared_pair_by_pair() -> None:
+    """Trained right on three of four, untrained on two of them: +1, 0, 0, 0 points, mean ¼; every pair that both rank alike says 0."""
+    rows = pl.DataFrame({"margin": [1.0, 1, 1, -1], "untrained_margin": [-1.0, 1, 1, -1], "prompt_id": list("abcd")})
+    assert measured(rows, ["accuracy_gain"])["accuracy_gain"].value == 0.25
+
+
+# Intervals: what they are made by, and that they hold what they should
+
+
+def test_pairs_that_share_prompts_are_drawn_by_prompt() -> None:
+    prompts = pl.Series(["a", "a", "b", "c", "d", "e", "f", "g"])
+    points = [1, 1, 0, 1, 0, 1, 1, 0]
+    assert share(points, prompts).method == "bootstrap-t by prompt"
+    assert share(points, pl.Series(list("abcdefgh"))).method == "Wilson's interval"
+    assert correlation(points, range(8), prompts).method == "percentile bootstrap by prompt"
+    assert median(points, prompts).method == "order statistics by prompt"
+
+
+def test_more_than_a_fifth_of_ties_is_no_count_of_successes() -> None:
+    prompts = pl.Series([str(i) for i in range(20)])
+    assert share([0.5] * 4 + [1] * 10 + [0] * 6, prompts).method == "Wilson's interval"
+    assert share([0.5] * 5 + [1] * 10 + [0] * 5, prompts).method == "bootstrap-t"
+
+
+def test_an_interval_does_not_depend_on_the_order_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    values, prompts = rng.normal(size=60), pl.Series([str(i // 3) for i in range(60)])
+    order = rng.permutation(60)
+    there, back = mean(values, prompts), mean(values[order], prompts[order.tolist()])
+    assert (there.low, there.high) == pytest.approx((back.low, back.high), abs=1e-12)
+
+
+def test_values_that_are_all_equal_have_no_interval() -> None:
+    assert f"{mean([2.0, 2.0, 2.0]):.1f}" == "2.0 (no interval)"
+    assert mean([]).n == 0
+    assert mean([3.0]).high == math.inf
+
+
+def test_one_answer_that_differs_leaves_the_mean_open_above() -> None:
+    """A third of the resamples of 0, …, 0, 1 hold no 1: nothing bounds the mean from above."""
+    found = mean([0.0] * 79 + [1.0])
+    assert found.low < 1 / 80 < found.high == math.inf
+    assert found.as_json()["high"] is None
+    assert found.interval("{:.2f}").startswith("above ")
+
+
+def test_all_prompts_agreeing_are_as_many_successes_as_prompts() -> None:
+    """Four right pairs of two prompts say as much as two right pairs: n / (n + z²) = 2 / 5.84."""
+    found = share([1, 1, 1, 1], pl.Series(["a", "a", "b", "b"]))
+    assert found.low == pytest.approx(2 / (2 + 1.959964**2), abs=1e-6)
+    assert (found.n, found.prompts) == (4, 2)
+
+
+def covered(truth: float, estimate: Callable[[np.random.Generator], Estimate], times: int = 200) -> float:
+    """The share of samples whose interval holds the truth."""
+    rng = np.random.default_rng(7)
+    return float(np.mean([(e := estimate(rng)).low <= truth <= e.high for _ in range(times)]))
+
+
+def test_mean_of_80_skewed_values_is_covered() -> None:
+    """Lognormal, mean √e: ± 1.96 s/√n covers 0.91; 97 % zeros, the rest exponential: 0.72. 200 samples: standard error 0.015."""
+    assert covered(math.exp(0.5), lambda rng: mean(rng.lognormal(size=80))) >= 0.91
+    assert covered(0.03, lambda rng: mean(rng.exponential(size=80) * (rng.random(80) < 0.03))) >= 0.95
+
+
+def answers(rng: np.random.Generator) -> tuple[np.ndarray, pl.Series]:
+    """60 prompts with 8 pairs each, right with a chance of the prompt's own: beta with mean 0.7 and intraclass correlation 0.3."""
+    chance = np.repeat(rng.beta(0.7 * 7 / 3, 0.3 * 7 / 3, 60), 8)
+    return (rng.random(480) < chance).astype(float), pl.Series(np.repeat(np.arange(60), 8))
+
+
+def test_share_over_shared_prompts_is_covered() -> None:
+    """Wilson's interval over the pairs covers 0.73 of the time here."""
+    assert covered(0.7, lambda rng: share(*answers(rng))) >= 0.91
+    assert covered(0.7, lambda rng: wilson(answers(rng)[0].sum(), 480)) < 0.85
+
+
+def test_median_is_covered_with_and_without_shared_prompts() -> None:
+    """1.57 IQR/√n covers 0.87 to 0.91 of the medians."""
+    assert covered(0, lambda rng: median(rng.normal(size=100))) >= 0.92
+
+    def shared(rng: np.random.Generator) -> Estimate:
+        return median(np.repeat(rng.normal(size=100), 4) + rng.normal(size=400), pl.Series(np.repeat(np.arange(100), 4)))
+
+    assert covered(0, shared) >= 0.91
+
+
+def test_correlation_and_spread_are_covered_with_shared_prompts() -> None:
+    prompts = pl.Series(np.repeat(np.arange(80), 3))
+
+    def shared(rng: np.random.Generator) -> np.ndarray:
+        return np.repeat(rng.normal(size=80), 3) + rng.normal(size=240)
+
+    assert covered(0, lambda rng: correlation(shared(rng), shared(rng), prompts)) >= 0.91
+    assert covered(math.sqrt(2), lambda rng: spread(shared(rng), prompts)) >= 0.9
+
+
+def test_many_units_have_the_normal_interval_which_the_bootstrap_agrees_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    x, y, prompts = rng.normal(0.5, 1, 2500), rng.normal(size=2500), pl.Series(np.arange(2500) % 2200)
+    by_formula = mean(x, prompts), spread(x, prompts), correlation(x, y, prompts)
+    monkeypatch.setattr(intervals, "MOST_UNITS", 10_000)
+    drawn = mean(x, prompts), spread(x, prompts), correlation(x, y, prompts)
+    assert [e.method for e in by_formula] == ["normal interval by prompt"] * 3
+    assert [e.low for e in by_formula] == pytest.approx([e.low for e in drawn], abs=0.01)
+    assert [e.high for e in by_formula] == pytest.approx([e.high for e in drawn], abs=0.01)
 
 
 def test_correlation_of_a_line_is_1_and_of_noise_includes_0() -> None:
-    assert correlation([1, 2, 3], [2, 4, 6]).value == pytest.approx(1)
+    assert correlation([1, 2, 3, 4], [2, 4, 6, 8]).value == pytest.approx(1)
     rng = np.random.default_rng(0)
     noise = correlation(rng.normal(size=500), rng.normal(size=500))
     assert noise.low < 0 < noise.high

@@ -157,7 +157,7 @@ def test_balanced_pairs_have_the_longer_response_on_either_side_equally_often(ca
 def test_accuracy_on_length_matched_pairs_by_hand() -> None:
     """Within 10 %: (10, 11) right, (10, 9) wrong, (20, 10) too different: 1 of 2."""
     found = length_matched([1.0, 0.0, 5.0], [0.0, 1.0, 0.0], [(10, 11), (10, 9), (20, 10)])
-    assert found.accuracy_length_matched.value == 0.5
+    assert found.value == 0.5
     assert found.n == 2
 
 

@@ -12,7 +12,8 @@ from dashboard import queries
 from dashboard.figures import FIGURES, TABLES, Figure, Table
 from dashboard.queries import Selection
 from dashboard.queries.distributions import bin_width
-from engine.statistics.proportions import accuracy
+from engine.statistics.estimate import Estimate
+from engine.statistics.intervals import share_above_zero
 from engine.store import database
 from engine.store.database import Connection
 
@@ -110,13 +111,14 @@ def test_summary_in_sql_equals_the_metrics_in_python(con: Connection, chosen: Se
         ).iter_rows()
     }
     rows = database.frame(con, "select prompt_id, chosen_id, rejected_id from pairs where split = 'validation'").rows()
-    by_hand = accuracy([rewards[p, c] for p, c, _ in rows], [rewards[p, r] for p, _, r in rows])
-    assert (summary["accuracy"], summary["accuracy_low"], summary["n"]) == (by_hand.value, by_hand.low, by_hand.n)
+    by_hand = share_above_zero([rewards[p, c] - rewards[p, r] for p, c, r in rows])
+    found = Estimate(**summary["accuracy"])
+    assert (found.value, found.low, found.n, found.method) == (by_hand.value, by_hand.low, by_hand.n, by_hand.method)
 
 
 def test_accuracy_groups_hold_every_pair_once(con: Connection, chosen: Selection) -> None:
     groups = queries.accuracy_by_length(con, chosen)
-    assert groups["n"].sum() == len(pairs()) - 6
+    assert sum(cell["n"] for cell in groups["accuracy"]) == len(pairs()) - 6
     assert (groups["from"].to_list(), groups["to"].to_list()) == (sorted(groups["from"]), sorted(groups["to"]))
 
 

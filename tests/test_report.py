@@ -41,7 +41,7 @@ def test_printed_figure_equals_the_shown_one(filled_cache: Path, tmp_path: Path)
 def test_numbers_carry_their_interval_and_n(filled_cache: Path, tmp_path: Path) -> None:
     export.write(filled_cache, request(filled_cache, "csv", parts=()), tmp_path)
     rows = list(csv.DictReader(io.StringIO((tmp_path / "numbers.csv").read_text())))
-    accuracies = [row for row in rows if row["quantity"] == "accuracy"]
+    accuracies = [row for row in rows if row["statistic"] in ("accuracy", "length_rule")]
     assert len(accuracies) == 3
     assert all(float(r["low"]) <= float(r["value"]) <= float(r["high"]) and int(r["n"]) > 0 for r in accuracies)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from dashboard import queries
 from dashboard.queries import Selection
 from engine.data.results import import_results
+from engine.statistics.estimate import Estimate
 from engine.statistics.groups import accuracy_by_group
 from engine.statistics.summary import summary
 from engine.store import database
@@ -46,56 +47,59 @@ def chosen_on(cache: Path) -> Selection:
 def test_pair_measured_three_times_is_one_pair_of_the_summary(awkward: Path) -> None:
     """Right, wrong, tie: 1.5 of 3. Every measurement counted as a pair: 3.5 of 5."""
     row = summary(awkward)["reward_models"][0]
-    assert (row["n"], row["accuracy"], row["chosen_mean"]) == (3, 0.5, (2 - 1 + 1) / 3)
+    assert (row["n"], row["accuracy"].value, row["chosen_mean"].value) == (3, 0.5, (2 - 1 + 1) / 3)
 
 
 def test_imported_generators_stand_under_policies(awkward: Path) -> None:
     """Won, lost, tie: 1.5 of 3; differences 2, −2, 0."""
     rows = summary(awkward)["policies"]
-    assert [(r["name"], r["base"], r["n"], r["win_rate"], r["reward_difference"]) for r in rows] == [
+    assert [(r["name"], r["base"], r["n"], r["win_rate"].value, r["reward_difference"].value) for r in rows] == [
         ("dpo (answers)", "base (answers)", 3, 0.5, 0)
     ]
 
 
-def reward_models(cache: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+Compared = tuple[dict[str, Any], dict[str, Any]]  # a row of the summary, and what the pages show of the same
+
+
+def reward_models(cache: Path) -> Iterator[Compared]:
     for row in summary(cache)["reward_models"]:
         with database.reading(cache) as con:
             shown = queries.reward_summary(con, Selection(dataset_id=row["dataset_id"], split=row["split"]), row["scorer_id"])
         yield row, shown.row(0, named=True)
 
 
-def policies(cache: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def policies(cache: Path) -> Iterator[Compared]:
     chosen = chosen_on(cache)
     for row in summary(cache)["policies"]:
         judged = replace(chosen, trained_scorer=row["scorer_id"], base_generator=row["base_id"], tuned_generator=row["tuned_id"])
         with database.reading(cache) as con:
-            shown = queries.win_rates(con, judged).row(-1, named=True)
-            lengths = {x["who"]: x for x in queries.answer_length_summary(con, judged).to_dicts()}
-        of = {f"mean_{unit}_{who}": lengths[who][f"{unit}_mean"] for unit in ("tokens", "words") for who in ("base", "tuned")}
-        difference = {name.replace("difference", "reward_difference"): shown[name] for name in shown if name.startswith("difference")}
-        yield row, {**shown, **difference, **of}
+            yield row, queries.win_rates(con, judged).row(-1, named=True)
+            for answers in queries.answer_length_summary(con, judged).iter_rows(named=True):
+                yield row["answers"][answers["who"]], answers
 
 
 @pytest.mark.parametrize("made", ["awkward", "filled_cache", "toy_cache"])
 def test_summary_and_pages_say_the_same_numbers(made: str, request: pytest.FixtureRequest) -> None:
+    """Values, intervals, n and methods."""
     cache = request.getfixturevalue(made)
     compared = [*reward_models(cache), *policies(cache)]
     assert len(compared) >= 2
     for row, shown in compared:
-        numbers = [name for name, value in row.items() if isinstance(value, float | int) and name in shown]
-        assert len(numbers) > 6
-        assert {n: row[n] for n in numbers} == pytest.approx({n: shown[n] for n in numbers})
+        estimates = {name: asdict(value) for name, value in row.items() if isinstance(value, Estimate) and name in shown}
+        assert len(estimates) >= 2
+        for name, estimate in estimates.items():
+            assert estimate == pytest.approx(shown[name], nan_ok=True), name
 
 
 def test_groups_count_a_pair_as_the_summary_does(awkward: Path) -> None:
     with database.reading(awkward) as con:
         rows = accuracy_by_group(con, "prompt_type").to_dicts()
-    assert [(r["n"], r["accuracy"]) for r in rows] == [(r["n"], r["accuracy"]) for r in summary(awkward)["reward_models"]] == [(3, 0.5)]
+    assert [Estimate(**r["accuracy"]) for r in rows] == [r["accuracy"] for r in summary(awkward)["reward_models"]]
 
 
 def test_a_text_under_several_prompts_is_an_answer_to_each(awkward: Path) -> None:
     with database.reading(awkward) as con:
         lengths = queries.answer_length_summary(con, chosen_on(awkward))
         prompts = queries.prompts(con, chosen_on(awkward), order="prompt")
-    assert lengths.select("who", "n").rows() == [("base", 3), ("tuned", 3)]
+    assert [(r["who"], r["words_mean"]["n"]) for r in lengths.to_dicts()] == [("base", 3), ("tuned", 3)]
     assert prompts.select("prompt", "difference").rows() == [("How?", 2), ("When?", 0), ("Why?", -2)]

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import box, finite, histogram, share
+from dashboard.figures.shapes import box, by, estimated, histogram, share
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
@@ -41,9 +41,9 @@ def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"})
     plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
-    mean = f"mean {finite(first['difference'])} [{finite(first['difference_low'])}, {finite(first['difference_high'])}]"
-    won = f"above 0 (ties half): {share(first['win_rate'], first['win_rate_low'], first['win_rate_high'])}"
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", won, mean, "solid line: median")
+    won, mean = first["win_rate"], first["reward_difference"]
+    said = f"above 0 (ties half): {share(won)}", f"mean {estimated(mean)}", by(won, mean)
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *said, "solid line: median")
 
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:
@@ -93,14 +93,9 @@ def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
 
 def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    won = f"tuned preferred on {share(first['win_rate'], first['win_rate_low'], first['win_rate_high'])}"
-    return caption(
-        histogram(frame, "reward [the scorer's own unit]"),
-        excerpt(first["facet"], 40),
-        f"n = {first['prompts']:,} prompts",
-        won,
-        "lines: medians",
-    )
+    won = first["win_rate"]
+    said = f"n = {won['n']:,} prompts", f"tuned preferred on {share(won)}", by(won)
+    return caption(histogram(frame, "reward [the scorer's own unit]"), excerpt(first["facet"], 40), *said, "lines: medians")
 
 
 @figure(

@@ -5,6 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
+from dashboard.figures.shapes import bars, by
 from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
 
 MOST_GROUPS = 6  # side by side on a narrow screen
@@ -84,12 +85,8 @@ def group_accuracy(frame: pl.DataFrame) -> go.Figure:
         colour = COLOURS["untrained"] if model == "untrained" else run_style(number)["color"]
         plot.add_scatter(
             x=[groups.index(g) + (number - (len(scorers) - 1) / 2) * step for g in rows["group"]],
-            y=rows["accuracy"].to_list(),
-            error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 3}
-            | {
-                "array": (rows["accuracy_high"] - rows["accuracy"]).to_list(),
-                "arrayminus": (rows["accuracy"] - rows["accuracy_low"]).to_list(),
-            },
+            y=rows["accuracy"].struct.field("value").to_list(),
+            error_y={**bars(rows["accuracy"]), "width": 3},
             mode="markers",
             marker={"size": 9, "color": colour, "symbol": number % 8},
             customdata=[(excerpt(g, 60), n) for g, n in rows.select("group", "n").iter_rows()],
@@ -103,7 +100,7 @@ def group_accuracy(frame: pl.DataFrame) -> go.Figure:
         ticktext=[excerpt(g or "none", 16) for g in groups], range=[-0.5, len(groups) - 0.5], showgrid=False,
     )  # fmt: skip
     plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[-0.03, 1.03])
-    return caption(plot, *group_sizes(frame, groups), "bars: 95 % intervals", "dotted: guessing")
+    return caption(plot, *group_sizes(frame, groups), f"bars: {by(*frame['accuracy'])}", "dotted: guessing")
 
 
 def group_sizes(frame: pl.DataFrame, groups: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import curve
 from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
-from engine.statistics.proportions import wilson
+from engine.statistics.intervals import wilson
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."

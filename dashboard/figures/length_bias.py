@@ -5,7 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import finite, translucent
+from dashboard.figures.shapes import bars, by, estimated, translucent
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see what length does to its rewards."
@@ -23,15 +23,11 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
     plot.add_scatter(
         x=frame["bin"].to_list(),
-        y=frame["accuracy"].to_list(),
-        error_y={"type": "data", "symmetric": False, "thickness": 1.5}
-        | {
-            "array": (frame["accuracy_high"] - frame["accuracy"]).to_list(),
-            "arrayminus": (frame["accuracy"] - frame["accuracy_low"]).to_list(),
-        },
+        y=frame["accuracy"].struct.field("value").to_list(),
+        error_y=bars(frame["accuracy"]),
         mode="markers",
         marker={"color": COLOURS["trained"], "size": 10},
-        customdata=frame.select("n", "margin").rows(),
+        customdata=[(a["n"], m["value"]) for a, m in frame.select("accuracy", "margin_mean").iter_rows()],
         hovertemplate="%{y:.1%} of %{customdata[0]:,} pairs, mean margin %{customdata[1]:.2f}",
         name="accuracy",
         showlegend=False,
@@ -39,9 +35,8 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(title_text="chosen longer by [words]", tickvals=frame["bin"].to_list(), ticktext=labels, showgrid=False)
     plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
-    return caption(
-        plot, excerpt(frame["scorer"][0], 40), f"n = {frame['n'].sum():,} pairs in equal groups", "bars: 95 % intervals", "dotted: guessing"
-    )
+    pairs = f"n = {frame['accuracy'].struct.field('n').sum():,} pairs in equal groups"
+    return caption(plot, excerpt(frame["scorer"][0], 40), pairs, f"bars: {by(*frame['accuracy'])}", "dotted: guessing")
 
 
 def span(low: int, high: int) -> str:
@@ -59,8 +54,9 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
         add(0, line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
     plot.update_xaxes(title_text="chosen longer by [words]")
     plot.update_yaxes(title_text="margin: chosen − rejected reward")
-    r = f"r = {finite(first['length_correlation'])} [{finite(first['length_correlation_low'])}, {finite(first['length_correlation_high'])}]"
-    return caption(plot, excerpt(first["scorer"], 40), f"n = {first['n']:,} pairs", r, "outermost 1 % not drawn")
+    r = first["length_correlation"]
+    said = f"n = {first['n']:,} pairs", f"r = {estimated(r)}", by(r), "outermost 1 % not drawn"
+    return caption(plot, excerpt(first["scorer"], 40), *said)
 
 
 HOVER = "pairs near %{x:.0f} words, margin %{y:.2f}"

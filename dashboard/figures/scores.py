@@ -5,7 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import box, finite, histogram, share
+from dashboard.figures.shapes import box, by, finite, histogram, share
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
@@ -13,9 +13,9 @@ SCORE = "Train a reward model, then start a score run on the Runs page, to see r
 
 def scores(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    accuracy = f"accuracy {share(first['accuracy'], first['accuracy_low'], first['accuracy_high'])}"
+    accuracy = f"accuracy {share(first['accuracy'])}"
     plot = histogram(frame, "reward [the scorer's own unit]")
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", accuracy, "lines: medians")
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", accuracy, by(first["accuracy"]), "lines: medians")
 
 
 def score_boxes(frame: pl.DataFrame) -> go.Figure:
@@ -80,5 +80,5 @@ def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"})
     plot.add_vline(x=0, line={"color": COLOURS["rejected"], "width": 2, "dash": "dot"})
-    right = f"right of 0 (ties half): {share(first['accuracy'], first['accuracy_low'], first['accuracy_high'])}"
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", right, "solid line: median")
+    right = f"right of 0 (ties half): {share(first['accuracy'])}"
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", right, by(first["accuracy"]), "solid line: median")

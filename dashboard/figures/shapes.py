@@ -1,20 +1,41 @@
 """Drawings that several figures share: histograms, boxes and curves from counted or thinned data."""
 
 import math
+from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
 
 from dashboard.figures.theme import COLOURS, PATTERNS, excerpt, fill
+from engine.statistics.estimate import Estimate
 
 
 def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}\u00a0%"
 
 
-def share(value: float, low: float, high: float) -> str:
-    """A share and its 95 % interval."""
-    return f"{percent(value)} [{100 * low:.1f},\u00a0{100 * high:.1f}]"
+def estimated(cell: dict[str, Any], form: str = "{:.2f}") -> str:
+    """An estimate and its 95 % interval: 71.2 % [65.0 %, 77.0 %]."""
+    found = Estimate(**cell)
+    return f"{form.format(found.value)} [{found.interval(form).replace(' to ', ', ')}]".replace("-", "−").replace(" ", "\u00a0")
+
+
+def share(cell: dict[str, Any]) -> str:
+    """A share and its 95 % interval, in per cent."""
+    return estimated({**cell, **{end: 100 * cell[end] for end in ("value", "low", "high")}}, "{:.1f}\u00a0%")
+
+
+def by(*cells: dict[str, Any]) -> str:
+    """How the intervals of a figure were made, each method once."""
+    return f"95\u00a0%: {', '.join(dict.fromkeys(cell['method'] for cell in cells))}"
+
+
+def bars(estimates: pl.Series) -> dict[str, Any]:
+    """Error bars of a column of estimates; an end that is not known has none."""
+    ends = {end: estimates.struct.field(end) for end in ("value", "low", "high")}
+    above, below = ends["high"] - ends["value"], ends["value"] - ends["low"]
+    lengths = {name: [x if math.isfinite(x) else 0 for x in side] for name, side in (("array", above), ("arrayminus", below))}
+    return {"type": "data", "symmetric": False, "thickness": 1.5, **lengths}
 
 
 def histogram(bins: pl.DataFrame, x_title: str, names: dict[str, str] | None = None, medians: bool = True) -> go.Figure:

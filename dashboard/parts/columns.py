@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from dashboard.report.tabular import flat
 from dashboard.state.data import literal
 from dashboard.state.messages import _
 
@@ -44,8 +45,9 @@ HEADINGS = {
     "accuracy_min": (_("Lowest accuracy"), None),
     "accuracy_max": (_("Highest accuracy"), None),
     "accuracy_length_matched": (_("On like lengths"), _("Accuracy on the pairs whose responses differ by at most 10 % in length.")),
-    "accuracy_low": (_("95 % from"), _("Lower end of Wilson's interval.")),
-    "accuracy_high": (_("95 % to"), _("Upper end of Wilson's interval.")),
+    "accuracy_low": (_("95 % from"), _("Lower end of the interval.")),
+    "accuracy_high": (_("95 % to"), _("Upper end of the interval.")),
+    "accuracy_method": (_("Interval by"), _("How the interval was estimated.")),
     "reward_mean": (_("Mean reward"), _("Of chosen and rejected together.") + " " + REWARD),
     "reward_std": (_("Std. dev. of rewards"), _("Of chosen and rejected together, within a run.")),
     "n": (_("Pairs"), None),
@@ -54,17 +56,19 @@ HEADINGS = {
     "state": (_("State"), None),
     "reason": (_("Why"), None),
 }
+UNREAD = ("_id", "_n", "_counted", "_unit", "_prompts")  # ends of the names of columns that are left out
 LONG_CHARS, TEXT_PIXELS = 40, 260
 LINE_CHARS, LINE_PIXELS, MOST_LINES = 33, 20, 8  # of a long text's column
 
 
 def readable(rows: pl.DataFrame) -> pl.DataFrame:
     """The columns a person reads, in the order of HEADINGS: without ids, and without those in which nothing stands yet."""
+    rows = flat(rows)
     order = [name for name in HEADINGS if name in rows.columns]
-    names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith("_id"))]
+    names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith(UNREAD))]
     shown = rows.select(name for name in names if rows[name].null_count() < len(rows))
     words = {"field": pl.col("field").replace(FIELDS)} if "field" in shown.columns else {}
-    return shown.with_columns(pl.col("^accuracy.*$").round(3), **words)
+    return shown.with_columns(pl.col("^accuracy.*$").exclude(pl.String).round(3), **words)
 
 
 def headed(rows: pl.DataFrame) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def headed(rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def column(values: pl.Series, heading: str, help: str | None) -> Any:
-    if values.name.startswith("accuracy"):
+    if values.name.startswith("accuracy") and values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=literal(help), format="percent")
     if values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=literal(help), format="%.2f")

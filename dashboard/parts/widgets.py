@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any, Literal
 
 import polars as pl
@@ -17,6 +18,8 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
+from engine.statistics.estimate import Estimate
+from engine.statistics.registry import STATISTICS
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
@@ -143,12 +146,27 @@ def pages(total: int, rows: int, key: str) -> None:
         st.pagination(-(-total // rows), key=key)
 
 
-def estimate(label: str, row: dict[str, float], name: str, n: int, help: str, percent: bool = True) -> None:
-    """A number with its 95 % interval and the n it rests on."""
-    form = "{:.1%}" if percent else "{:.2f}"
-    value, low, high = (form.format(row[f"{name}{end}"]).replace("-", "−") for end in ("", "_low", "_high"))
-    said = _("95 % interval {low} to {high}, n\u00a0=\u00a0{n:,}").format(low=low, high=high, n=n)
-    number(label, value, said, help)
+def estimate(row: dict[str, Any], name: str, of: str = "", help: str = "") -> None:
+    """A card of a statistic: value, 95 % interval and the n it rests on; the tooltip says what it means and how it was estimated."""
+    statistic, found = STATISTICS[name], Estimate(**row[name])
+    form = "{:.1%}" if found.unit == "share" else "{:.2f}"
+    method = _("Interval: {method}.").format(method=_(found.method))
+    number(
+        _("{statistic}: {of}").format(statistic=_(statistic.label), of=of) if of else _(statistic.label),
+        form.format(found.value).replace("-", "−"),
+        _("{interval}, n\u00a0=\u00a0{n:,} {counted}").format(interval=ends(found, form), n=found.n, counted=_(found.counted)),
+        " ".join(part for part in (_(statistic.help), help, method) if part),
+    )
+
+
+def ends(found: Estimate, form: str) -> str:
+    """The 95 % interval in words; an end that is not known is not said."""
+    low, high = (form.format(end).replace("-", "−") for end in (found.low, found.high))
+    if isfinite(found.low) and isfinite(found.high):
+        return _("95 % interval {low} to {high}").format(low=low, high=high)
+    if isfinite(found.low):
+        return _("95 % interval above {low}").format(low=low)
+    return _("95 % interval below {high}").format(high=high) if isfinite(found.high) else _("no interval")
 
 
 def number(label: str, value: str, said: str, help: str | None = None) -> None:

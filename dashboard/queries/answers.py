@@ -3,9 +3,10 @@
 import polars as pl
 
 from dashboard.queries.distributions import boxes, histogram
-from dashboard.queries.scores import with_share
+from dashboard.queries.scores import beside
 from dashboard.queries.selection import Selection
-from engine.statistics.rewards import normal_interval
+from engine.statistics.estimate import ESTIMATE, column
+from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
 
 ASKED = "prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)"
@@ -13,19 +14,9 @@ WHO = "case generator_id when $base then 'base' else 'tuned' end"
 ANSWERS = f"select *, {WHO} as who from answers where generator_id in ($base, $tuned) and {ASKED}"
 JUDGED = f"from scored_answers where scorer_id = $scorer and generator_id in ($base, $tuned) and {ASKED}"
 COMPARED = f"compared_answers where base_id = $base and tuned_id = $tuned and scorer_id = $scorer and {ASKED}"
-WINS = f"""
-    select (select name from scorers where scorer_id = $scorer) as scorer, count(*) as n,
-           count(*) filter (difference > 0) + 0.5e0 * count(*) filter (difference = 0) as "right",
-           avg(difference) as difference, stddev_samp(difference) as difference_std, avg(base_reward) as base_mean,
-           avg(tuned_reward) as tuned_mean
-    from {COMPARED}
-"""
-LENGTHS = f"""
-    select who, any_value(g.name) as generator, count(*) as n, avg(tokens) as tokens_mean, median(tokens) as tokens_median,
-           avg(words) as words_mean, median(words) as words_median
-    from ({ANSWERS}) join generators g using (generator_id) group by who order by who
-"""
 JUDGES = ("untrained", "trained")
+OF_ANSWERS = ("tokens_mean", "words_mean")
+OF_COMPARISONS = ("win_rate", "reward_difference")
 
 
 def compared(selection: Selection) -> dict[str, object]:
@@ -63,8 +54,13 @@ def generator_names(con: Connection, selection: Selection) -> pl.DataFrame:
 
 
 def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame:
-    """who (base, tuned), generator, n, mean and median of tokens and of words."""
-    return frame(con, LENGTHS, compared(selection))
+    """A row for the base and one for the tuned generator: who, generator, and the statistics of its answers, each an Estimate."""
+    rows = frame(con, f"select who, a.* from ({ANSWERS}) a order by who, prompt_id, text_id", compared(selection))
+    parts = rows.partition_by("who", maintain_order=True)
+    found = [measured(part, OF_ANSWERS) for part in parts]
+    who = pl.Series("series", [part["who"][0] for part in parts], dtype=pl.String)
+    table = pl.DataFrame([who, *(column(name, [e[name] for e in found]) for name in OF_ANSWERS)])
+    return table.join(generator_names(con, selection), on="series", how="left", maintain_order="left").rename({"series": "who"})
 
 
 def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -73,25 +69,22 @@ def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
         select 'difference' as series, (select name from scorers where scorer_id = $scorer) as facet, difference as value from {COMPARED}
     """
     bins = histogram(con, values, judged(selection, "trained"))
-    wins = win_rate(con, selection, "trained")
-    return bins.join(
-        wins.select("win_rate", "win_rate_low", "win_rate_high", "difference", "difference_low", "difference_high"), how="cross"
-    )
+    return beside(bins, win_rate(con, selection, "trained"), *OF_COMPARISONS)
 
 
 def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
-    """One row, none without a prompt that both answered and the judge scored: judge, scorer, n, win_rate, difference, with intervals."""
-    found = frame(con, WINS, judged(selection, judge)).filter(pl.col("n") > 0)
-    rows = with_share(found.select(pl.lit(judge).alias("judge"), pl.all()), "win_rate")
-    spans = [normal_interval(d, s if s is not None else 0.0, n) for d, s, n in rows.select("difference", "difference_std", "n").iter_rows()]
-    return rows.with_columns(
-        pl.Series("difference_low", [s.low for s in spans], dtype=pl.Float64),
-        pl.Series("difference_high", [s.high for s in spans], dtype=pl.Float64),
-    )
+    """One row, none without a prompt that both answered and the judge scored: judge, scorer, win_rate, reward_difference (Estimates)."""
+    values = judged(selection, judge)
+    answers = frame(con, f"from {COMPARED}", values)
+    about = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
+    about = about.select(pl.lit(judge).alias("judge"), "scorer")
+    if answers.is_empty():
+        return pl.DataFrame(schema={**about.schema, **dict.fromkeys(OF_COMPARISONS, ESTIMATE)})
+    return about.with_columns(column(name, [e]) for name, e in measured(answers, OF_COMPARISONS).items())
 
 
 def win_rates(con: Connection, selection: Selection) -> pl.DataFrame:
-    """How often the tuned answer gets the higher reward, a row for each judge: columns as in win_rate."""
+    """How often the tuned answer gets the higher reward and by how much, a row for each judge: columns as in win_rate."""
     return pl.concat([win_rate(con, selection, judge) for judge in JUDGES], how="vertical_relaxed")
 
 
@@ -119,8 +112,7 @@ def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     values = f"select {WHO} as series, (select name from scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
-    wins = win_rate(con, selection, judge).select("win_rate", "win_rate_low", "win_rate_high", pl.col("n").alias("prompts"))
-    return histogram(con, values, judged(selection, judge)).join(wins, how="cross")
+    return beside(histogram(con, values, judged(selection, judge)), win_rate(con, selection, judge), "win_rate")
 
 
 def answers_under_base(con: Connection, selection: Selection) -> pl.DataFrame:

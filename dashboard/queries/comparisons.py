@@ -26,7 +26,7 @@ def study_runs(con: Connection, selection: Selection) -> pl.DataFrame:
 def accuracy_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
     """Table 4: accuracy on each group of the selected pairs: of the selected scorers and reward runs, and of all trained with groups.
 
-    Columns: field (what names the group), group, scorer, scorer_id, model, trained_on, run_id, n, accuracy, accuracy_low, accuracy_high.
+    Columns: field (what names the group), group, scorer, scorer_id, model, trained_on, run_id, n, accuracy (an Estimate).
     """
     rows = groups.accuracy_by_group(con, selection.group_field, selection.dataset_id or "", selection.split)
     scorers = [s for s in (selection.trained_scorer, selection.base_scorer) if s]

@@ -1,32 +1,22 @@
 """Rewards of chosen and rejected responses: distributions, summary, and what length has to do with them."""
 
-from math import nan
+from collections.abc import Iterable
 
 import polars as pl
 
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.selection import Selection
-from engine.statistics.proportions import wilson
-from engine.statistics.rewards import correlation_interval, normal_interval
+from engine.statistics.estimate import ESTIMATE, column
+from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
 
 SCORED = "scored_pairs where scorer_id = $scorer and dataset_id = $dataset and split = $split"
 SCORER = "(select name from scorers where scorer_id = $scorer)"
-RIGHT = "count(*) filter (margin > 0) + 0.5e0 * count(*) filter (margin = 0)"
 BOTH_SIDES = f"""
     select unnest(['chosen', 'rejected']) as series, {SCORER} as facet, unnest([chosen_reward, rejected_reward]) as value from {SCORED}
 """
-SUMMARY = f"""
-    with pair as (from {SCORED}), pooled as (select unnest([chosen_reward, rejected_reward]) as reward from pair)
-    select count(*) as n, {RIGHT} as "right", avg(chosen_reward) as chosen_mean, stddev_samp(chosen_reward) as chosen_std,
-           avg(rejected_reward) as rejected_mean, stddev_samp(rejected_reward) as rejected_std,
-           avg(margin) as margin_mean, stddev_samp(margin) as margin_std,
-           (select avg(reward) from pooled) as reward_mean, (select stddev_samp(reward) from pooled) as reward_std,
-           {SCORER} as scorer, (select kind from scorers where scorer_id = $scorer) as kind, corr(margin, longer_by) as length_correlation
-    from pair
-"""
-LENGTH_RULE = """
-    select count(*) as n, count(*) filter (c.words > r.words) + 0.5e0 * count(*) filter (c.words = r.words) as "right"
+LENGTHS = """
+    select prompt_id, c.words as chosen_words, r.words as rejected_words
     from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id where dataset_id = $dataset and split = $split
 """
 MARGIN_BY_LENGTH = f"""
@@ -37,31 +27,29 @@ MARGIN_BY_LENGTH = f"""
     from pair, edge where longer_by between x[1] and x[2] and margin between y[1] and y[2] group by all order by all
 """
 BY_LENGTH = f"""
-    with pair as (from {SCORED}), binned as (
-        select *, ntile(least(6, greatest(1, $n // 8))) over (order by longer_by, pair_id) as bin from pair
-    )
-    select bin, min(longer_by) as "from", max(longer_by) as "to", count(*) as n, {RIGHT} as "right", avg(margin) as margin,
-           {SCORER} as scorer
-    from binned group by bin order by bin
+    with pair as (from {SCORED})
+    select *, ntile(least(6, greatest(1, (select count(*) from pair) // 8))) over (order by longer_by, pair_id) as bin
+    from pair order by bin
 """
+SUMMARISED = (
+    "accuracy", "reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std", "margin_mean", "margin_std",
+    "length_correlation",
+)  # fmt: skip
 
 
 def scored_by(selection: Selection, scorer: str | None) -> dict[str, object]:
     return {"dataset": selection.dataset_id, "split": selection.split, "scorer": scorer}
 
 
-def with_share(rows: pl.DataFrame, name: str = "accuracy") -> pl.DataFrame:
-    """Replace `right` by its share of n and the ends of its 95 % interval."""
-    shares = [wilson(right, n) for right, n in rows.select("right", "n").iter_rows()]
-    columns = {name: [s.value for s in shares], f"{name}_low": [s.low for s in shares], f"{name}_high": [s.high for s in shares]}
-    return rows.drop("right").with_columns(pl.Series(k, v, dtype=pl.Float64) for k, v in columns.items())
+def beside(rows: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Rows of a figure, each with the same statistics of all that it shows."""
+    return rows.join(found.select(columns), how="cross")
 
 
 def score_histogram(con: Connection, selection: Selection, scorer: str | None) -> pl.DataFrame:
     """Bins of the rewards of chosen and rejected, and the scorer's accuracy on these pairs with its interval."""
     bins = histogram(con, BOTH_SIDES, scored_by(selection, scorer))
-    summary = reward_summary(con, selection, scorer)
-    return bins.join(summary.select("accuracy", "accuracy_low", "accuracy_high"), how="cross")
+    return beside(bins, reward_summary(con, selection, scorer, ("accuracy",)), "accuracy")
 
 
 def base_scores(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -84,20 +72,13 @@ def trained_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
     return boxes(con, BOTH_SIDES, scored_by(selection, selection.trained_scorer))
 
 
-def reward_summary(con: Connection, selection: Selection, scorer: str | None) -> pl.DataFrame:
-    """One row, none without scored pairs: scorer, kind, n, accuracy, reward, chosen, rejected and margin means and stds, with intervals.
-
-    reward_mean and reward_std pool both sides as align-anything does; length_correlation is that of margin and difference in words.
-    """
-    rows = with_share(frame(con, SUMMARY, scored_by(selection, scorer)).filter(pl.col("n") > 0))
-    margins = [normal_interval(m, s if s is not None else nan, n) for m, s, n in rows.select("margin_mean", "margin_std", "n").iter_rows()]
-    r = [correlation_interval(nan if c is None else c, n) for c, n in rows.select("length_correlation", "n").iter_rows()]
-    return rows.with_columns(
-        pl.Series("margin_low", [m.low for m in margins], dtype=pl.Float64),
-        pl.Series("margin_high", [m.high for m in margins], dtype=pl.Float64),
-        pl.Series("length_correlation_low", [c.low for c in r], dtype=pl.Float64),
-        pl.Series("length_correlation_high", [c.high for c in r], dtype=pl.Float64),
-    )
+def reward_summary(con: Connection, selection: Selection, scorer: str | None, names: Iterable[str] = SUMMARISED) -> pl.DataFrame:
+    """One row, none without scored pairs: scorer, kind, n (pairs), and the named statistics, each an Estimate."""
+    pairs = frame(con, f"from {SCORED}", scored_by(selection, scorer))
+    about = frame(con, "select name as scorer, kind from scorers where scorer_id = $scorer", {"scorer": scorer})
+    if pairs.is_empty():
+        return pl.DataFrame(schema={**about.schema, "n": pl.Int64, **dict.fromkeys(names, ESTIMATE)})
+    return about.with_columns(pl.Series("n", [len(pairs)]), *(column(name, [e]) for name, e in measured(pairs, names).items()))
 
 
 def reward_summaries(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -109,24 +90,26 @@ def margin_histogram(con: Connection, selection: Selection) -> pl.DataFrame:
     """Bins of the trained scorer's margin (chosen − rejected), and its accuracy."""
     values = f"select 'margin' as series, {SCORER} as facet, margin as value from {SCORED}"
     bins = histogram(con, values, scored_by(selection, selection.trained_scorer))
-    return bins.join(
-        reward_summary(con, selection, selection.trained_scorer).select("accuracy", "accuracy_low", "accuracy_high"), how="cross"
-    )
+    return beside(bins, reward_summary(con, selection, selection.trained_scorer, ("accuracy",)), "accuracy")
 
 
 def length_rule(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Accuracy of "the longer response is the better one" on the selected pairs: n, accuracy, accuracy_low, accuracy_high."""
-    return with_share(frame(con, LENGTH_RULE, {"dataset": selection.dataset_id, "split": selection.split}).filter(pl.col("n") > 0))
+    """Accuracy of "the longer response is the better one" on the selected pairs: one row of length_rule (an Estimate), or none."""
+    pairs = frame(con, LENGTHS, {"dataset": selection.dataset_id, "split": selection.split})
+    return pl.DataFrame([column("length_rule", [] if pairs.is_empty() else measured(pairs, ["length_rule"]).values())])
 
 
 def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     """Accuracy within up to six equally large groups of pairs, ordered by how many words longer the chosen response is.
 
-    Columns: bin, from, to (words), n, accuracy with interval, margin (mean), scorer.
+    Columns: bin, from, to (words), accuracy and margin_mean (Estimates), scorer.
     """
-    params = scored_by(selection, selection.trained_scorer)
-    n = frame(con, f"select count(*) as n from {SCORED}", params).item()
-    return with_share(frame(con, BY_LENGTH, {**params, "n": n}))
+    rows = frame(con, BY_LENGTH, scored_by(selection, selection.trained_scorer))
+    names = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": selection.trained_scorer})
+    bins = rows.group_by("bin", maintain_order=True).agg(pl.col("longer_by").min().alias("from"), pl.col("longer_by").max().alias("to"))
+    parts = [measured(part, ("accuracy", "margin_mean")) for part in rows.partition_by("bin", maintain_order=True)]
+    estimates = [column(name, [part[name] for part in parts]) for name in ("accuracy", "margin_mean")]
+    return bins.with_columns(estimates).join(names, how="cross")
 
 
 def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -137,5 +120,5 @@ def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     cells_per_std = 12 if n <= 1000 else 4
     steps = {"x_step": max(1.0, round((x or 1.0) / cells_per_std)), "y_step": (y or 1.0) / cells_per_std}
     cells = frame(con, MARGIN_BY_LENGTH, {**params, **steps})
-    columns = "n", "scorer", "length_correlation", "length_correlation_low", "length_correlation_high"
-    return cells.join(reward_summary(con, selection, selection.trained_scorer).select(columns), how="cross")
+    found = reward_summary(con, selection, selection.trained_scorer, ("length_correlation",))
+    return beside(cells, found, "n", "scorer", "length_correlation")

@@ -29,6 +29,7 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import flat, html_table, latex_table
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError, StoreError
+from engine.statistics.estimate import ESTIMATE
 from engine.store import database
 from engine.store.rundir import cache_path, write_text
 
@@ -89,24 +90,20 @@ def read(cache: Path, request: Request) -> Content:
 
 
 def numbers(con: database.Connection, selection: Selection) -> list[dict[str, Any]]:
-    """The headline numbers in long form: quantity, of what, value, ends of the 95 % interval, n."""
+    """The headline numbers in long form: statistic, of what, and the fields of the estimate."""
     sources = [
-        (queries.length_rule, "accuracy", "length rule"),
-        (queries.reward_summaries, "accuracy", "scorer"),
-        (queries.reward_summaries, "reward_mean", "scorer"),
-        (queries.reward_summaries, "reward_std", "scorer"),
-        (queries.reward_summaries, "margin_mean", "scorer"),
-        (queries.win_rates, "win_rate", "scorer"),
-        (queries.win_rates, "difference", "scorer"),
-        (queries.answer_length_summary, "tokens_mean", "generator"),
-        (queries.answer_length_summary, "words_mean", "generator"),
+        (queries.length_rule(con, selection), ""),
+        (queries.reward_summaries(con, selection), "scorer"),
+        (queries.win_rates(con, selection), "scorer"),
+        (queries.answer_length_summary(con, selection), "generator"),
     ]
-    found = []
-    for query, quantity, of in sources:
-        for row in query(con, selection).iter_rows(named=True):
-            low, high = (row.get(f"{quantity.removesuffix('_mean')}_{end}") for end in ("low", "high"))
-            found.append({"quantity": quantity, "of": row.get(of, of), "value": row[quantity], "low": low, "high": high, "n": row["n"]})
-    return found
+    return [
+        {"statistic": name, "of": row.get(of, ""), **row[name]}
+        for rows, of in sources
+        for row in rows.iter_rows(named=True)
+        for name, kind in rows.schema.items()
+        if kind == ESTIMATE
+    ]
 
 
 def stem(part: Figure | Table) -> str:
@@ -176,7 +173,7 @@ def write_tables(folder: Path, content: Content, request: Request) -> None:
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["quantity", "of", "value", "low", "high", "n"], lineterminator="\n")
+    writer = csv.DictWriter(text, ["statistic", "of", *(field.name for field in ESTIMATE.fields)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from engine.statistics.estimate import ESTIMATE, Estimate
+
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -35,6 +37,8 @@ def latex(text: str) -> str:
 def cell(value: Any) -> str:
     if value is None:
         return "--"
+    if isinstance(value, dict):
+        return latex(f"{Estimate(**value):.3f}")
     return f"{value:.3f}" if isinstance(value, float) else latex(str(value))
 
 
@@ -63,15 +67,24 @@ def latex_table(frame: pl.DataFrame, caption: str, label: str) -> str:
 
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with lists joined by blanks, as CSV has no lists."""
+    """The frame as CSV can hold it: lists joined by blanks, an estimate as its value and the columns NAME_low, NAME_high, NAME_method …"""
+    for name, kind in frame.schema.items():
+        if kind == ESTIMATE:
+            fields = [frame[name].struct.field(f).alias(name if f == "value" else f"{name}_{f}") for f in frame[name].struct.fields]
+            frame = frame.select(*frame[:, : frame.columns.index(name)], *fields, *frame[:, frame.columns.index(name) + 1 :])
     return frame.with_columns(pl.col(pl.List).list.eval(pl.element().cast(pl.String)).list.join(" "))
+
+
+def in_words(value: Any) -> str:
+    """A cell's text; an estimate with its interval and how it was made."""
+    return f"{Estimate(**value):.3f}, {value['method']}" if isinstance(value, dict) else str(value)
 
 
 def html_table(frame: pl.DataFrame) -> str:
     """A table whose cells are text and nothing else."""
 
     def row(values: tuple[Any, ...], tag: str) -> str:
-        cells = [f"{v:.4g}" if isinstance(v, float) else "" if v is None else str(v) for v in values]
+        cells = [f"{v:.4g}" if isinstance(v, float) else "" if v is None else in_words(v) for v in values]
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     return "<table>" + row(tuple(frame.columns), "th") + "".join(row(r, "td") for r in frame.iter_rows()) + "</table>"

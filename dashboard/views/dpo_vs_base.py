@@ -7,19 +7,13 @@ from dashboard.parts import widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
-WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the higher reward, ties half. One half: no preference.")
-DIFFERENCE = _(
-    "Mean over prompts of the tuned answer's reward minus the base answer's, in this scorer's own unit; not comparable between scorers."
-)
-
 
 def numbers() -> None:
     """Win rate and mean reward difference under each scorer, with intervals."""
     with st.grid(min_column_width=215):
         for row in data.read(queries.win_rates, selection).iter_rows(named=True):
-            widgets.estimate(_("Win rate by {scorer}").format(scorer=row["scorer"]), row, "win_rate", row["n"], WIN_RATE)
-            label = _("Reward difference by {scorer}").format(scorer=row["scorer"])
-            widgets.estimate(label, row, "difference", row["n"], DIFFERENCE, percent=False)
+            widgets.estimate(row, "win_rate", row["scorer"])
+            widgets.estimate(row, "reward_difference", row["scorer"])
 
 
 selection = widgets.heading(_("DPO vs base"))

@@ -8,12 +8,7 @@ from dashboard.state import data
 from dashboard.state.messages import _
 from engine.store.status import State
 
-BRADLEY_TERRY = _(
-    "Share of pairs whose chosen response gets the higher reward, ties half. "
-    "A Bradley-Terry reward has no zero: only differences mean something."
-)
 UNTRAINED = _("The same network with a last layer that was never trained: one draw from a wide band around one half.")
-WIN_RATE = _("Share of prompts on which this scorer gives the tuned answer the higher reward, ties half.")
 
 
 def experiment() -> None:
@@ -30,23 +25,16 @@ def experiment() -> None:
 
 def reward_models() -> None:
     for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
-        trained = row["kind"] != "untrained_head"
-        label = _("Accuracy of {scorer}").format(scorer=row["scorer"])
-        widgets.estimate(label, row, "accuracy", row["n"], BRADLEY_TERRY if trained else UNTRAINED)
-        said = _("standard deviation {std:.2f}, chosen and rejected of {n:,} pairs together").format(std=row["reward_std"] or 0, n=row["n"])
-        widgets.number(_("Mean reward of {scorer}").format(scorer=row["scorer"]), f"{row['reward_mean']:.2f}".replace("-", "−"), said)
+        widgets.estimate(row, "accuracy", row["scorer"], UNTRAINED if row["kind"] == "untrained_head" else "")
+        widgets.estimate(row, "reward_mean", row["scorer"])
+        widgets.estimate(row, "reward_std", row["scorer"])
 
 
 def policies() -> None:
     for row in data.read(queries.win_rates, selection).iter_rows(named=True):
-        widgets.estimate(_("Win rate by {scorer}").format(scorer=row["scorer"]), row, "win_rate", row["n"], WIN_RATE)
+        widgets.estimate(row, "win_rate", row["scorer"])
     for row in data.read(queries.answer_length_summary, selection).iter_rows(named=True):
-        tokens, said = row["tokens_mean"], _("words on average, {n:,} answers").format(n=row["n"])
-        if tokens is not None:
-            said = _("tokens on average, {words:.0f} words, {n:,} answers").format(words=row["words_mean"], n=row["n"])
-        widgets.number(
-            _("Length of {generator}").format(generator=row["generator"]), f"{row['words_mean'] if tokens is None else tokens:.1f}", said
-        )
+        widgets.estimate(row, "tokens_mean" if row["tokens_mean"]["n"] else "words_mean", row["generator"])
 
 
 selection = widgets.heading(_("Overview"), needs_data=False)

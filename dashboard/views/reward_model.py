@@ -9,23 +9,13 @@ from dashboard.parts import sidebar, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
-MARGIN = _("Margin: the chosen response's reward minus the rejected one's. Positive is right.")
-
 
 def numbers() -> None:
     """Accuracy and margin of both scorers, each with its interval."""
     with st.grid(min_column_width=215):
         for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
-            help = _("Share of pairs ranked as the annotators did, ties half; with Wilson's 95 % interval.")
-            widgets.estimate(_("Accuracy of {scorer}").format(scorer=row["scorer"]), row, "accuracy", row["n"], help)
-            widgets.estimate(
-                _("Mean margin of {scorer}").format(scorer=row["scorer"]),
-                {**row, "margin": row["margin_mean"]},
-                "margin",
-                row["n"],
-                MARGIN,
-                percent=False,
-            )
+            widgets.estimate(row, "accuracy", row["scorer"])
+            widgets.estimate(row, "margin_mean", row["scorer"])
 
 
 def pair_picker() -> str | None:

@@ -13,8 +13,8 @@ from engine.errors import RunError
 from engine.kinds.score import Answer, answers_of, answers_to_score, score_under
 from engine.settings.config import EnsembleConfig, RewardConfig, ScoreConfig
 from engine.statistics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
-from engine.statistics.proportions import share_above_zero
-from engine.statistics.rewards import plain, reward_summary
+from engine.statistics.intervals import share_above_zero
+from engine.statistics.rewards import reward_numbers
 from engine.store.progress import Progress
 from engine.store.rundir import complete_lines, find_run
 
@@ -154,7 +154,7 @@ def measure(progress: Progress, config: EnsembleConfig, split: str, places: dict
     margins, margin = values[chosen] - values[rejected], joined[chosen] - joined[rejected]
     found = agreement(margins, margin)
     measured = {
-        **plain(reward_summary(joined[chosen], joined[rejected])),
+        **reward_numbers(joined[chosen], joined[rejected]),
         **{f"accuracy/{run}": share_above_zero(margins[:, m]).value for m, run in enumerate(config.reward_models)},
         "n": len(margin),
         "std_mean": values[[*chosen, *rejected]].std(axis=1, ddof=1).mean(),

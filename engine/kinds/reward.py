@@ -15,7 +15,7 @@ from engine.model import networks, saving
 from engine.model.batches import Chat, Encoded, encode_pairs, pair_tokens
 from engine.model.packing import pack
 from engine.settings.config import RewardConfig
-from engine.statistics.rewards import length_matched, plain, reward_summary
+from engine.statistics.rewards import length_matched, reward_numbers
 from engine.store.progress import Progress
 
 
@@ -97,7 +97,9 @@ def evaluate_split(trained: Trained, split: str, pairs: list[PreferencePair], st
     chosen, rejected = rewards[0::2], rewards[1::2]
     lengths = [(c.ends, r.ends) for c, r in zip(encoded[0::2], encoded[1::2], strict=True)]
     matched = length_matched(chosen, rejected, lengths)
-    values = {**plain(reward_summary(chosen, rejected)), **plain(matched), "n": len(pairs), "n_length_matched": matched.n}
+    values = {**reward_numbers(chosen, rejected), "n": len(pairs), "n_length_matched": matched.n}
+    if matched.n:
+        values["accuracy_length_matched"] = matched.value
     progress.run.append_metrics(step, split, values, 0, seconds)
     scorer = reward_scorer(config, progress.run.id, trained.chat.template_hash, trained=step > 0)
     progress.add("models", [networks.base_row(config.model)])

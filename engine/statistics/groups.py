@@ -4,7 +4,8 @@ from collections import Counter
 
 import polars as pl
 
-from engine.statistics.proportions import wilson
+from engine.statistics.estimate import Estimate, column
+from engine.statistics.rewards import accuracy
 from engine.store.database import Connection, frame
 from engine.store.status import Reason
 
@@ -13,6 +14,7 @@ STUDY_COLUMNS = (
     "reward_mean", "reward_std", "n", "seconds", "peak_gb", "state", "reason",
 )  # fmt: skip
 GROUP_FIELDS = ("prompt_type", "source")
+MODELS = ("untrained", "common", "group", "conditional", "ensemble")  # how a scorer was trained, in the order they are shown
 
 STUDY_RUNS = f"""
     with member as (
@@ -36,23 +38,15 @@ STUDY_RUNS = f"""
     order by place, seed, run_id, split
 """
 BY_GROUP = """
-    with margins as (
-        select dataset_id, split, scorer_id, coalesce(case $field when 'source' then source else prompt_type end, '') as "group",
-               count(*) as n, count(*) filter (margin > 0) + 0.5e0 * count(*) filter (margin = 0) as "right"
-        from scored_pairs where ($dataset is null or dataset_id = $dataset) and ($split is null or split = $split)
-        group by all
-    ), counted as (
-        select d.name as dataset, m.dataset_id, split, "group", s.name as scorer, scorer_id,
-               case when s.kind <> 'head' then replace(s.kind, '_head', '')
-                    when cast(run.config ->> 'conditional' as boolean) then 'conditional'
-                    when run.config ->> 'group' is not null then 'group' else 'common' end as model,
-               run.config ->> 'group' as trained_on, md.run_id, n, "right"
-        from margins m join datasets d using (dataset_id) join scorers s using (scorer_id)
-        left join models md using (model_id) left join runs run on run.run_id = md.run_id
-    )
-    select * from counted
-    order by dataset, dataset_id, split, max(n) over (partition by dataset_id, split, "group") desc, "group",
-             list_position(['untrained', 'common', 'group', 'conditional', 'ensemble'], model), run_id, scorer, scorer_id
+    select d.name as dataset, p.dataset_id, split, coalesce(case $field when 'source' then p.source else p.prompt_type end, '') as "group",
+           s.name as scorer, scorer_id,
+           case when s.kind <> 'head' then replace(s.kind, '_head', '')
+                when cast(run.config ->> 'conditional' as boolean) then 'conditional'
+                when run.config ->> 'group' is not null then 'group' else 'common' end as model,
+           run.config ->> 'group' as trained_on, md.run_id, prompt_id, margin
+    from scored_pairs p join datasets d using (dataset_id) join scorers s using (scorer_id)
+    left join models md using (model_id) left join runs run on run.run_id = md.run_id
+    where ($dataset is null or p.dataset_id = $dataset) and ($split is null or split = $split)
 """
 
 
@@ -98,12 +92,17 @@ def accuracy_by_group(con: Connection, field: str, dataset: str | None = None, s
 
     field: one of GROUP_FIELDS; dataset and split: None means all. Columns: dataset, dataset_id, split, group ('' where the field is empty),
     scorer, scorer_id, model (untrained, common, group, conditional, ensemble, …: how it was trained), trained_on (its group), run_id,
-    n (pairs), accuracy (ties half) with its Wilson interval accuracy_low and accuracy_high.
+    n (pairs), accuracy (an Estimate, ties half).
     """
     rows = frame(con, BY_GROUP, {"field": field, "dataset": dataset, "split": split})
-    shares = [wilson(right, n) for right, n in rows.select("right", "n").iter_rows()]
-    columns = {"accuracy": [s.value for s in shares], "accuracy_low": [s.low for s in shares], "accuracy_high": [s.high for s in shares]}
-    return rows.drop("right").with_columns(pl.Series(k, v, dtype=pl.Float64) for k, v in columns.items())
+    names = [name for name in rows.columns if name not in ("prompt_id", "margin")]
+    parts = rows.partition_by(names, maintain_order=True)
+    found = pl.DataFrame([part.row(0, named=True) for part in parts], schema=rows.schema).select(names)
+    shares = [accuracy(part) for part in parts]
+    place = pl.col("model").replace_strict({model: i for i, model in enumerate(MODELS)}, default=len(MODELS), return_dtype=pl.Int64)
+    sized = found.with_columns(pl.Series("n", [s.n for s in shares], dtype=pl.Int64), column("accuracy", shares))
+    largest = pl.col("n").max().over("dataset_id", "split", "group")
+    return sized.sort("dataset", "dataset_id", "split", -largest, "group", place, "run_id", "scorer", "scorer_id", nulls_last=True)
 
 
 def groups_as_text(rows: pl.DataFrame) -> str:
@@ -115,5 +114,6 @@ def groups_as_text(rows: pl.DataFrame) -> str:
         trained = f"group {r['trained_on']}" if r["model"] == "group" else r["model"]
         place = f"{r['dataset']} / {r['split']}"
         row = f"{place[:29]:30}{(r['group'] or '(none)')[:25]:26}{r['scorer'][:29]:30}{trained[:17]:18}{r['n']:>6}"
-        lines.append(f"{row}  {r['accuracy']:.3f} ({r['accuracy_low']:.3f} to {r['accuracy_high']:.3f})")
+        right = Estimate(**r["accuracy"])
+        lines.append(f"{row}  {right:.3f}, {right.method}")
     return "\n".join(lines)

@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from engine.statistics.proportions import win_rate
-from engine.statistics.rewards import mean_difference, reward_summary
+from engine.statistics.estimate import Estimate
+from engine.statistics.registry import measured
 from engine.store.database import frame, reading
 
 REWARD_MODELS = """
-    select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.dataset_id, p.split, p.chosen_reward, p.rejected_reward
+    select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.*
     from scored_pairs p join datasets d using (dataset_id) join scorers s using (scorer_id)
     order by s.kind = 'untrained_head' desc, s.scorer_id, p.dataset_id, p.split
 """
@@ -24,9 +24,13 @@ POLICIES = """
     order by tuned_id, base_id, s.kind = 'untrained_head', scorer_id
 """
 
+REWARD_STATISTICS = (
+    "accuracy", "reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std", "margin_mean", "margin_std",
+)  # fmt: skip
+
 
 def summary(cache: Path) -> dict[str, list[dict[str, Any]]]:
-    """{"reward_models": […], "policies": […]}; accuracies and win rates count ties half and carry a 95 % interval."""
+    """{"reward_models": […], "policies": […]}; every number is an Estimate; accuracies and win rates count ties half."""
     with reading(cache) as con:
         pairs, answers = frame(con, REWARD_MODELS), frame(con, POLICIES)
     scored = pairs.partition_by("scorer_id", "dataset_id", "split", maintain_order=True)
@@ -35,19 +39,8 @@ def summary(cache: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
-    found = reward_summary(rows["chosen_reward"], rows["rejected_reward"])
     named = {name: rows[name][0] for name in ("name", "kind", "beta", "reduction", "dataset", "split", "scorer_id", "dataset_id")}
-    plain = ("reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std")
-    return {
-        **named,
-        "n": found.n,
-        "accuracy": found.accuracy.value,
-        "accuracy_low": found.accuracy.low,
-        "accuracy_high": found.accuracy.high,
-        **{name: getattr(found, name) for name in plain},
-        "margin_mean": found.margin_mean.value,
-        "margin_std": found.margin_std,
-    }
+    return {**named, "n": len(rows), **measured(rows, REWARD_STATISTICS)}
 
 
 def unit(row: dict[str, Any]) -> str:
@@ -56,37 +49,40 @@ def unit(row: dict[str, Any]) -> str:
 
 
 def policy(rows: pl.DataFrame) -> dict[str, Any]:
-    wins, difference = win_rate(rows["tuned_reward"], rows["base_reward"]), mean_difference(rows["tuned_reward"], rows["base_reward"])
+    named = {name: rows[name][0] for name in ("name", "loss", "base", "scorer", "scorer_kind", "tuned_id", "base_id", "scorer_id")}
     return {
-        **{name: rows[name][0] for name in ("name", "loss", "base", "scorer", "scorer_kind", "tuned_id", "base_id", "scorer_id")},
-        "n": wins.n,
-        "win_rate": wins.value,
-        "win_rate_low": wins.low,
-        "win_rate_high": wins.high,
-        "reward_difference": difference.value,
-        "reward_difference_low": difference.low,
-        "reward_difference_high": difference.high,
-        "mean_tokens_base": rows["base_tokens"].mean(),
-        "mean_tokens_tuned": rows["tuned_tokens"].mean(),
-        "mean_words_base": rows["base_words"].mean(),
-        "mean_words_tuned": rows["tuned_words"].mean(),
+        **named,
+        "n": len(rows),
+        **measured(rows, ("win_rate", "reward_difference")),
+        "answers": {who: measured(answers_of(rows, who), ("tokens_mean", "words_mean")) for who in ("base", "tuned")},
     }
+
+
+def answers_of(rows: pl.DataFrame, who: str) -> pl.DataFrame:
+    """The answers of one of two compared generators."""
+    return rows.select("prompt_id", tokens=pl.col(f"{who}_tokens"), words=pl.col(f"{who}_words"))
+
+
+def as_json(found: object) -> str:
+    """The summary as JSON; each estimate is an object of its fields."""
+    return json.dumps(found, indent=1, ensure_ascii=False, default=Estimate.as_json)
 
 
 def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     """Two tables for a terminal."""
+    if not found["reward_models"] and not found["policies"]:
+        return "nothing has been scored yet"
     lines = ["Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval; rewards compare within a unit)"]
-    lines.append(f"{'model':32}{'dataset / split':34}{'n':>6}  {'accuracy':24}{'mean':>9}{'std':>9}  unit")
+    lines.append(f"{'model':32}{'dataset / split':34}{'pairs':>6}  {'accuracy':24}{'interval by':32}{'mean':>9}{'std':>9}  unit")
     for r in found["reward_models"]:
-        interval = f"{r['accuracy']:.3f} ({r['accuracy_low']:.3f} to {r['accuracy_high']:.3f})"
-        place = f"{r['dataset']} / {r['split']}"
-        lines.append(
-            f"{r['name'][:31]:32}{place[:33]:34}{r['n']:>6}  {interval:24}{r['reward_mean']:>9.3f}{r['reward_std']:>9.3f}  {unit(r)}"
-        )
+        right, mean, std = r["accuracy"], r["reward_mean"], r["reward_std"]
+        place = f"{r['name'][:31]:32}{r['dataset'] + ' / ' + r['split']:.33}".ljust(66)
+        lines.append(f"{place}{right.n:>6}  {right:.3f}".ljust(98) + f"{right.method:32}{mean.value:>9.3f}{std.value:>9.3f}  {unit(r)}")
     lines += ["", "Policies (win rate: share of prompts on which the scorer prefers the tuned answer to the base one)"]
-    lines.append(f"{'tuned':24}{'against':20}{'scorer':26}{'n':>6}  {'win rate':24}{'tokens base → tuned':>20}")
+    lines.append(f"{'tuned':24}{'against':20}{'scorer':26}{'prompts':>8}  {'win rate':24}{'interval by':32}{'tokens base → tuned':>20}")
     for p in found["policies"]:
-        interval = f"{p['win_rate']:.3f} ({p['win_rate_low']:.3f} to {p['win_rate_high']:.3f})"
-        tokens = f"{p['mean_tokens_base']:.1f} → {p['mean_tokens_tuned']:.1f}" if p["mean_tokens_base"] is not None else "unknown"
-        lines.append(f"{p['name'][:23]:24}{p['base'][:19]:20}{p['scorer'][:25]:26}{p['n']:>6}  {interval:24}{tokens:>20}")
-    return "\n".join(lines) if found["reward_models"] or found["policies"] else json.dumps("nothing has been scored yet")
+        won, (base, tuned) = p["win_rate"], (p["answers"][who]["tokens_mean"] for who in ("base", "tuned"))
+        tokens = f"{base.value:.1f} → {tuned.value:.1f}" if base.n and tuned.n else "unknown"
+        place = f"{p['name'][:23]:24}{p['base'][:19]:20}{p['scorer'][:25]:26}"
+        lines.append(f"{place}{won.n:>8}  {won:.3f}".ljust(104) + f"{won.method:32}{tokens:>20}")
+    return "\n".join(lines)
