@@ -105,14 +105,8 @@ def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained
         template_hash=template_hash,
         seed=None if trained else config.seed,
         read_at=config.read_at,
-        length_control=config.length.model_dump_json() if at_scoring(config) else None,
+        length_control=config.length.model_dump_json() if config.length.changes_scores else None,
     )
-
-
-def at_scoring(config: RewardConfig) -> bool:
-    """Whether length changes the reported rewards."""
-    control = config.length
-    return control.when != "training" and (control.divide is not None or control.penalty > 0)
 
 
 def rewards_of(
@@ -121,7 +115,7 @@ def rewards_of(
     """Reported rewards under a reward run's settings, (N,)."""
     compiled = networks.scores_compiled(config, config.score_precision, device, sum(map(len, encoded)))
     found = values_of(net, encoded, device, config.score_precision, config.read_at, compiled, progress)
-    if at_scoring(config):
+    if config.length.changes_scores:
         lengths = torch.tensor([float(e.ends) for e in encoded])
         found = losses.length_controlled(found, lengths, **config.length.model_dump(exclude={"when"}))
     rewards: list[float] = found.tolist()

@@ -59,6 +59,7 @@ def load_reward_model(cache: Path, name: str, tokenizer: Any, attention: str = A
     if not isinstance(getattr(model, "score", None), nn.Linear):
         raise ModelError(f"{name}: {type(model).__name__} has no linear head named `score`")
     model.config.pad_token_id = tokenizer.pad_token_id
+    model.config.problem_type = "regression"  # transformers' pipeline then gives the reward itself, not its sigmoid
     return model
 
 

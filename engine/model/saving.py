@@ -8,21 +8,27 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from engine.machine import processes
+from engine.model.card import reward_card
 from engine.model.folders import SENTENCE_MODEL
-from engine.settings.config import EMBEDDED_MODEL
+from engine.settings.config import EMBEDDED_MODEL, RewardConfig
 from engine.store.progress import Progress
 from engine.store.rundir import placing
 
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def save(model: Any, tokenizer: Any, folder: Path, state: dict[str, torch.Tensor] | None = None) -> int:
-    """Write model and tokenizer in the transformers format, whole or not at all; the bytes written. state: weights in place of its own."""
+def save(model: Any, tokenizer: Any, folder: Path, state: dict[str, torch.Tensor] | None = None, readme: str = "") -> int:
+    """Write model and tokenizer in the transformers format, whole or not at all; the bytes written.
+
+    state: weights in place of the model's own. readme: text of a README.md beside them.
+    """
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         model.save_pretrained(part, max_shard_size="2GB", state_dict=state)
         tokenizer.save_pretrained(part)
+        if readme:
+            (part / "README.md").write_text(readme, encoding="utf-8")
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
@@ -43,7 +49,9 @@ def save_run(progress: Progress, model: Any, adapted: Any, tokenizer: Any, kind:
         with placing(run.path / "adapter") as part:
             adapted.save_pretrained(part)
         model = adapted.merge_and_unload()
-    size = save(model, tokenizer, run.path / "model", state)
+    config = run.config
+    readme = reward_card(run, config, tokenizer) if isinstance(config, RewardConfig) else ""
+    size = save(model, tokenizer, run.path / "model", state, readme)
     row = {"model_id": run.id, "kind": kind, "base_model": base_model, "run_id": run.id, "checkpoint_step": steps}
     progress.add("models", [{**row, "path": f"runs/{run.id}/model", "bytes": size}])
 

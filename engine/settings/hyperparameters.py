@@ -175,3 +175,8 @@ class LengthControl(Frozen):
     when: Literal["training", "scoring", "both"] = Field(
         "both", title="Apply in", description="training: the loss sees the changed reward, scores are plain. scoring: the other way round."
     )
+
+    @property
+    def changes_scores(self) -> bool:
+        """Whether length changes the reported rewards."""
+        return self.when != "training" and (self.divide is not None or self.penalty > 0)
