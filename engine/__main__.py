@@ -3,12 +3,14 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import PrefscopeError
+from engine.plain import printable, say
 from engine.queue.preset import PRESETS, load_preset
 from engine.settings.config import CONFIGS, RunConfig, parse
 from engine.settings.options import add_fields, given
@@ -45,31 +47,7 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     command("formats", formats, "list the formats of preference data that are recognised")
-    data = command("import", import_data, "import preference pairs: SOURCE, or SPLIT=SOURCE several times")
-    data.add_argument("sources", nargs="+", metavar="[SPLIT=]SOURCE", help="'starter', a file, a folder or a hub name")
-    data.add_argument("--name", help="what to call the dataset (default: after the source)")
-    data.add_argument("--format", help="one of `engine formats` (default: detected)")
-    data.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an option of the format, such as label=safer or question=my_column",
-    )
-    data.add_argument("--validation-share", type=float, default=0.1, help="share of the questions set aside when the source has no splits")
-    data.add_argument("--seed", type=int, default=0, help="of that division")
-    data.add_argument("--licence", help="stated with the dataset")
-    data.add_argument("--strict", action="store_true", help="fail on the first record that is refused")
-    results = command("results", import_finished, "import results made elsewhere: results import FILE")
-    results.add_argument("action", choices=["import"])
-    results.add_argument("file", type=Path)
-    results.add_argument("--name", help="what to call the import (default: after the file)")
-    results.add_argument("--generator", nargs="+", default=[], metavar="[FIELD=]NAME", help="whose answers these are")
-    results.add_argument("--scorer", nargs="+", default=[], metavar="[FIELD=]NAME", help="whose rewards these are")
-    results.add_argument("--dataset", help="an imported dataset whose prompts these answers belong to")
-    results.add_argument(
-        "--map", nargs="+", default=[], metavar="COLUMN=FIELD", help="our column and the file's field, such as response=output"
-    )
+    add_imports(command)
     for kind, model in CONFIGS.items():
         train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
         add_fields(train, kind, model)
@@ -96,6 +74,40 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def add_imports(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
+    """What is brought in: preference pairs, and results made elsewhere."""
+    data = command("import", import_data, "import preference pairs: SOURCE, or SPLIT=SOURCE several times")
+    data.add_argument("sources", nargs="+", metavar="[SPLIT=]SOURCE", help="'starter', a file, a folder or a hub name")
+    data.add_argument("--name", help="what to call the dataset (default: after the source)")
+    data.add_argument("--format", help="one of `engine formats` (default: detected)")
+    data.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the format, such as label=safer or question=my_column",
+    )
+    data.add_argument("--validation-share", type=float, default=0.1, help="share of the questions set aside when the source has no splits")
+    data.add_argument("--seed", type=int, default=0, help="of that division")
+    data.add_argument("--licence", help="stated with the dataset")
+    data.add_argument("--strict", action="store_true", help="fail on the first record that is refused")
+    results = command("results", import_finished, "import results made elsewhere: results import FILE")
+    results.add_argument("action", choices=["import"])
+    results.add_argument("file", type=Path)
+    results.add_argument("--name", help="what to call the import (default: after the file)")
+    results.add_argument("--generator", nargs="+", action="extend", default=[], metavar="[FIELD=]NAME", help="whose answers these are")
+    results.add_argument("--scorer", nargs="+", action="extend", default=[], metavar="[FIELD=]NAME", help="whose rewards these are")
+    results.add_argument("--dataset", help="an imported dataset whose prompts these answers belong to")
+    results.add_argument(
+        "--map",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN=FIELD",
+        help="our column and the file's field, such as response=output",
+    )
+
+
 def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
     """Studies and groups: what is compared with what."""
     shipped = ", ".join(sorted(p.stem for p in (PRESETS.parent / "studies").glob("*.json")))
@@ -120,43 +132,54 @@ def formats(options: argparse.Namespace) -> None:
 def import_data(options: argparse.Namespace) -> None:
     from engine.data.datasets_io import import_dataset
 
-    stated = [s.partition("=") for s in options.sources]
-    if len(stated) == 1 and not stated[0][1]:
-        sources: str | dict[str, str] = options.sources[0]
-    elif all(equals for _, equals, _ in stated):
-        sources = {split: source for split, _, source in stated}
-    else:
+    named = [re.fullmatch(r"\w+=.*", source, re.DOTALL) for source in options.sources]
+    if len(named) > 1 and not all(named):
         raise PrefscopeError("several sources need a split each: train=FILE validation=FILE")
-    format_options = dict(o.split("=", 1) for o in options.option)
-    name = options.name or Path(stated[0][2] or stated[0][0]).name.split(".")[0]
+    sources: str | dict[str, str] = by_key("source", "SPLIT=SOURCE", options.sources) if named[0] else options.sources[0]
+    first = sources if isinstance(sources, str) else next(iter(sources.values()))
     made = import_dataset(
-        cache_path(), name, sources, format=options.format, options=format_options, validation_share=options.validation_share,
+        cache_path(), options.name or printable(Path(first).name.split(".")[0]), sources, format=options.format,
+        options=by_key("--option", "KEY=VALUE", options.option), validation_share=options.validation_share,
         seed=options.seed, strict=options.strict, licence=options.licence,
     )  # fmt: skip
-    print(f"{made.dataset_id}: format {made.format}, kept {made.kept} pairs " + ", ".join(f"{n} {s}" for s, n in made.splits.items()))
+    say(f"{made.dataset_id}: format {made.format}, kept {made.kept} pairs " + ", ".join(f"{n} {s}" for s, n in made.splits.items()))
     for reason, records in made.dropped_by.items():
-        print(f"  dropped {records}: {reason}")
+        say(f"  dropped {records}: {reason}")
     for note in made.notes:
-        print(f"  {note}")
+        say(f"  {note}")
     if made.dropped:
-        print(f"  every dropped record, with its line: {made.path / 'rejects.jsonl'}")
+        say(f"  dropped records, with their lines: {made.path / 'rejects.jsonl'}")
+
+
+def by_key(option: str, expected: str, words: list[str]) -> dict[str, str]:
+    """KEY=VALUE words as a dictionary. Raises PrefscopeError for a word that is none, and for a key that is given twice."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if not key or not value:
+            raise PrefscopeError(f"{option} is {word!r}, expected {expected}")
+        if key in found:
+            raise PrefscopeError(f"{option} {key}= is given twice, as {found[key]!r} and {value!r}: expected it once")
+        found[key] = value
+    return found
 
 
 def import_finished(options: argparse.Namespace) -> None:
     from engine.data.results import import_results
 
     made = import_results(
-        cache_path(), options.file, name=options.name, generator=one_or_several(options.generator), scorer=one_or_several(options.scorer),
-        dataset=options.dataset, mapping=dict(m.split("=", 1) for m in options.map) or None,
+        cache_path(), options.file, name=options.name, generator=one_or_several("--generator", options.generator),
+        scorer=one_or_several("--scorer", options.scorer),
+        dataset=options.dataset, mapping=by_key("--map", "COLUMN=FIELD", options.map) or None,
     )  # fmt: skip
-    print(made.describe())
+    say(made.describe())
 
 
-def one_or_several(names: list[str]) -> str | dict[str, str] | None:
+def one_or_several(option: str, names: list[str]) -> str | dict[str, str] | None:
     """Nothing, one name, or {name in the file: name}."""
-    if not names:
-        return None
-    return names[0] if len(names) == 1 and "=" not in names[0] else dict(n.split("=", 1) for n in names)
+    if len(names) == 1 and "=" not in names[0]:
+        return names[0]
+    return by_key(option, "one NAME, or FIELD=NAME for each", names) or None
 
 
 def submit_one(options: argparse.Namespace) -> int:

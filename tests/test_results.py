@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def test_two_dialogues_share_their_turns_and_keep_their_own_answers() -> None:
 
 
 def test_responses_without_question_or_dialogue_are_refused_with_file_and_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no_prompt 1; first .*answers.jsonl line 1: the responses begin 'Daily.' and 'Never.', expected"):
+    with pytest.raises(DataError, match=r"no_prompt 1\n .*answers.jsonl line 1: the responses begin 'Daily.' and 'Never.', expected"):
         imported(tmp_path, {**PAIR, "better_reward": 1, "worse_reward": 0})
 
 
@@ -268,11 +269,148 @@ def test_the_original_file_is_kept_and_no_unfinished_folder_is_left(tmp_path: Pa
 
 
 def test_a_cache_that_cannot_be_written_and_a_missing_file_are_said(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no\.jsonl cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"no\.jsonl cannot be read: no such file"):
         import_results(tmp_path, tmp_path / "no.jsonl")
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(DataError, match="cache cannot be written"):
         imported(tmp_path, SHAPES["nested"])
+
+
+def test_a_pair_of_equal_responses_is_left_out_and_the_answer_beside_it_is_kept(tmp_path: Path) -> None:
+    done = imported(tmp_path, {**SHAPES["scored generations"], "worse_response": "Daily."})
+    assert (done.skipped, done.counts["rewards"], "pairs" in done.counts) == ({"equal_responses": 1}, 1, False)
+    assert rows(tmp_path / "cache", "select text, reward from rewards join texts using (text_id)") == [("When it is dry.", 0.75)]
+    assert "1 records are kept in part: their other answers and rewards count" in done.notes
+
+
+def test_equal_responses_with_two_rewards_keep_both_rewards(tmp_path: Path) -> None:
+    done = imported(tmp_path, {"question": Q, **dict.fromkeys(PAIR, "Daily."), "better_reward": 1.5, "worse_reward": 0.5})
+    assert rows(tmp_path / "cache", "select record, reward from rewards order by record") == [(0, 1.5), (1, 0.5)]
+    assert (done.skipped, "pairs" in done.counts) == ({"equal_responses": 1}, False)
+
+
+@pytest.mark.parametrize("change", [{"response_dpo": " "}, {"reward_dpo": None}, {"reward_dpo": "high"}, {"response_dpo": "\ud800"}])
+def test_one_bad_answer_does_not_take_the_others_of_its_record(tmp_path: Path, change: dict[str, Any]) -> None:
+    done = imported(tmp_path, {**SHAPES["wide"], **change})
+    assert (done.generators, done.counts["rewards"], sum(done.skipped.values())) == (("raw (answers)",), 1, 1)
+    (reject,) = [json.loads(line) for line in (done.path / "rejects.jsonl").read_text().splitlines()]
+    assert reject["detail"].endswith("; the rest of the record is kept")
+
+
+# Scores of chosen and rejected, as reward benchmarks and TRL's datasets have them
+
+TALK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": Q}]
+SCORED_PAIRS: dict[str, dict[str, Any]] = {
+    "a prompt and texts": {"prompt": Q, "chosen": "Daily.", "rejected": "Never.", "score_chosen": 1.5, "score_rejected": -0.5},
+    "scores in lists": {"prompt": Q, "chosen": "Daily.", "rejected": "Never.", "scores_chosen": [1.5], "scores_rejected": [-0.5]},
+    "rewards": {"prompt": Q, "chosen": "Daily.", "rejected": "Never.", "chosen_reward": "1.5", "rejected_reward": "-0.5"},
+    "whole conversations": {
+        "prompt": Q,
+        "chosen": [*TALK, {"role": "assistant", "content": "Daily."}],
+        "rejected": [*TALK, {"role": "assistant", "content": "Never."}],
+        "score_chosen": 1.5,
+        "score_rejected": -0.5,
+    },
+    "one message each": {
+        "prompt": TALK,
+        "chosen": [{"role": "assistant", "content": "Daily."}],
+        "rejected": [{"role": "assistant", "content": "Never."}],
+        "score_chosen": 1.5,
+        "score_rejected": -0.5,
+    },
+    "transcripts": {
+        "chosen": f"\n\nHuman: {Q}\n\nAssistant: Daily.",
+        "rejected": f"\n\nHuman: {Q}\n\nAssistant: Never.",
+        "score_chosen": 1.5,
+        "score_rejected": -0.5,
+    },
+    "a common beginning": {"chosen": f"{Q} Daily.", "rejected": f"{Q} Never.", "score_chosen": 1.5, "score_rejected": -0.5},
+    "decoded dialogues": {
+        "chosen": f"{SYSTEM}user\n{Q}\nassistant\nDaily.\n",
+        "rejected": f"{SYSTEM}user\n{Q}\nassistant\nNever.\n",
+        "score_chosen": 1.5,
+        "score_rejected": -0.5,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SCORED_PAIRS)
+def test_chosen_and_rejected_with_a_score_each_are_a_pair_with_two_rewards(tmp_path: Path, name: str) -> None:
+    done = imported(tmp_path, SCORED_PAIRS[name])
+    assert (done.shape, done.skipped, done.scorers) == ("evaluated pairs", {}, ("reward (answers)",))
+    query = "select turns, c.text, r.text from pairs join prompts using (prompt_id)"
+    query += " join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id"
+    assert rows(tmp_path / "cache", query) == [(json.dumps([{"role": "user", "content": Q}]), "Daily.", "Never.")]
+    assert rows(tmp_path / "cache", ACCURACY, dataset=done.import_id) == [(1, 1, 0)]
+
+
+def test_one_side_without_a_score_is_counted_and_the_other_reward_kept(tmp_path: Path) -> None:
+    done = imported(tmp_path, SCORED_PAIRS["a prompt and texts"], {**SCORED_PAIRS["transcripts"], "score_rejected": None})
+    assert (done.skipped, done.counts["rewards"]) == ({"bad_reward": 1}, 3)
+
+
+# What no file should be able to do
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jsonl")
+    for path, found in ((tmp_path / "x.jsonl", "a FIFO"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(DataError, match=f"cannot be read: it is {found}, expected a regular file"):
+            import_results(tmp_path / "cache", path)
+
+
+BIG = 10**400
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"reward_score": BIG}, "bad_reward"),
+        ({"reward_score": f"{BIG}"}, "bad_reward"),
+        ({"reward_score": float("nan")}, "bad_reward"),
+        ({"question": "\ud800"}, "broken_utf8"),
+        ({"prediction": "\udfff"}, "broken_utf8"),
+        ({"prompt_type": "\ud800"}, "broken_utf8"),
+        ({"question": [{"role": "system", "content": ["x"]}, {"role": "user", "content": Q}]}, "wrong_type"),
+        ({"question": json.loads('{"a":' * 90 + "1" + "}" * 90)}, "wrong_type"),
+        ({"question": None, "turns": "[" * 10_000}, "broken_json"),
+        ({"question": None, "turns": "[" * 150 + "]" * 150}, "broken_json"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_one_refused_record(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    done = imported(tmp_path, SHAPES["scored generations"], {**SHAPES["scored generations"], **change})
+    assert (done.skipped, done.counts["rewards"]) == ({reason: 1}, 1)
+
+
+@pytest.mark.parametrize("key", ["source", "scorer"])
+def test_a_name_with_half_a_surrogate_pair_is_one_refused_record(tmp_path: Path, key: str) -> None:
+    assert imported(tmp_path, SHAPES["long"], {**SHAPES["long"], key: "\ud800"}).skipped == {"broken_utf8": 1}
+
+
+def test_names_that_are_not_utf_8_are_a_sentence(tmp_path: Path) -> None:
+    for options in ({"name": "\udcff"}, {"generator": "\udcff"}, {"scorer": {"reward_score": "\udcff"}}):
+        with pytest.raises(DataError, match=r"is '\\udcff', expected UTF-8 text"):
+            imported(tmp_path, SHAPES["scored generations"], **options)
+
+
+def test_a_file_whose_name_is_not_utf_8_is_imported(tmp_path: Path) -> None:
+    path = written(tmp_path / os.fsdecode(b"caf\xe9.jsonl"), SHAPES["scored generations"])
+    done = import_results(tmp_path / "cache", path)
+    assert done.generators == (r"prediction (caf\udce9)",)
+    assert (done.path / "raw" / path.name).is_file()
+
+
+def test_a_column_that_is_mapped_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="mapping question=x: the column 'x' is mapped twice"):
+        imported(tmp_path, {"x": Q}, mapping={"question": "x", "response": "x"})
+
+
+def test_a_file_without_a_usable_record_shows_the_first_rejects(tmp_path: Path) -> None:
+    bad = [{**SHAPES["scored generations"], "reward_score": value} for value in "abcd"]
+    with pytest.raises(
+        DataError, match=r"can be used: bad_reward 4\n .*line 1: reward_score is 'a'.* \(bad_reward\)\n.*\n .*line 3: [^\n]*$"
+    ):
+        imported(tmp_path, *bad)
 
 
 # The files of a real experiment

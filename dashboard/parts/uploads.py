@@ -28,7 +28,7 @@ def import_data() -> None:
         sent = st.form_submit_button(_("Import"), type="primary")
     if sent and (places := chosen(file, source)):
         named = [*given("--name", name), *given("--format", kind), *(["--strict"] if strict else [])]
-        call(["import", *named, *(part for option in words(options) for part in ("--option", option)), "--", *places])
+        call(["import", *named, *(f"--option={option}" for option in words(options)), "--", *places])
 
 
 def import_results() -> None:
@@ -63,7 +63,11 @@ def words(text: str) -> list[str]:
 def chosen(file: UploadedFile | None, source: str) -> list[str]:
     """Where the uploaded file was put, or the sources that were typed."""
     if file is not None:
-        return [str(data.keep_upload(file.name, file.getvalue()))]
+        try:
+            return [str(data.keep_upload(file.name, file.getvalue()))]
+        except PrefscopeError as error:
+            data.refuse(error)
+            return []
     if not source.strip():
         st.error(_("Choose a file or name a source first."))
     return words(source)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, overload
 import streamlit as st
 
 from dashboard.queries import Selection
-from engine.errors import PrefscopeError, StoreError
+from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import line
 from engine.settings.config import RunConfig
 from engine.settings.files import Outline
@@ -119,11 +119,23 @@ def preflight(config: RunConfig) -> dict[str, Any]:
     return found
 
 
+MAX_NAME_BYTES = 255  # of a file's name, on the file systems in use
+
+
 def keep_upload(name: str, content: bytes) -> Path:
-    """Put an uploaded file under cache/uploads, by the last part of its name; `=` would name a split."""
-    path = cache_path() / "uploads" / Path(name).name.replace("=", "_")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    """Put an uploaded file under cache/uploads, by the last part of its name; `=` would name a split.
+
+    Raises DataError for a name that no file can have, and when the folder cannot be written.
+    """
+    file = name.replace("\\", "/").rsplit("/", 1)[-1].replace("=", "_")
+    if file in ("", ".", "..") or "\0" in file or len(file.encode(errors="replace")) > MAX_NAME_BYTES:
+        raise DataError(f"the uploaded file is called {name!r:.80}, expected a name of 1 to {MAX_NAME_BYTES} bytes: rename it")
+    path = cache_path() / "uploads" / file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
     return path
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 import polars as pl
 
+from engine.data.files import Raw, require_utf8, slug
 from engine.data.intake import MAX_CHARS, Intake, Kept
 from engine.data.records import PreferencePair, prompt_row, text_id, text_row, turns_from_json
-from engine.data.sources import Raw, Source, open_source
+from engine.data.sources import Source, open_source
 from engine.errors import DataError
+from engine.plain import printable
 from engine.store import database
 from engine.store.rundir import placing, read_table, write_table, write_text
 
@@ -73,6 +75,7 @@ def import_dataset(
     """
     if not 0 <= validation_share < 1:
         raise DataError(f"validation_share is {validation_share}, expected at least 0 and below 1")
+    require_utf8(name=name, licence=licence)
     intake, notes = Intake(strict, max_chars), []
     source = opened(sources)
     for split, raws in parts(source):
@@ -81,10 +84,24 @@ def import_dataset(
         notes.append(f"split by a hash of the question with seed {seed}: {validation_share:.0%} validation")
         intake.divide(validation_share, seed)
     intake.separate()
-    if not intake.kept:
-        why = ", ".join(f"{reason} {n}" for reason, n in intake.dropped_by.items()) or "the source holds no records"
-        raise DataError(f"no pair of {sources} was kept: {why}")
-    return written(cache, name, sources, licence, intake, (*source.notes, *notes, *intake.notes))
+    require_pairs(sources, list(source.splits), intake)
+    return written(cache, name, sources, licence, intake, (*source.notes, *notes, *intake.notes, *intake.rejects.notes))
+
+
+def require_pairs(sources: str | dict[str, str], splits: list[str | None], intake: Intake) -> None:
+    """Raises DataError with the first rejects when nothing was kept, also when that is so of one split only."""
+    kept = {k.split for k in intake.kept}
+    for split in splits:
+        if split and split not in kept and len(splits) > 1:
+            place = sources[split] if isinstance(sources, dict) else sources
+            why = intake.rejects.in_words() if intake.records[split] else "it holds no records"
+            raise DataError(f"no pair of the split {split} ({printable(place)}) was kept: {why}")
+    if not kept:
+        raise DataError(f"no pair of {named(sources)} was kept: {intake.rejects.in_words() or 'the source holds no records'}")
+
+
+def named(sources: str | dict[str, str]) -> str:
+    return printable(sources if isinstance(sources, str) else json.dumps(sources, ensure_ascii=False))
 
 
 def opened(sources: str | dict[str, str]) -> Source:
@@ -112,16 +129,16 @@ def parts(source: Source) -> Iterator[tuple[str | None, Iterable[Raw]]]:
 def written(cache: Path, name: str, sources: str | dict[str, str], licence: str | None, intake: Intake, notes: tuple[str, ...]) -> Import:
     """Put the tables in place under their content's name, and into the database. Raises DataError when the cache cannot be written."""
     sha256, splits = content_sha256(intake), dict(sorted(Counter(str(k.split) for k in intake.kept).items()))
-    dataset_id = f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-') or 'dataset'}-{sha256[:8]}"
+    dataset_id = f"{slug(name, 'dataset')}-{sha256[:8]}"
     row = {
         "dataset_id": dataset_id,
         "name": name,
         "format": " + ".join(sorted(set(intake.formats.values()))),
-        "source": sources if isinstance(sources, str) else json.dumps(sources, ensure_ascii=False),
+        "source": named(sources),
         "licence": licence,
         "sha256": sha256,
         "kept": len(intake.kept),
-        "dropped": len(intake.rejects),
+        "dropped": intake.rejects.total,
         "dropped_by": json.dumps(intake.dropped_by),
         "splits": json.dumps(splits),
         "created_at": datetime.now(UTC).replace(tzinfo=None),
@@ -132,7 +149,7 @@ def written(cache: Path, name: str, sources: str | dict[str, str], licence: str 
         with placing(folder) as unfinished:
             write_tables(unfinished, row, intake)
     database.ingest(cache, folder)
-    return Import(dataset_id, str(row["format"]), len(intake.kept), len(intake.rejects), intake.dropped_by, splits, notes, folder, existed)
+    return Import(dataset_id, str(row["format"]), len(intake.kept), intake.rejects.total, intake.dropped_by, splits, notes, folder, existed)
 
 
 def content_sha256(intake: Intake) -> str:
@@ -150,7 +167,7 @@ def write_tables(folder: Path, row: dict[str, Any], intake: Intake) -> None:
     write_table(folder, "texts", list(texts.values()))
     rows = [pair_row(row["dataset_id"], k, prompts[k.pair.turns]["prompt_id"]) for k in intake.kept]
     write_table(folder, "pairs", pl.DataFrame(rows, schema_overrides={"prompt_type": pl.String, "source": pl.String}))
-    write_text(folder / "rejects.jsonl", "".join(json.dumps(r, ensure_ascii=True) + "\n" for r in intake.rejects))
+    write_text(folder / "rejects.jsonl", intake.rejects.as_json_lines())
 
 
 def pair_row(dataset_id: str, kept: Kept, prompt_id: str) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from engine.data.turns import (
     answer,
     branched,
     conversation,
+    keys_of,
     messages,
     pair,
     preferred,
     present,
+    score,
     split_strings,
     text,
     transcript,
@@ -40,10 +42,10 @@ REASONS = {
     "diverging_turns": "the two conversations differ before their last answer",
     "duplicate_pair": "the same prompt, chosen and rejected stand earlier in the same split",
     "in_train_and_validation": "the question is in a validation split too; the training copy is left out",
-    "too_long": "a text is longer than the stated number of characters",
-    "broken_utf8": "the bytes are not UTF-8",
-    "broken_json": "the line is not JSON",
-    "broken_csv": "the row has more or fewer fields than the header",
+    "too_long": "a text or a line is longer than an import takes",
+    "broken_utf8": "the bytes are not UTF-8, or a text has half of a surrogate pair",
+    "broken_json": "the record is not JSON, names a key twice, or is nested too deeply",
+    "broken_csv": "the row has more or fewer fields than the header, or its quotes do not match",
     "truncated_last_line": "the file ends in the middle of a record",
 }
 
@@ -87,9 +89,7 @@ def detect(record: Record) -> str:
         if known.matches(record):
             return name
     expected = "; ".join(f"{f.name} ({', '.join(f.keys)})" for f in FORMATS.values() if f.keys)
-    raise DataError(
-        f"no format has the keys {', '.join(map(str, record)) or '(none)'}: expected {expected}; or format mapped with the columns named"
-    )
+    raise DataError(f"no format has the keys {keys_of(record)}: expected {expected}; or format mapped with the columns named")
 
 
 def parser(name: str, options: dict[str, Any] | None = None) -> Parser:
@@ -148,11 +148,9 @@ def align_anything(record: Record, line: int, *, transcripts: bool = False) -> P
 )
 def ultrafeedback_binarized(record: Record, line: int, *, min_gap: float = 0.0) -> PreferencePair:
     """Source: the dataset card of HuggingFaceH4/ultrafeedback_binarized. Raises RecordError."""
-    scores = [present(record, key) for key in ("score_chosen", "score_rejected")]
-    if not all(isinstance(s, int | float) for s in scores):
-        raise RecordError("wrong_type", f"score_chosen and score_rejected are {scores[0]!r} and {scores[1]!r}, expected numbers")
-    if not scores[0] - scores[1] >= min_gap:
-        raise RecordError("bad_label", f"score_chosen − score_rejected is {scores[0] - scores[1]}, expected at least {min_gap}")
+    chosen, rejected = (score(record, key) for key in ("score_chosen", "score_rejected"))
+    if not chosen - rejected >= min_gap:
+        raise RecordError("bad_label", f"score_chosen − score_rejected is {chosen - rejected}, expected at least {min_gap}")
     return trl(record, line)
 
 

@@ -1,16 +1,16 @@
 """The checks between a source's records and a dataset: what passes is kept, the rest is counted by reason."""
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
+from engine.data.files import Raw
 from engine.data.formats import REASONS, Parser, detect, parser, remarks
 from engine.data.records import PreferencePair, Turn
-from engine.data.sources import Raw
+from engine.data.rejects import Rejects
 from engine.errors import DataError, RecordError
 
 MAX_CHARS = 32_000  # of one text, about 8,000 tokens
@@ -35,27 +35,34 @@ class Intake:
     strict: bool = False
     max_chars: int = MAX_CHARS
     kept: list[Kept] = field(default_factory=list)
-    rejects: list[dict[str, Any]] = field(default_factory=list)
+    rejects: Rejects = field(default_factory=Rejects)
+    records: Counter[str | None] = field(default_factory=Counter)  # by split
     formats: dict[str, str] = field(default_factory=dict)  # file: format
     remarks: Counter[str] = field(default_factory=Counter)
     seen: set[tuple[str | None, str]] = field(default_factory=set)
 
     def read(self, split: str | None, raws: Iterable[Raw], format: str | None, options: dict[str, Any]) -> None:
         """Parse and check one file's records. Raises DataError when no format is recognised."""
-        start = list(islice(iterator := iter(raws), LOOK_AHEAD))
-        name = format or recognised(start)
-        if start and name:
-            self.formats[start[0].file] = name
-        parse = parser(name, options) if name else None
-        for raw in chain(start, iterator):
+        records = self.readable(split, raws)
+        if not (start := list(islice(records, LOOK_AHEAD))):
+            return
+        self.formats[start[0].file] = name = format or recognised(start)
+        parse = parser(name, options)
+        for raw in chain(start, records):
             self.read_one(split, raw, parse)
 
-    def read_one(self, split: str | None, raw: Raw, parse: Parser | None) -> None:
-        try:
+    def readable(self, split: str | None, raws: Iterable[Raw]) -> Iterator[Raw]:
+        """The records that could be read at all; the others are refused."""
+        for raw in raws:
+            self.records[split] += 1
             if isinstance(raw.content, RecordError):
-                raise raw.content
-            if parse is None:
-                raise RecordError("missing_key", "no format was recognised: the file's first records cannot be read")
+                self.refuse(raw, raw.content)
+            else:
+                yield raw
+
+    def read_one(self, split: str | None, raw: Raw, parse: Parser) -> None:
+        assert isinstance(raw.content, dict)
+        try:
             self.keep(Kept(split, raw.file, parse(raw.content, raw.line)))
             self.remarks.update(remarks(raw.content, self.kept[-1].pair))
         except RecordError as error:
@@ -76,8 +83,7 @@ class Intake:
         """Raises DataError when strict."""
         if self.strict:
             raise DataError(f"{raw.file} line {raw.line}: {error} ({error.reason})") from None
-        excerpt = raw.excerpt or json.dumps(raw.content, ensure_ascii=True, default=str)[:300]
-        self.rejects.append({"file": raw.file, "line": raw.line, "reason": error.reason, "detail": str(error), "excerpt": excerpt})
+        self.rejects.add(raw, error)
 
     def separate(self) -> None:
         """Drop training pairs whose question is in another split, so that published validation sets stay whole and comparable."""
@@ -96,8 +102,7 @@ class Intake:
 
     @property
     def dropped_by(self) -> dict[str, int]:
-        counts = Counter(r["reason"] for r in self.rejects)
-        return {reason: counts[reason] for reason in REASONS if counts[reason]}
+        return {reason: self.rejects.counts[reason] for reason in REASONS if self.rejects.counts[reason]}
 
     @property
     def notes(self) -> list[str]:
@@ -108,18 +113,16 @@ class Intake:
         return said + [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
 
 
-def recognised(start: list[Raw]) -> str | None:
-    """The format of the first record that has one; None when no record can be read. Raises DataError with the first one's keys."""
+def recognised(start: list[Raw]) -> str:
+    """The format of the first record that has one. Raises DataError with the first one's keys."""
     first: DataError | None = None
     for raw in start:
         try:
-            if isinstance(raw.content, dict):
-                return detect(raw.content)
+            assert isinstance(raw.content, dict)
+            return detect(raw.content)
         except DataError as error:
             first = first or DataError(f"{raw.file} line {raw.line}: {error}")
-    if first:
-        raise first
-    return None
+    raise first or DataError("there is no record")
 
 
 def swapped(pair: PreferencePair) -> str:

@@ -3,22 +3,20 @@
 A record that cannot be read is not an exception but a RecordError in its place, so that an import counts it with its line.
 """
 
-import csv
-import gzip
-import io
-import json
+import logging
 import re
-import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
 
-import polars as pl
-
+from engine.data.arrow_files import SUFFIXES, arrow_records
+from engine.data.csv_files import csv_records
+from engine.data.files import MAX_RECORDS, Raw, kind_on_disk, lines_of
+from engine.data.json_files import json_lines, json_records
 from engine.data.turns import Record
-from engine.errors import DataError, RecordError
+from engine.errors import DataError
+from engine.plain import printable
 
 STARTER = Path(__file__).parent / "starter"
 SPLIT_WORDS = {
@@ -29,17 +27,6 @@ SPLIT_WORDS = {
 NOT_RECORDS = ("dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json")  # what `datasets` writes beside its data
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 HUB_ADDRESS = re.compile(r"([^:@]+)(?::([^:@]+))?(?:@([^:@]+))?")
-csv.field_size_limit(sys.maxsize)
-
-
-@dataclass(frozen=True)
-class Raw:
-    """One record as it was found, or why it could not be read."""
-
-    file: str
-    line: int  # line of a text file, record number elsewhere, from 1
-    content: Record | RecordError
-    excerpt: str = ""  # of what could not be read
 
 
 @dataclass
@@ -57,14 +44,28 @@ def open_source(source: str) -> Source:
     """
     if source == "starter":
         return open_folder(STARTER)
-    path = Path(source).expanduser()
-    if path.is_file():
+    path = path_of(source)
+    found = kind_on_disk(path)
+    if found == "a file":
         return Source({None: [read_file(path)]})
-    if path.is_dir() and not declares_configs(path):
+    if found == "a folder" and not declares_configs(path):
         return open_folder(path)
-    if not (address := HUB_ADDRESS.fullmatch(source)) or not (Path(address[1]).is_dir() or HUB_NAME.fullmatch(address[1])) or kind_of(path):
-        raise DataError(f"source {source}: no such file or folder, and no hub name (owner/name:config@split)")
+    if found and found != "a folder":
+        raise DataError(f"source {printable(source)} is {found}, expected a regular file or a folder")
+    address = HUB_ADDRESS.fullmatch(source)
+    if not address or not (Path(address[1]).is_dir() or HUB_NAME.fullmatch(address[1])) or kind_of(path):
+        raise DataError(f"source {printable(source)}: no such file or folder, and no hub name (owner/name:config@split)")
     return open_hub(address[1], address[2], address[3])
+
+
+def path_of(source: str) -> Path:
+    """The path with ~ written out. Raises DataError when nothing is named."""
+    if not source.strip():
+        raise DataError("the source is empty, expected a file, a folder or a hub name")
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"source {printable(source)}: {error}") from None
 
 
 def declares_configs(folder: Path) -> bool:
@@ -79,17 +80,22 @@ def declares_configs(folder: Path) -> bool:
 
 def open_folder(folder: Path) -> Source:
     """The folder's files by the split their names state (train-00000-of-00002.parquet, data/val.jsonl.gz, validation/x.arrow)."""
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and kind_of(p) and p.name not in NOT_RECORDS]
-    files = [p for p in files if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    inside = {p: p.relative_to(folder) for p in sorted(folder.rglob("*")) if not p.is_dir()}
+    seen = {p: at for p, at in inside.items() if p.name not in NOT_RECORDS and not any(part.startswith(".") for part in at.parts)}
+    files = {p: split_of(at) for p, at in seen.items() if kind_of(p) and p.is_file()}
     if not files:
-        raise DataError(f"folder {folder} holds no {', '.join((*READERS, *FRAMES))} file")
-    source, named = Source(), {p: split_of(p.relative_to(folder)) for p in files}
-    for path, split in named.items():
-        if split or not any(named.values()):
+        raise DataError(f"folder {printable(folder)} holds no {', '.join((*READERS, *SUFFIXES))} file")
+    source = Source(notes=[f"{printable(at)} was not read: {why_not(p)}" for p, at in seen.items() if p not in files and split_of(at)])
+    for path, split in files.items():
+        if split or not any(files.values()):
             source.splits.setdefault(split, []).append(read_file(path))
         else:
-            source.notes.append(f"{path.relative_to(folder)} was not read: its name states no split")
+            source.notes.append(f"{printable(seen[path])} was not read: its name states no split")
     return source
+
+
+def why_not(path: Path) -> str:
+    return f"its name ends in {path.suffix or 'nothing'}" if path.is_file() else "it is no regular file"
 
 
 def split_of(path: Path) -> str | None:
@@ -106,20 +112,31 @@ def open_hub(place: str, config: str | None = None, split: str | None = None) ->
 
     The library honours its own cache and HF_HUB_OFFLINE. Raises DataError with the library's reason.
     """
-    from datasets import load_dataset  # here, because importing it takes a second
-    from datasets.exceptions import DatasetsError
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would report each of its tries
+    from datasets import disable_progress_bars, load_dataset  # here, because importing it takes a second
 
+    disable_progress_bars()
     try:
         loaded = load_dataset(place, config, split=split)
-    except (OSError, ValueError, DatasetsError) as error:
-        raise DataError(f"dataset {place} cannot be loaded: {error or type(error).__name__}") from None
-    splits = {split: loaded} if split else dict(loaded)
-    return Source({SPLIT_WORDS.get(s, s): [hub_records(f"{place}@{s}", data)] for s, data in splits.items()})
+    except Exception as error:  # the library's own errors and those of a dozen libraries below it
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise DataError(f"dataset {place} cannot be loaded: {reason}; nor is it a file here") from None
+    source = Source()
+    for name, data in ({split: loaded} if split else dict(loaded)).items():
+        source.splits.setdefault(SPLIT_WORDS.get(name, name), []).append(hub_records(f"{place}@{name}", data))
+    return source
 
 
 def hub_records(file: str, data: Iterable[Record]) -> Iterator[Raw]:
-    for line, record in enumerate(data, 1):
-        yield Raw(file, line, dict(record))
+    try:
+        for line, record in enumerate(data, 1):
+            yield Raw(file, line, dict(record))
+    except (
+        ImportError,
+        OSError,
+        ValueError,
+    ) as error:  # a column of pictures or sounds without the library that decodes them, a damaged file
+        raise DataError(f"dataset {file} cannot be read: {error}") from None
 
 
 # Files
@@ -129,131 +146,25 @@ def kind_of(path: Path) -> str:
     """The suffix that decides the reader, without .gz; empty when no reader knows it."""
     name = path.name.lower()
     suffix = Path(name.removesuffix(".gz")).suffix
-    return suffix if suffix in READERS or (suffix in FRAMES and not name.endswith(".gz")) else ""
+    return suffix if suffix in READERS or (suffix in SUFFIXES and not name.endswith(".gz")) else ""
 
 
 def read_file(path: Path) -> Iterator[Raw]:
     """The file's records, one by one. Raises DataError when the file as a whole cannot be read."""
-    if not kind_of(path):
-        expected = f"{', '.join(READERS)} (also with .gz), {', '.join(FRAMES)}"
-        raise DataError(f"file {path}: the name ends in {path.suffix or 'nothing'}, expected {expected}")
+    name, kind = printable(path), kind_of(path)
+    if not kind:
+        expected = f"{', '.join(READERS)} (also with .gz), {', '.join(SUFFIXES)}"
+        raise DataError(f"file {name}: the name ends in {path.suffix or 'nothing'}, expected {expected}")
     try:
-        if kind_of(path) in FRAMES:
-            yield from frame_records(path)
-            return
-        with opened(path) as file:
-            yield from READERS[kind_of(path)](str(path), file)
-    except (OSError, zlib.error, pl.exceptions.PolarsError) as error:
-        raise DataError(f"file {path} cannot be read: {error}") from None
+        for count, raw in enumerate(arrow_records(path) if kind in SUFFIXES else READERS[kind](name, lines_of(path)), 1):
+            if count > MAX_RECORDS:
+                raise DataError(f"file {name} has more than {MAX_RECORDS:,} records: divide it into several files of a folder")
+            yield raw
+    except (OSError, zlib.error) as error:
+        raise DataError(f"file {name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
-def opened(path: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb"))
-
-
-def lines_of(file: BinaryIO) -> Iterator[bytes]:
-    """Lines with their ends. A gzip stream that breaks off gives its readable part, without a last line end."""
-    try:
-        yield from file
-    except EOFError:
-        yield b"\xff"  # never valid, and the last: counted as a truncated line
-
-
-def json_lines(name: str, file: BinaryIO) -> Iterator[Raw]:
-    for number, line in enumerate(lines_of(file), 1):
-        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if line.strip():
-            yield Raw(name, number, parsed_line(line), line[:300].decode(errors="replace").strip())
-
-
-def parsed_line(line: bytes) -> Record | RecordError:
-    whole = line.endswith(b"\n")
-    try:
-        return json_object(json.loads(line.decode()))
-    except UnicodeDecodeError as error:
-        found = f"byte {error.start} is {line[error.start]:#x}, expected UTF-8"
-        return RecordError("broken_utf8" if whole else "truncated_last_line", found)
-    except (ValueError, RecursionError) as error:
-        return RecordError("broken_json" if whole else "truncated_last_line", f"{error}, expected a JSON object")
-
-
-def json_object(value: object) -> Record | RecordError:
-    return value if isinstance(value, dict) else RecordError("wrong_type", f"the record is {value!r:.60}, expected a JSON object")
-
-
-def json_records(name: str, file: BinaryIO) -> Iterator[Raw]:
-    """A .json file: an array of records, one record, or JSON Lines under another name."""
-    data = b"".join(lines_of(file))
-    text = data.decode("utf-8-sig", errors="surrogateescape").strip()  # broken bytes become surrogates, which every text check refuses
-    if text.startswith("["):
-        for number, content, excerpt in array_items(text):
-            yield Raw(name, number, content, excerpt)
-        return
-    try:
-        yield Raw(name, 1, json_object(json.loads(text)))
-    except ValueError:
-        yield from json_lines(name, io.BytesIO(data))
-
-
-def array_items(text: str) -> Iterator[tuple[int, Record | RecordError, str]]:
-    """The items of a JSON array as (number, item, excerpt); what follows a fault cannot be read and is one last item."""
-    decode, number, position = json.JSONDecoder().raw_decode, 0, skip(text, 1)
-    while position < len(text) and text[position] != "]":
-        number += 1
-        try:
-            value, end = decode(text, position)
-        except (ValueError, RecursionError) as error:
-            reason = "broken_json" if text.endswith("]") else "truncated_last_line"
-            yield number, RecordError(reason, f"{error}; nothing after it can be read"), text[position : position + 300]
-            return
-        yield number, json_object(value), text[position : position + 300]
-        position = skip(text, end)
-    if position >= len(text):
-        yield number + 1, RecordError("truncated_last_line", "the file ends before ], expected a whole JSON array"), ""
-
-
-def skip(text: str, position: int) -> int:
-    """The position of the next character that is neither white space nor a comma."""
-    while position < len(text) and text[position] in " \t\r\n,":
-        position += 1
-    return position
-
-
-def csv_records(name: str, file: BinaryIO) -> Iterator[Raw]:
-    data = b"".join(lines_of(file))
-    torn = 0 if data.endswith(b"\n") else data.count(b"\n") + 1  # the line that may be cut
-    text = data.decode("utf-8-sig", errors="surrogateescape")
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if ".tsv" in name.lower() else ",", strict=True)
-    try:
-        header = next(rows, [])
-        for row in rows:
-            if row:
-                yield Raw(name, rows.line_num, csv_record(header, row, rows.line_num == torn), ",".join(row)[:300])
-    except csv.Error as error:
-        yield Raw(name, rows.line_num, RecordError("truncated_last_line" if "unexpected end" in str(error) else "broken_csv", str(error)))
-
-
-def csv_record(header: list[str], row: list[str], torn: bool) -> Record | RecordError:
-    if len(row) == len(header):
-        return dict(zip(header, row, strict=True))
-    reason = "truncated_last_line" if torn and len(row) < len(header) else "broken_csv"
-    return RecordError(reason, f"the row has {len(row)} fields, expected {len(header)}")
-
-
-def frame_records(path: Path) -> Iterator[Raw]:
-    """Parquet and Arrow; `datasets` writes Arrow as a stream, others as a file that begins with ARROW1."""
-    if kind_of(path) == ".parquet":
-        frame = pl.read_parquet(path)
-    else:
-        with path.open("rb") as file:
-            is_file = file.read(6) == b"ARROW1"
-        frame = pl.read_ipc(path) if is_file else pl.read_ipc_stream(path)
-    for line, record in enumerate(frame.iter_rows(named=True), 1):
-        yield Raw(str(path), line, record)
-
-
-FRAMES = (".parquet", ".arrow", ".feather")
-READERS: dict[str, Callable[[str, BinaryIO], Iterator[Raw]]] = {
+READERS: dict[str, Callable[[str, Iterable[bytes]], Iterator[Raw]]] = {
     ".jsonl": json_lines,
     ".ndjson": json_lines,
     ".json": json_records,

@@ -1,6 +1,8 @@
 """A record's values as turns and texts: what the formats are made of. Every function raises RecordError under a named reason."""
 
+import math
 import re
+from itertools import islice
 from typing import Any
 
 from engine.data.records import PreferencePair, Turn
@@ -8,15 +10,20 @@ from engine.errors import RecordError
 
 Record = dict[str, Any]
 MARKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+SHOWN_KEYS = 20
 ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 def present(record: Record, key: str) -> Any:
     if record.get(key) is None:
-        raise RecordError(
-            "missing_key", f"{key} is {'null' if key in record else 'missing'}, expected a value; found {', '.join(map(str, record))}"
-        )
+        raise RecordError("missing_key", f"{key} is {'null' if key in record else 'missing'}, expected a value; found {keys_of(record)}")
     return record[key]
+
+
+def keys_of(record: Record) -> str:
+    """A record's keys for people, of many the first."""
+    named = ", ".join(f"{key!s:.60}" for key in islice(record, SHOWN_KEYS)) or "(no key)"
+    return named if len(record) <= SHOWN_KEYS else f"{named}, … ({len(record):,} keys)"
 
 
 def checked_text(value: Any, field: str) -> str:
@@ -27,6 +34,22 @@ def checked_text(value: Any, field: str) -> str:
     if not value.isascii() and re.search(r"[\ud800-\udfff]", value):
         raise RecordError("broken_utf8", f"{field} is {value!r:.60}, expected valid Unicode")
     return value
+
+
+def number_of(value: Any) -> float | None:
+    """A number, also written as text, as a float; None when it is not finite in 64 bits, or no number."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def score(record: Record, key: str) -> float:
+    number = number_of(present(record, key))
+    if number is None:
+        raise RecordError("wrong_type", f"{key} is {record[key]!r:.60}, expected a finite number")
+    return number
 
 
 def text(record: Record, key: str) -> str:
@@ -124,5 +147,10 @@ def pair(
         raise RecordError("bad_turns", f"the prompt's roles are {', '.join(roles) or '(none)'}, expected user, or user, assistant, …, user")
     if checked_text(chosen, "chosen").strip() == checked_text(rejected, "rejected").strip():
         raise RecordError("equal_responses", f"both responses are {chosen!r:.60}, expected two different texts")
-    group, source = (v if isinstance(v := record.get(k), str) and v else None for k in (type_key, source_key))
-    return PreferencePair(turns, chosen, rejected, group, source, line)
+    return PreferencePair(turns, chosen, rejected, label_in(record, type_key), label_in(record, source_key), line)
+
+
+def label_in(record: Record, key: str) -> str | None:
+    """What groups the pairs, where it is a text with a visible character."""
+    value = record.get(key)
+    return checked_text(value, key) if isinstance(value, str) and value.strip() else None

@@ -239,15 +239,13 @@ def actions(run: RunDir) -> list[str]:
 def engine_call(arguments: list[str], cache: Path, seconds: float = 600) -> str:
     """Run a command of the engine in a process of its own and wait; what it printed. Raises RunError with its message."""
     environment = {**os.environ, "PREFSCOPE_CACHE": str(cache.resolve())}
-    done = subprocess.run(
-        [sys.executable, "-m", "engine", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    command = [sys.executable, "-m", "engine", *arguments]
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise RunError(f"the engine has not answered within {seconds:.0f} s") from None
+    except (OSError, ValueError) as error:  # an argument that is too long, or holds a NUL
+        raise RunError(f"the engine cannot be called: {getattr(error, 'strerror', None) or error}") from None
     if done.returncode:
         raise RunError(done.stderr.strip().removeprefix("error: ") or f"the engine ended with status {done.returncode}")
     return done.stdout

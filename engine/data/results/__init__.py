@@ -8,17 +8,18 @@ shapes.py says which records are understood, dialogue.py what is taken from in f
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.data.results.readings import Intake, notes, recognised, renamed, take_in
+from engine.data.files import require_file, require_utf8, slug
+from engine.data.results.readings import Intake, notes, take_in
 from engine.data.results.shapes import SHAPES, Shape, recognise
 from engine.data.results.tables import Names, Naming, Tables
-from engine.data.sources import read_file
+from engine.data.sources import path_of, read_file
 from engine.errors import DataError
+from engine.plain import printable
 from engine.store import database
 from engine.store.rundir import placing, read_table, wait_for_lock, write_table, write_text
 
@@ -73,43 +74,41 @@ def import_results(
     dataset's prompts, so the file's own pairs are left out.
     Raises DataError: unreadable file, unknown shape, column or name, nothing usable, a cache that cannot be written.
     """
-    path = Path(path).expanduser()
+    path = path_of(str(path))
     sha256 = content_hash(path)
-    stem = path.name.split(".")[0]
+    stem = printable(path.name.split(".")[0])
+    require_utf8(name=name)
+    for kind, naming in (("generator", generator), ("scorer", scorer)):
+        for given in naming.values() if isinstance(naming, Mapping) else [naming]:
+            require_utf8(**{kind: given})
     options = json.dumps([sha256, generator, scorer, dataset, mapping], sort_keys=True, default=dict)
-    import_id = f"{slug(name or stem)}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
+    import_id = f"{slug(name or stem, 'results')}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
     intake = usable(path, mapping)
     tables = filled(intake, Names("generator", import_id, stem, generator), Names("scorer", import_id, stem, scorer), dataset)
     said, matched = notes(intake), None
     if dataset:
         matched = matching(cache, dataset, tables)
         said.append(f"{matched[0]} of {matched[1]} prompts are in the dataset {dataset}; the file's own pairs were left out")
-    tables.add_dataset(import_id, name or stem, intake.shape.name, path.name, sha256, intake.skipped)
+    tables.add_dataset(import_id, name or stem, intake.shape.name, printable(path.name), sha256, intake.skipped)
     return stored(cache, import_id, name or stem, path, intake, tables, tuple(said), matched)
 
 
 def content_hash(path: Path) -> str:
-    """Raises DataError when the file cannot be read."""
+    """Raises DataError when it is no regular file or cannot be read."""
+    require_file(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"file {path} cannot be read: {error.strerror}") from None
+        raise DataError(f"file {printable(path)} cannot be read: {error.strerror}") from None
 
 
 def usable(path: Path, mapping: Mapping[str, str] | None) -> Intake:
     """The file's records as its shape reads them. Raises DataError when none is of a known shape or none can be used."""
-    raws = renamed(read_file(path), mapping)
-    intake = take_in(raws, recognised(raws, str(path)))
+    intake = take_in(read_file(path), mapping, printable(path))
     if not intake.readings:
-        why = ", ".join(f"{reason} {n}" for reason, n in intake.skipped.items())
-        first = intake.rejects[0]
-        raise DataError(f"no record of {path} can be used: {why}; first {first['file']} line {first['line']}: {first['detail']}")
+        raise DataError(f"no record of {printable(path)} can be used: {intake.rejects.in_words()}")
     return intake
-
-
-def slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "results"
 
 
 def filled(intake: Intake, generator: Names, scorer: Names, dataset: str | None) -> Tables:
@@ -182,7 +181,7 @@ def put(cache: Path, folder: Path, path: Path, intake: Intake, tables: Tables) -
         with placing(folder) as unfinished:
             for table, frame in tables.frames().items():
                 write_table(unfinished, table, frame)
-            write_text(unfinished / "rejects.jsonl", "".join(json.dumps(r, ensure_ascii=True) + "\n" for r in intake.rejects))
+            write_text(unfinished / "rejects.jsonl", intake.rejects.as_json_lines())
             (unfinished / "raw").mkdir()
             shutil.copyfile(path, unfinished / "raw" / path.name)
         return False

@@ -1,18 +1,22 @@
 """Records of a result file, read, unwrapped and checked: what can be used, and what was refused and why."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
+from engine.data.files import Raw
 from engine.data.records import PreferencePair
+from engine.data.rejects import Rejects
 from engine.data.results import shapes
 from engine.data.results.dialogue import system_prompt, unwrapped
-from engine.data.results.shapes import Answer, Reading, Shape
-from engine.data.sources import Raw
-from engine.data.turns import checked_text, pair
+from engine.data.results.shapes import Answer, Reading, Shape, usable
+from engine.data.turns import checked_text, keys_of, pair
 from engine.errors import DataError, RecordError
+
+LOOK_AHEAD = 1_000  # records in which a shape and the mapped columns must be found
 
 
 @dataclass
@@ -23,42 +27,72 @@ class Intake:
     records: int = 0
     readings: list[Reading] = field(default_factory=list)
     pairs: list[PreferencePair] = field(default_factory=list)  # in the file's order, a repeated one again
-    rejects: list[dict[str, Any]] = field(default_factory=list)
+    rejects: Rejects = field(default_factory=Rejects)
+    in_part: int = 0  # records of which a part was refused
     unpaired: int = 0
 
     @property
     def skipped(self) -> dict[str, int]:
-        return dict(Counter(r["reason"] for r in self.rejects))
+        return dict(self.rejects.counts)
 
-    def refuse(self, raw: Raw, error: RecordError) -> None:
-        excerpt = raw.excerpt or json.dumps(raw.content, ensure_ascii=True, default=str)[:300]
-        self.rejects.append({"file": raw.file, "line": raw.line, "reason": error.reason, "detail": str(error), "excerpt": excerpt})
+    def refuse_part(self, raw: Raw, faults: list[RecordError]) -> None:
+        """Refuse answers or the pair of a record whose other answers and rewards are kept."""
+        for fault in faults:
+            self.rejects.add(raw, RecordError(fault.reason, f"{fault}; the rest of the record is kept"))
+        self.in_part += bool(faults)
 
 
-def take_in(raws: list[Raw], shape: Shape) -> Intake:
-    """Read every record as `shape`, take decoded prompts from the answers, and check them."""
-    intake = Intake(shape, len(raws))
-    read = list(read_all(intake, raws))
+def take_in(raws: Iterable[Raw], mapping: Mapping[str, str] | None, file: str) -> Intake:
+    """Read every record in the shape of the first, take decoded prompts from the answers, and check them.
+
+    Raises DataError when no record is of a known shape, or a mapped column is in none.
+    """
+    iterator = iter(raws)
+    start = list(islice(iterator, LOOK_AHEAD))
+    check_columns(mapping, start)
+    intake = Intake(recognised([renamed(raw, mapping) for raw in start], file))
+    read = list(read_all(intake, (renamed(raw, mapping) for raw in chain(start, iterator))))
     systems = {s for _, reading in read for a in reading.answers if (s := system_prompt(a.raw or a.text)) is not None}
     for raw, wrapped in read:
         try:
-            reading = replace(wrapped, answers=tuple(bare(a, wrapped, systems) for a in wrapped.answers))
-            intake.pairs += pair_of(reading)
-            intake.readings.append(reading)
+            add(intake, raw, unwrapped_reading(wrapped, systems))
         except RecordError as error:
-            intake.refuse(raw, error)
+            intake.rejects.add(raw, error)
     add_pairs_across_records(intake)
     return intake
 
 
-def read_all(intake: Intake, raws: list[Raw]) -> Iterable[tuple[Raw, Reading]]:
+def read_all(intake: Intake, raws: Iterable[Raw]) -> Iterable[tuple[Raw, Reading]]:
     for raw in raws:
+        intake.records += 1
         try:
             if isinstance(raw.content, RecordError):
                 raise raw.content
             yield raw, shapes.read(intake.shape, raw.content, raw.line)
         except RecordError as error:
-            intake.refuse(raw, error)
+            intake.rejects.add(raw, error)
+
+
+def unwrapped_reading(reading: Reading, systems: set[str]) -> Reading:
+    """The reading with its answers bare. Raises RecordError when nothing of use is left."""
+    answers, faults = usable(partial(bare, a, reading, systems) for a in reading.answers)
+    found = replace(reading, answers=answers, faults=(*reading.faults, *faults))
+    if faults and not found.is_useful():
+        raise faults[0]
+    return found
+
+
+def add(intake: Intake, raw: Raw, reading: Reading) -> None:
+    """Keep a reading and its pair. Raises RecordError when it holds nothing but a pair, and that is none."""
+    faults = list(reading.faults)
+    try:
+        intake.pairs += pair_of(reading)
+    except RecordError as error:
+        if not reading.is_useful():
+            raise
+        faults.append(error)
+    intake.readings.append(reading)
+    intake.refuse_part(raw, faults)
 
 
 def bare(answer: Answer, reading: Reading, systems: set[str]) -> Answer:
@@ -97,25 +131,22 @@ def add_pairs_across_records(intake: Intake) -> None:
                 intake.unpaired += 2
 
 
-def renamed(raws: Iterable[Raw], mapping: Mapping[str, str] | None) -> list[Raw]:
-    """The records with their columns called as the shapes call them; mapping: {"response": "their column"}.
-
-    Raises DataError for a column that no record has.
-    """
-    records = list(raws)
-    found = dict.fromkeys(key for raw in records if isinstance(raw.content, dict) for key in raw.content)
+def check_columns(mapping: Mapping[str, str] | None, start: list[Raw]) -> None:
+    """Raises DataError for a mapped column that no record has, or that is mapped twice."""
+    found = dict.fromkeys(key for raw in start if isinstance(raw.content, dict) for key in raw.content)
     for ours, theirs in (mapping or {}).items():
         if theirs not in found:
-            raise DataError(f"mapping {ours}={theirs}: no record has the column {theirs!r}, found {', '.join(found) or '(none)'}")
-    if not mapping:
-        return records
-    ours_by_theirs = {theirs: ours for ours, theirs in mapping.items()}
-    return [
-        replace(raw, content={ours_by_theirs.get(k, k): v for k, v in raw.content.items() if k in ours_by_theirs or k not in mapping})
-        if isinstance(raw.content, dict)
-        else raw
-        for raw in records
-    ]
+            raise DataError(f"mapping {ours}={theirs}: no record has the column {theirs!r}, found {keys_of(found)}")
+        if list((mapping or {}).values()).count(theirs) > 1:
+            raise DataError(f"mapping {ours}={theirs}: the column {theirs!r} is mapped twice, expected each once")
+
+
+def renamed(raw: Raw, mapping: Mapping[str, str] | None) -> Raw:
+    """The record with its columns called as the shapes call them; mapping: {"response": "their column"}."""
+    if not mapping or isinstance(raw.content, RecordError):
+        return raw
+    ours = {theirs: ours for ours, theirs in mapping.items()}
+    return replace(raw, content={ours.get(k, k): v for k, v in raw.content.items() if k in ours or k not in mapping})
 
 
 def recognised(raws: list[Raw], file: str) -> Shape:
@@ -133,7 +164,8 @@ def recognised(raws: list[Raw], file: str) -> Shape:
 
 def notes(intake: Intake) -> list[str]:
     """What was removed, repeated or left over, in sentences with counts."""
-    return [*removed(intake), *repeated(intake)]
+    part = [f"{intake.in_part} records are kept in part: their other answers and rewards count"] if intake.in_part else []
+    return [*removed(intake), *repeated(intake), *part, *intake.rejects.notes]
 
 
 def removed(intake: Intake) -> list[str]:
