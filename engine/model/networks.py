@@ -165,7 +165,7 @@ def prepared_for_training(model: Any, config: TrainConfig, head: str | None = No
     head: a layer that is trained whole beside the adapters. Raises ModelError when a target names no layer.
     """
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if config.lora is None:
         return None
     targets = config.lora.targets
