@@ -159,3 +159,16 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_colour_stands_out_from_the_page(page: str) -> None:
     assert min(contrast(colour, PAGES[page][3]) for colour in COLOURS.values()) >= 3
+
+
+@pytest.mark.parametrize("name", ["boxes_trained", "generators_under_scorers", "scorers_on_generators"])
+def test_a_boxs_median_is_drawn_with_the_interval_that_its_caption_names(name: str, con: Connection, chosen: Selection) -> None:
+    """The notch of 1.57 IQR/√n covers 87 to 91 %, so that it is no 95 % interval of a median; order statistics are."""
+    rows, plot = find(name).query(con, chosen), render(find(name), con, chosen)
+    marks = [t for t in plot.data if t.type == "scatter"]
+    ends = sorted((t.y[0] - t.error_y.arrayminus[0], t.y[0] + t.error_y.array[0]) for t in marks)
+    assert ends == [pytest.approx(pair) for pair in sorted((m["low"], m["high"]) for m in rows["median"])]
+    caption = plot.layout.title.subtitle.text.replace("<br>", " ")
+    assert "order statistics" in caption
+    assert "±" not in caption
+    assert ("differ where notches do not overlap" in caption) == (name != "scorers_on_generators")

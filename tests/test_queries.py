@@ -95,11 +95,10 @@ def test_a_histogram_of_equal_values_has_one_bin(con: Connection) -> None:
 
 def test_box_statistics_are_those_of_the_values(con: Connection) -> None:
     """0 to 8 and 100: quartiles 2.25, 4.5, 6.75; whiskers end within 1.5 × 4.5 of the box, so 100 is an outlier."""
-    box = queries.boxes(
-        con, "select 'a' as series, '' as facet, v as value from (values (0),(1),(2),(3),(4),(5),(6),(7),(8),(100)) t(v)", {}
-    )
+    numbers = "(values (0),(1),(2),(3),(4),(5),(6),(7),(8),(100)) t(v)"
+    box = queries.boxes(con, f"select 'a' as series, '' as facet, v as value, v as prompt_id from {numbers}", {})
     row = box.row(0, named=True)
-    assert (row["q1"], row["median"], row["q3"], row["low"], row["high"], row["outliers"]) == (2.25, 4.5, 6.75, 0, 8, [100])
+    assert (row["q1"], row["median"]["value"], row["q3"], row["low"], row["high"], row["outliers"]) == (2.25, 4.5, 6.75, 0, 8, [100])
 
 
 def test_summary_in_sql_equals_the_metrics_in_python(con: Connection, chosen: Selection) -> None:

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import box, by, estimated, histogram, share
+from dashboard.figures.shapes import boxes, by, estimated, histogram, medians, share
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
@@ -52,8 +52,8 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
     names = dict(frame.select("facet", "name").iter_rows())
     plot = make_subplots(rows=1, cols=len(facets), horizontal_spacing=0.14, subplot_titles=[excerpt(names[f], 24) for f in facets])
     for place, facet in enumerate(facets, start=1):
-        for row in frame.filter(pl.col("facet") == facet).iter_rows(named=True):
-            plot.add_trace(box(row, row["series"], row["series"], row["series"]), row=1, col=place)
+        for trace in boxes(frame.filter(pl.col("facet") == facet)):
+            plot.add_trace(trace, row=1, col=place)
     plot.update_annotations(font_size=12)
     plot.update_xaxes(categoryorder="array", categoryarray=["base", "tuned", "untrained", "trained"])
     plot.update_yaxes(title_text="reward", col=1)
@@ -73,7 +73,7 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
         paired_boxes(frame),
         f"n = {frame['n'].to_numpy().max():,} answers each",
         "one unit per panel",
-        "notch: the median's 95 % interval",
+        medians(frame),
         "dashed: mean",
     )
 
@@ -88,7 +88,8 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
 )
 def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
     plot = paired_boxes(frame).update_yaxes(matches="y")
-    return caption(plot, f"n = {frame['n'].to_numpy().max():,} answers each", "units differ between scorers: compare panels, not boxes")
+    sizes = f"n = {frame['n'].to_numpy().max():,} answers each"
+    return caption(plot, sizes, "units differ between scorers: compare panels, not boxes", f"diamond: median, {by(*frame['median'])}")
 
 
 def judged(frame: pl.DataFrame) -> go.Figure:

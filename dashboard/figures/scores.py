@@ -5,7 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import box, by, finite, histogram, share
+from dashboard.figures.shapes import boxes, by, estimated, histogram, medians, share
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
@@ -19,12 +19,11 @@ def scores(frame: pl.DataFrame) -> go.Figure:
 
 
 def score_boxes(frame: pl.DataFrame) -> go.Figure:
-    plot = go.Figure([box(row, str(row["series"]), str(row["series"]), str(row["series"])) for row in frame.iter_rows(named=True)])
+    plot = go.Figure(boxes(frame))
     plot.update_yaxes(title_text="reward [the scorer's own unit]")
-    said = ", ".join(f"{r['series']} {finite(r['median'])}\u00a0±\u00a0{finite(r['notch'])}" for r in frame.iter_rows(named=True))
-    return caption(
-        plot, excerpt(frame["facet"][0], 40), f"n = {frame['n'].to_numpy().max():,} pairs", f"median ± 95 %: {said}", "dashed: mean"
-    )
+    middles = ", ".join(f"{row['series']} {estimated(row['median'])}" for row in frame.iter_rows(named=True))
+    sizes = f"n = {frame['n'].to_numpy().max():,} pairs"
+    return caption(plot, excerpt(frame["facet"][0], 40), sizes, f"median: {middles}", medians(frame), "dashed: mean")
 
 
 @figure(

@@ -61,12 +61,17 @@ def histogram(bins: pl.DataFrame, x_title: str, names: dict[str, str] | None = N
     return plot
 
 
-def box(row: dict[str, object], x: str, who: str, name: str, showlegend: bool = False) -> go.Box:
-    """One box from its quartiles; the notch is the median's 95 % interval and left out where it would be wider than the box."""
-    q1, median, q3, notch = (float(str(row[k])) for k in ("q1", "median", "q3", "notch"))
+def boxes(rows: pl.DataFrame) -> list[go.Box | go.Scatter]:
+    """A box for each row from its quartiles, and on it the median with its 95 % interval."""
+    return [trace for row in rows.iter_rows(named=True) for trace in (box(row), middle(row))]
+
+
+def box(row: dict[str, Any]) -> go.Box:
+    """One box from its quartiles; a notch that is wider than the box is left out."""
+    q1, median, q3, notch, who = row["q1"], row["median"]["value"], row["q3"], row["notch"], row["series"]
     fits = median - notch > q1 and median + notch < q3
     return go.Box(
-        x=[x],
+        x=[who],
         q1=[q1],
         median=[median],
         q3=[q3],
@@ -81,9 +86,27 @@ def box(row: dict[str, object], x: str, who: str, name: str, showlegend: bool = 
         line={"color": COLOURS[who], "width": 2},
         fillcolor=translucent(COLOURS[who], 0.12 if who in PATTERNS else 0.45),
         width=0.5,
-        name=name,
-        showlegend=showlegend,
+        name=who,
+        showlegend=False,
     )
+
+
+def middle(row: dict[str, Any]) -> go.Scatter:
+    """The median of a box with its 95 % interval as an error bar."""
+    who, cell = row["series"], row["median"]
+    ends = {**bars(pl.Series([cell])), "width": 9, "thickness": 2.5, "color": COLOURS[who]}
+    marker = {"color": COLOURS[who], "size": 7, "symbol": "diamond"}
+    hover = f"median {estimated(cell)}<br>{cell['method']}"
+    return go.Scatter(
+        x=[who], y=[cell["value"]], error_y=ends, mode="markers", marker=marker, name=who, showlegend=False, hovertemplate=hover
+    )
+
+
+def medians(rows: pl.DataFrame) -> str:
+    """What is drawn on boxes: medians with their intervals, and what a notch is for."""
+    notched = any(trace.notched for trace in map(box, rows.iter_rows(named=True)))
+    notch = "\u00a0· medians differ where notches do not overlap" if notched else ""
+    return f"diamond: median, {by(*rows['median'])}{notch}"
 
 
 def translucent(colour: str, alpha: float) -> str:

@@ -93,7 +93,7 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
     found = []
     for judge in JUDGES:
         values = judged(selection, judge)
-        drawn = boxes(con, f"select {WHO} as series, '' as facet, reward as value {JUDGED}", values)
+        drawn = boxes(con, f"select {WHO} as series, '' as facet, reward as value, prompt_id {JUDGED}", values)
         scorer = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
         found.append(drawn.drop("facet").with_columns(pl.lit(judge).alias("judge")).join(scorer, how="cross"))
     names = generator_names(con, selection)

@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from engine.statistics.estimate import column
+from engine.statistics.intervals import Z95, median
 from engine.store.database import Connection, frame
 
 EXTREMES = 60  # outliers drawn for each box; the fences say where the rest is
@@ -47,21 +49,26 @@ BINNED = """
 BOXES = """
     with v as (select series, facet, value from ({values}) where value is not null),
          q as (select facet, series, count(*) as n, avg(value) as mean, stddev_samp(value) as std,
-                      quantile_cont(value, 0.25) as q1, median(value) as median, quantile_cont(value, 0.75) as q3 from v group by all)
+                      quantile_cont(value, 0.25) as q1, quantile_cont(value, 0.75) as q3 from v group by all)
     select facet, series, any_value(n) as n, any_value(mean) as mean, any_value(std) as std,
-           any_value(q1) as q1, any_value(median) as median, any_value(q3) as q3,
+           any_value(q1) as q1, any_value(q3) as q3,
            min(value) filter (value >= q1 - 1.5 * (q3 - q1)) as low, max(value) filter (value <= q3 + 1.5 * (q3 - q1)) as high,
            coalesce(min(value, {most}) filter (value < q1 - 1.5 * (q3 - q1)), [])
-               || coalesce(max(value, {most}) filter (value > q3 + 1.5 * (q3 - q1)), []) as outliers,
-           1.57 * any_value(q3 - q1) / sqrt(any_value(n)) as notch
+               || coalesce(max(value, {most}) filter (value > q3 + 1.5 * (q3 - q1)), []) as outliers
     from v join q using (series, facet) group by facet, series order by facet, series
 """
 
 
 def boxes(con: Connection, values: str, params: dict[str, Any]) -> pl.DataFrame:
-    """Box statistics: facet, series, n, mean, std, q1, median, q3, low, high, outliers, notch.
+    """Box statistics: facet, series, n, mean, std, q1, q3, low, high, outliers, median (an Estimate), notch.
 
-    low, high: the whiskers, the outermost values within 1.5 interquartile ranges of the box.
-    notch: half the 95 % interval of the median, 1.57 IQR/√n (McGill, Tukey and Larsen 1978).
+    values: as above, and the prompt_id of each. low, high: the whiskers, the outermost values within 1.5 interquartile ranges of the box.
+    notch: two medians differ at 5 % where median ± notch do not overlap; 1.7 standard errors of a median (McGill, Tukey and Larsen 1978),
+    here of its interval, so that answers to one prompt are not taken for independent.
     """
-    return frame(con, BOXES.format(values=values, most=EXTREMES), params)
+    drawn = frame(con, BOXES.format(values=values, most=EXTREMES), params)
+    query = f"select facet, series, value, prompt_id from ({values}) where value is not null order by facet, series"
+    parts = frame(con, query, params).partition_by("facet", "series", maintain_order=True)
+    medians = [median(part["value"], part["prompt_id"]) for part in parts]
+    notches = pl.Series("notch", [1.7 * (m.high - m.low) / (2 * Z95) for m in medians], dtype=pl.Float64)
+    return drawn.with_columns(column("median", medians), notches)

@@ -13,7 +13,8 @@ from engine.store.database import Connection, frame
 SCORED = "scored_pairs where scorer_id = $scorer and dataset_id = $dataset and split = $split"
 SCORER = "(select name from scorers where scorer_id = $scorer)"
 BOTH_SIDES = f"""
-    select unnest(['chosen', 'rejected']) as series, {SCORER} as facet, unnest([chosen_reward, rejected_reward]) as value from {SCORED}
+    select unnest(['chosen', 'rejected']) as series, {SCORER} as facet, unnest([chosen_reward, rejected_reward]) as value, prompt_id
+    from {SCORED}
 """
 LENGTHS = """
     select prompt_id, c.words as chosen_words, r.words as rejected_words
