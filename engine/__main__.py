@@ -307,8 +307,10 @@ def show_summary(options: argparse.Namespace) -> None:
 
 
 def rebuild(options: argparse.Namespace) -> None:
+    from engine.data.datasets_io import count_missing_words
     from engine.store import database
 
+    count_missing_words(cache_path())
     database.rebuild(cache_path())
     print(f"{database.database_path(cache_path())} made anew from {len(database.folders(cache_path()))} folders")
 

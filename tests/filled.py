@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.data.datasets_io import write_word_counts
 from engine.data.records import PreferencePair, Turn, digest, prompt_row, text_row
 from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig
 from engine.store import database, rundir
@@ -58,6 +59,7 @@ def write_dataset(cache: Path, rows: list[PreferencePair]) -> None:
     rundir.write_table(folder, "prompts", [prompt_row(p.turns) for p in rows])
     rundir.write_table(folder, "texts", unique_texts([t for p in rows for t in (p.chosen, p.rejected)]))
     rundir.write_table(folder, "pairs", [pair_row(p, "train" if i < 6 else "validation") for i, p in enumerate(rows)])
+    write_word_counts(folder, DATASET, [("train" if i < 6 else "validation", p.chosen, p.rejected) for i, p in enumerate(rows)])
 
 
 def unique_texts(texts: list[str]) -> list[dict[str, str | int]]:

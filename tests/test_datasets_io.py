@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.__main__ import main
 from engine.data.datasets_io import Import, dataset_ids, import_dataset, load_pairs, preview
 from engine.data.formats import REASONS
 from engine.data.sources import STARTER
@@ -49,6 +50,24 @@ def test_import_fills_the_tables(empty_cache: Path, ten: Path) -> None:
         joined = con.execute("select count(*) from pairs join prompts using (prompt_id) join texts on chosen_id = text_id").fetchone()
     assert counts == [(1,), (10,), (20,), (10,)]
     assert joined == (10,)
+
+
+def test_words_are_counted_at_import_and_of_an_older_dataset_at_rebuild(
+    empty_cache: Path, ten: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten responses say yes, ten no, which is too short a word."""
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(empty_cache))
+    counts = "select split, word, chosen, rejected from word_counts"
+    done = import_dataset(empty_cache, "ten", {"train": str(ten)})
+    with database.reading(empty_cache) as con:
+        assert con.execute(counts).fetchall() == [("train", "yes", 10, 0)]
+    (done.path / "word_counts.parquet").unlink()
+    database.rebuild(empty_cache)
+    with database.reading(empty_cache) as con:
+        assert con.execute(counts).fetchall() == []
+    assert main(["rebuild"]) == 0
+    with database.reading(empty_cache) as con:
+        assert con.execute(counts).fetchall() == [("train", "yes", 10, 0)]
 
 
 def test_importing_twice_changes_nothing(empty_cache: Path, ten: Path) -> None:

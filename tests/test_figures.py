@@ -62,7 +62,8 @@ def test_no_rows_draw_axes_and_what_to_do(made: Figure, con: Connection) -> None
 
 @pytest.mark.parametrize("made", FIGURES, ids=IDS)
 def test_one_row_is_drawn(made: Figure, con: Connection, chosen: Selection) -> None:
-    assert drawn(made, made.query(con, chosen).head(1)).data
+    plot = drawn(made, made.query(con, chosen).head(1))
+    assert plot.data or sentences(plot).startswith("Too few words")
 
 
 @pytest.mark.parametrize("made", FIGURES, ids=IDS)
@@ -172,3 +173,11 @@ def test_a_boxs_median_is_drawn_with_the_interval_that_its_caption_names(name: s
     assert "order statistics" in caption
     assert "±" not in caption
     assert ("differ where notches do not overlap" in caption) == (name != "scorers_on_generators")
+
+
+@pytest.mark.parametrize("name", ["words_chosen", "distinguishing_words"])
+def test_fewer_than_five_words_are_a_sentence(name: str, con: Connection, chosen: Selection) -> None:
+    plot = drawn(find(name), pl.DataFrame({"word": ["<b>", "oven"], "count": [3, 2], "z": [2.0, 3.0]}))
+    assert not plot.data
+    assert "&lt;b&gt;, oven." in sentences(plot)
+    assert drawn(find(name), find(name).query(con, chosen)).data

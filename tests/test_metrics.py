@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import correlation, mean, median, share, share_above_zero, spread, wilson
 from engine.statistics.registry import STATISTICS, measured
 from engine.statistics.rewards import reward_numbers
-from engine.statistics.words import chinese_words, log_odds, stop_words
+from engine.statistics.words import beyond_chance, chinese_words, log_odds, stop_words, word_counts
 
 
 def test_wilson_of_8_in_10_is_what_the_formula_gives_by_hand() -> None:
@@ -204,10 +205,34 @@ def test_correlation_of_a_line_is_1_and_of_noise_includes_0() -> None:
 
 
 def test_log_odds_of_a_word_used_3_to_1_is_worked_out_by_hand() -> None:
-    """Counts a: 3 | 1, b: 1 | 3; prior a, b = 4, total 8. δ_a = ln(7/(4+8−7)) − ln(5/(4+8−5)) = ln(49/25); σ² = 1/7 + 1/5."""
+    """Counts a: 3 | 1, b: 1 | 3; two words have the prior 1 in all. δ_a = ln(3.5/(4+1−3.5)) − ln(1.5/(4+1−1.5)); σ² = 1/3.5 + 1/1.5."""
     z = log_odds([3, 1], [1, 3])
-    assert z[0] == pytest.approx(math.log(49 / 25) / math.sqrt(1 / 7 + 1 / 5))
+    assert z[0] == pytest.approx((math.log(3.5 / 1.5) - math.log(1.5 / 3.5)) / math.sqrt(1 / 3.5 + 1 / 1.5))
     assert z[1] == pytest.approx(-z[0])
+
+
+def test_z_of_words_under_random_labels_has_standard_deviation_near_1() -> None:
+    """3,000 words of 10 to 400 uses, each use given to a side by a coin; with the words' own counts as prior it is 0.58."""
+    rng = np.random.default_rng(0)
+    uses = rng.geometric(1 / 60, 3000) % 391 + 10
+    left = rng.binomial(uses, 0.5)
+    z = log_odds(left, uses - left)
+    assert z.std() == pytest.approx(1, abs=0.04)
+    assert float((np.abs(z) > 1.959964).mean()) == pytest.approx(0.05, abs=0.012)
+    assert beyond_chance(z).sum() <= 1
+
+
+def test_benjamini_and_hochberg_name_what_they_would_by_hand() -> None:
+    """p = 0.01, 0.02, 0.03, 0.5 against 0.05 k/4 = 0.0125, 0.025, 0.0375, 0.05: the third passes, and so do all before it."""
+    z = [NormalDist().inv_cdf(1 - p / 2) for p in (0.5, 0.02, 0.01, 0.03)]
+    assert beyond_chance(z).tolist() == [False, True, True, True]
+    assert not beyond_chance([]).size
+
+
+def test_words_are_counted_by_split_and_side() -> None:
+    rows = [("train", "chosen", "Bread, bread’s BREAD 面包"), ("train", "rejected", "bread of 面包面包"), ("test", "chosen", "bread")]
+    counts = word_counts(pl.DataFrame(rows, schema=["split", "side", "text"], orient="row"))
+    assert counts.rows() == [("test", "bread", 1, 0), ("train", "bread", 2, 1), ("train", "bread's", 1, 0), ("train", "面包", 1, 2)]
 
 
 def test_chinese_is_cut_into_words_and_latin_is_passed_over() -> None:

@@ -12,7 +12,7 @@ from wordcloud import WordCloud
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import IMPORT
-from dashboard.figures.theme import COLOURS, FONT, caption, escaped, fill
+from dashboard.figures.theme import COLOURS, FONT, caption, escaped, fill, say
 
 WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
 
@@ -55,6 +55,8 @@ def placed(word: tuple[str, float], size: int, corner: tuple[int, int], *_: Any)
 
 
 def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
+    if len(frame) < FEWEST:
+        return in_a_sentence(f"{side} responses use", frame["word"])
     counts = dict(frame.select("word", "count").iter_rows())
     words = layout(counts)
     plot = go.Figure()
@@ -72,6 +74,13 @@ def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
 
 
 MIN_BARS = 8
+FEWEST = 5  # words that a figure is made of
+
+
+def in_a_sentence(who: str, words: pl.Series) -> go.Figure:
+    """Too few words for a figure."""
+    sentence = f"Too few words for a figure: {who} " + ", ".join(words) + "."
+    return caption(say(escaped(sentence)), f"{len(words)} words without stop words")
 
 
 @figure(
@@ -98,9 +107,12 @@ def words_rejected(frame: pl.DataFrame) -> go.Figure:
     title="Which words tell the two apart?",
     page="data",
     query=queries.distinguishing_words,
-    empty="No word is used more by one side than chance allows (|z| above 1.96), or no pairs are imported yet.",
+    empty="No word is used more by one side than chance allows. Of a dataset that an older version imported no words are counted yet: "
+    "run `./run.sh engine rebuild`.",
 )
 def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
+    if len(frame) < FEWEST:
+        return in_a_sentence("beyond chance one side uses more often", frame["word"])
     plot = go.Figure()
     for side, rows in (("chosen", frame.filter(pl.col("z") > 0)), ("rejected", frame.filter(pl.col("z") < 0))):
         plot.add_bar(
@@ -112,4 +124,5 @@ def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text="z of the log-odds [standard errors]", zeroline=True)
     plot.update_yaxes(range=[-0.5 - empty, len(frame) - 0.5 + empty])
     plot.update_yaxes(showgrid=False, dtick=1, categoryorder="array", categoryarray=[escaped(w) for w in frame["word"]], tickfont_size=10)
-    return caption(plot, "log-odds with an informative prior (Monroe et al. 2008)", "only |z| above 1.96")
+    method = "log-odds with a fixed prior of ½ (Monroe et al. 2008)"
+    return caption(plot, method, "words of 10 uses and more", "at most 5\u00a0% expected to be chance (Benjamini-Hochberg)")

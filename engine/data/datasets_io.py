@@ -22,6 +22,7 @@ from engine.data.records import PreferencePair, prompt_row, text_id, text_row, t
 from engine.data.sources import Source, open_source
 from engine.errors import DataError
 from engine.plain import printable
+from engine.statistics.words import word_counts
 from engine.store import database
 from engine.store.rundir import placing, read_table, write_table, write_text
 
@@ -167,7 +168,25 @@ def write_tables(folder: Path, row: dict[str, Any], intake: Intake) -> None:
     write_table(folder, "texts", list(texts.values()))
     rows = [pair_row(row["dataset_id"], k, prompts[k.pair.turns]["prompt_id"]) for k in intake.kept]
     write_table(folder, "pairs", pl.DataFrame(rows, schema_overrides={"prompt_type": pl.String, "source": pl.String}))
+    write_word_counts(folder, row["dataset_id"], [(str(k.split), k.pair.chosen, k.pair.rejected) for k in intake.kept])
     write_text(folder / "rejects.jsonl", intake.rejects.as_json_lines())
+
+
+def write_word_counts(folder: Path, dataset_id: str, pairs: Iterable[tuple[str, str, str]]) -> None:
+    """The table `word_counts` of pairs of split, chosen and rejected."""
+    rows = [(split, side, text) for split, chosen, rejected in pairs for side, text in (("chosen", chosen), ("rejected", rejected))]
+    counts = word_counts(pl.DataFrame(rows, schema=["split", "side", "text"], orient="row"))
+    write_table(folder, "word_counts", counts.select(pl.lit(dataset_id).alias("dataset_id"), pl.all()))
+
+
+def count_missing_words(cache: Path) -> None:
+    """Count the words of datasets that a version without word counts has imported."""
+    for dataset_id in dataset_ids(cache):
+        folder = cache / "datasets" / dataset_id
+        splits = splits_in(cache, dataset_id) or {}
+        if not (folder / "word_counts.parquet").is_file():
+            pairs = [(split, pair.chosen, pair.rejected) for split in splits for pair in load_pairs(cache, dataset_id, split)]
+            write_word_counts(folder, dataset_id, pairs)
 
 
 def pair_row(dataset_id: str, kept: Kept, prompt_id: str) -> dict[str, Any]:

@@ -43,6 +43,15 @@ create table pairs (
     primary key (dataset_id, split, pair_id)
 );
 
+create table word_counts (
+    dataset_id  varchar not null,
+    split       varchar not null,
+    word        varchar not null,       -- lower case, stop words too; of Chinese in 4,000 responses of a split
+    chosen      bigint not null,        -- times in chosen responses
+    rejected    bigint not null,        -- times in rejected responses
+    primary key (dataset_id, split, word)
+);
+
 create table models (
     model_id        varchar primary key,
     kind            varchar not null,   -- base | reward | policy | adapter
