@@ -4,17 +4,21 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
 import polars as pl
 import pytest
-from filled import TINY
+from filled import TINY, write_curves, write_run
 
 from dashboard import queries
 from dashboard.figures import FIGURES, NUMBERS, TABLES, Figure, drawn, find, on_page, render
 from dashboard.figures.clouds import HEIGHT, WIDTH, layout
 from dashboard.figures.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
 from dashboard.queries import Selection
+from dashboard.queries.curves import units_of
+from engine.settings.config import PolicyConfig
+from engine.settings.hyperparameters import DPO, IPO, KTO, SimPO, Weighted
 from engine.store import database
 from engine.store.database import Connection
 
@@ -110,6 +114,68 @@ def test_learning_rate_has_its_own_panel_and_is_not_smoothed(con: Connection, ch
     rate = [t for t in plot.data if t.yaxis == "y2"]
     assert len(rate) == 1
     assert not any(axis.overlaying for axis in plot.select_yaxes())
+
+
+LOSSES = {"dpo": DPO(), "kto": KTO(), "ipo": IPO(), "simpo": SimPO()}
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with a policy run of each of four losses."""
+    cache, rng = tmp_path_factory.mktemp("policies") / "cache", np.random.default_rng(3)
+    for name, loss in LOSSES.items():
+        write_curves(write_run(cache, f"20260102-000200-{name}", PolicyConfig(name=name, dataset="d", loss=loss)), rng, 4, policy=True)
+    database.rebuild(cache)
+    return cache
+
+
+def drawn_of(cache: Path, figure: str, *names: str) -> go.Figure:
+    with database.reading(cache) as con:
+        database.show_live(con, cache)
+        return render(find(figure), con, Selection(policy_runs=tuple(f"20260102-000200-{name}" for name in names)))
+
+
+def axes(plot: go.Figure) -> list[tuple[str, list[str]]]:
+    """Each vertical axis's title and the names of the curves on it."""
+    titled = {axis.plotly_name.replace("axis", ""): axis.title.text.replace("<br>", " ") for axis in plot.select_yaxes()}
+    return [(title, [t.name for t in plot.data if (t.yaxis or "y") == name and t.x != (None,)]) for name, title in titled.items()]
+
+
+@pytest.mark.parametrize(
+    ("name", "loss", "reward"),
+    [
+        ("dpo", "loss [nats]", "β × log-ratio to the reference [nats]"),
+        ("kto", "loss", "β × log-ratio to the reference [nats]"),
+        ("ipo", "loss [(nats per token)²]", "β × mean log-ratio to the reference [nats per token]"),
+        ("simpo", "loss [nats]", "β × mean log-probability [nats per token]"),
+    ],
+)
+def test_axes_are_those_of_the_run_s_loss(policies: Path, name: str, loss: str, reward: str) -> None:
+    assert axes(drawn_of(policies, "dpo_training", name)) == [(loss, [name]), (reward, [name])]
+    assert axes(drawn_of(policies, "dpo_rewards", name)) == [(reward, ["chosen", "rejected"])]
+
+
+def test_losses_and_rewards_of_different_units_stand_in_different_panels(policies: Path) -> None:
+    assert axes(drawn_of(policies, "dpo_training", *LOSSES)) == [
+        ("loss [nats]", ["dpo", "simpo"]),
+        ("loss", ["kto"]),
+        ("loss [(nats per token)²]", ["ipo"]),
+        ("β × log-ratio to the reference [nats]", ["dpo", "kto"]),
+        ("β × mean log-ratio to the reference [nats per token]", ["ipo"]),
+        ("β × mean log-probability [nats per token]", ["simpo"]),
+    ]
+    rewards = [axis for axis, _ in axes(drawn_of(policies, "dpo_rewards", *LOSSES))]
+    assert rewards == [axis for axis, _ in axes(drawn_of(policies, "dpo_training", *LOSSES))[3:]]
+
+
+def test_several_panels_name_each_run_once(policies: Path) -> None:
+    legend = [t.name for t in drawn_of(policies, "dpo_training", *LOSSES).data if t.showlegend]
+    assert sorted(legend) == sorted(LOSSES)
+
+
+def test_a_sum_of_losses_of_different_units_has_no_unit() -> None:
+    config = PolicyConfig(dataset="d", loss=DPO(), added=(Weighted(loss=KTO()),)).model_dump(mode="json")
+    assert units_of(config) == {"loss_unit": "", "reward": DPO().reward.label, "reward_unit": "nats"}
 
 
 @pytest.mark.parametrize("text", [TINY, "$\\alpha$", "&lt;", "a<br>b", "%{x}", "right\u202eleft"])

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import get_args
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 
 from engine.kinds import losses
 from engine.kinds.losses import POLICY_LOSSES, REWARD_LOSSES, Logps, Objective, bradley_terry, dpo, length_controlled, reference_point
-from engine.settings.hyperparameters import AnyPolicyLoss, BradleyTerry, Frozen, LengthControl
+from engine.settings.hyperparameters import DPO, IPO, AnyPolicyLoss, BradleyTerry, Frozen, LengthControl, OnPolicy
 
 
 def logps(chosen: list[float], rejected: list[float], common: tuple[list[float], list[float]] | None = None) -> Logps:
@@ -270,6 +270,31 @@ def test_configuration_models_name_each_loss_and_its_hyper_parameters(model: typ
     loss = {**REWARD_LOSSES, **POLICY_LOSSES}[model.model_fields["name"].default]
     keywords = {k: p.default for k, p in inspect.signature(loss).parameters.items() if p.kind is p.KEYWORD_ONLY}
     assert keywords == {name: field.default for name, field in model.model_fields.items() if name != "name"}
+
+
+@pytest.mark.parametrize("model", get_args(AnyPolicyLoss))
+def test_the_reward_a_loss_declares_is_the_one_it_gives(model: type[OnPolicy]) -> None:
+    """A response of twice the tokens, each as probable as before, has twice the log-ratio and the same mean; β scales every reward."""
+    declared = model()
+    loss, reward = POLICY_LOSSES[declared.model_dump()["name"]], declared.reward
+
+    def chosen(times: int, beta: float, reference: Logps = REFERENCE) -> float:
+        sides = [replace(one, **{f.name: times * getattr(one, f.name) for f in fields(one)}) for one in (POLICY, reference)]
+        given = {"reference": sides[1], "shift": torch.tensor(0.0), "guide": torch.zeros(1)}
+        return Objective(((1.0, loss, {"beta": beta}),))(sides[0], **given).chosen.item()
+
+    assert chosen(2, 0.1) == pytest.approx((1 if declared.per_token else 2) * chosen(1, 0.1))
+    assert chosen(1, 0.2) == pytest.approx(2 * chosen(1, 0.1))
+    assert (reward.unit == "nats per token") is declared.per_token
+    assert ("reference" in reward.label) is (chosen(1, 0.1) != chosen(1, 0.1, logps([-15.0], [-17.0])))
+
+
+def test_losses_that_are_not_nats_say_so() -> None:
+    """IPO squares a difference of log-ratios; KTO's value is one less a probability."""
+    units = {str(model.model_fields["name"].default): model().loss_unit for model in get_args(AnyPolicyLoss)}
+    assert {name: unit for name, unit in units.items() if unit != "nats"} == {"ipo": "(nats per token)²", "kto": ""}
+    assert IPO(reduction="sum").loss_unit == "nats²"
+    assert IPO(reduction="sum").reward == DPO().reward
 
 
 def test_every_loss_has_its_configuration_model() -> None:

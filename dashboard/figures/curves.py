@@ -1,5 +1,7 @@
 """Figures 1, 2, 6 and 7: how training went."""
 
+from dataclasses import dataclass
+
 import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
@@ -7,35 +9,71 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import curve
-from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
+from dashboard.figures.theme import COLOURS, broken, caption, excerpt, run_style
 from engine.statistics.intervals import wilson
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."
+
+AXIS_CHARS = 28  # of an axis title's line, beside a panel of PANEL_HEIGHT
+PANEL_HEIGHT = 200  # pixels of one of several panels
 
 
 def by_run(frame: pl.DataFrame) -> list[pl.DataFrame]:
     return frame.partition_by("run_id", maintain_order=True)
 
 
-def panels(frame: pl.DataFrame, upper: tuple[str, str], lower: tuple[str, str], x: str, heights: tuple[float, float]) -> go.Figure:
-    """Two metrics of every run, one above the other on one x axis. upper, lower: metric and axis title."""
-    plot = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=list(heights), vertical_spacing=0.07)
-    runs = by_run(frame)
-    for rows in runs:
-        name, line = excerpt(rows["run"][0]), run_style(rows["run_index"][0])
-        for place, (metric, _) in enumerate((upper, lower), start=1):
-            own = rows.filter(pl.col("metric") == metric)
-            if len(own):
-                curve(plot, own, x, line, name, row=place, showlegend=place == 1)
-    plot.update_yaxes(title_text=upper[1], row=1, col=1)
-    exponent = "e" if lower[0] == "learning_rate" else "none"
-    plot.update_yaxes(title_text=lower[1], nticks=4, exponentformat=exponent, row=2, col=1)
-    plot.update_xaxes(title_text={"step": "optimiser steps", "pairs_seen": "training pairs seen"}[x], row=2, col=1)
-    return plot
+@dataclass(frozen=True)
+class Panel:
+    """One metric of one or several runs on an axis of its own."""
+
+    rows: pl.DataFrame
+    axis: str
+    height: float = 1.0  # beside the other panels'
 
 
-def steps_said(frame: pl.DataFrame) -> str:
+def stacked(panels: list[Panel], x: str) -> go.Figure:
+    """Panels one above the other on one x axis, steps or training pairs seen; the legend names each run once."""
+    heights = [panel.height for panel in panels]
+    plot = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.14 / len(panels))
+    named: set[str] = set()
+    for place, panel in enumerate(panels, start=1):
+        for rows in by_run(panel.rows):
+            run = rows["run_id"][0]
+            curve(plot, rows, x, run_style(rows["run_index"][0]), excerpt(rows["run"][0]), row=place, showlegend=run not in named)
+            named.add(run)
+        plot.update_yaxes(title_text="<br>".join(broken(panel.axis, AXIS_CHARS)), nticks=4 if place > 1 else None, row=place, col=1)
+    return with_room(plot, len(panels)).update_xaxes(
+        title_text={"step": "optimiser steps", "pairs_seen": "training pairs seen"}[x], row=len(panels), col=1
+    )
+
+
+def with_room(plot: go.Figure, panels: int) -> go.Figure:
+    """Higher than other figures where more than two panels stand one above the other."""
+    return plot.update_layout(height=PANEL_HEIGHT * panels + 120) if panels > 2 else plot
+
+
+def of_metric(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
+    return frame.filter(pl.col("metric") == metric)
+
+
+def loss_and_rate(frame: pl.DataFrame, x: str) -> go.Figure:
+    rate = Panel(of_metric(frame, "learning_rate"), "learning rate", 0.32)
+    plot = stacked([Panel(of_metric(frame, "loss"), in_unit("loss", "nats"), 0.68), rate], x)
+    return plot.update_yaxes(exponentformat="e", row=2, col=1)
+
+
+def in_unit(label: str, unit: str) -> str:
+    return f"{label} [{unit}]" if unit else label
+
+
+def by_reward(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """The rows of each thing that the runs' losses call a reward, and its axis: values of one are never drawn on the axis of another."""
+    parts = frame.partition_by("reward", "reward_unit", maintain_order=True)
+    return [(in_unit(rows["reward"][0], rows["reward_unit"][0]), rows) for rows in parts]
+
+
+def steps_taken(frame: pl.DataFrame) -> str:
     """How many steps each run has taken, and that the thick line is smoothed."""
     each = [f"{rows['step'].to_numpy().max():,} × {rows['pairs_per_step'][0]} pairs{going(rows)}" for rows in by_run(frame)]
     runs = f"each {each[0]}" if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
@@ -56,7 +94,7 @@ def going(rows: pl.DataFrame) -> str:
     empty=TRAIN_REWARD,
 )
 def reward_training(frame: pl.DataFrame) -> go.Figure:
-    return caption(panels(frame, ("loss", "loss [nats]"), ("learning_rate", "learning rate"), "step", (0.68, 0.32)), steps_said(frame))
+    return caption(loss_and_rate(frame, "step"), steps_taken(frame))
 
 
 @figure(
@@ -69,8 +107,7 @@ def reward_training(frame: pl.DataFrame) -> go.Figure:
 )
 def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
     alone = "Choose or train a second run to compare" if frame["run_id"].n_unique() == 1 else ""
-    plot = panels(frame, ("loss", "loss [nats]"), ("learning_rate", "learning rate"), "pairs_seen", (0.68, 0.32))
-    return caption(plot, steps_said(frame), alone)
+    return caption(loss_and_rate(frame, "pairs_seen"), steps_taken(frame), alone)
 
 
 @figure(
@@ -82,8 +119,11 @@ def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
     empty=TRAIN_POLICY,
 )
 def dpo_training(frame: pl.DataFrame) -> go.Figure:
-    plot = panels(frame, ("loss", "loss [nats]"), ("rewards/sum", "reward [nats]"), "step", (0.5, 0.5))
-    return caption(plot, "reward: β × log-ratio to the reference, chosen + rejected", steps_said(frame))
+    """One panel for each unit of the losses, and one for each thing they call a reward."""
+    by_unit = of_metric(frame, "loss").partition_by("loss_unit", maintain_order=True)
+    losses = [Panel(rows, in_unit("loss", rows["loss_unit"][0])) for rows in by_unit]
+    rewards = [Panel(rows, axis) for axis, rows in by_reward(of_metric(frame, "rewards/sum"))]
+    return caption(stacked([*losses, *rewards], "step"), "reward: chosen + rejected", steps_taken(frame))
 
 
 @figure(
@@ -95,24 +135,28 @@ def dpo_training(frame: pl.DataFrame) -> go.Figure:
     empty=TRAIN_POLICY,
 )
 def dpo_rewards(frame: pl.DataFrame) -> go.Figure:
-    """With several runs colour is the side and dash the run, and the legend names each once."""
-    plot = make_subplots(rows=1, cols=1)
-    runs = by_run(frame)
-    several = len(runs) > 1
-    for rows in runs:
-        for side in ("chosen", "rejected"):
-            own = rows.filter(pl.col("metric") == f"rewards/{side}")
-            if len(own):
-                dash = run_style(rows["run_index"][0])["dash"] if several else {"chosen": "solid", "rejected": "dash"}[side]
-                name = f"{side} · {excerpt(rows['run'][0], 20)}" if several else side
-                curve(plot, own, "step", {"color": COLOURS[side], "dash": dash}, name, showlegend=not several)
+    """With several runs colour is the side and dash the run, and the legend names each once. One panel for each kind of reward."""
+    panels, several = by_reward(frame), frame["run_id"].n_unique() > 1
+    plot = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.14 / len(panels))
+    for place, (axis, rows) in enumerate(panels, start=1):
+        for own in rows.partition_by("run_id", "metric", maintain_order=True):
+            side = own["metric"][0].removeprefix("rewards/")
+            dash = run_style(own["run_index"][0])["dash"] if several else {"chosen": "solid", "rejected": "dash"}[side]
+            name = f"{side} · {excerpt(own['run'][0], 20)}" if several else side
+            curve(plot, own, "step", {"color": COLOURS[side], "dash": dash}, name, row=place, showlegend=not several)
+        plot.update_yaxes(title_text="<br>".join(broken(axis, AXIS_CHARS)), zeroline=True, row=place, col=1)
+    if several:
+        name_sides_and_runs(plot, by_run(frame))
+    plot.update_xaxes(title_text="optimiser steps", row=len(panels), col=1)
+    return caption(with_room(plot, len(panels)), "" if several else excerpt(frame["run"][0]), steps_taken(frame))
+
+
+def name_sides_and_runs(plot: go.Figure, runs: list[pl.DataFrame]) -> None:
+    """Legend entries without a curve: the colour of each side, the dash of each run."""
     sides = [(side, {"color": COLOURS[side]}) for side in ("chosen", "rejected")]
     dashes = [(excerpt(rows["run"][0], 20), {**run_style(rows["run_index"][0]), "color": COLOURS["untrained"]}) for rows in runs]
-    for name, line in (*sides, *dashes) if several else ():
+    for name, line in (*sides, *dashes):
         plot.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendgroup=name, showlegend=True)
-    plot.update_xaxes(title_text="optimiser steps")
-    plot.update_yaxes(title_text="reward: β × log-ratio to the reference [nats]", zeroline=True)
-    return caption(plot, excerpt(runs[0]["run"][0]) if len(runs) == 1 else "", steps_said(frame))
 
 
 @figure(

@@ -1,8 +1,14 @@
 """Training curves, read from the view `curves` (engine.store.database.show_live), so that a run is seen while it goes on."""
 
+import json
+from typing import Any
+
 import polars as pl
 
 from dashboard.queries.selection import Selection
+from engine.errors import ConfigError
+from engine.settings.config import PolicyConfig
+from engine.settings.files import parse_written
 from engine.store.database import Connection, frame
 
 MOST_POINTS = 1500  # drawn per curve; the smoothed line is averaged over all steps before they are thinned
@@ -61,10 +67,33 @@ def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
 
 
 def policy_curves(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 6: loss and the sum of chosen and rejected rewards of every selected policy run."""
-    return curves(con, selection.policy_runs, ("loss", "rewards/sum"))
+    """Figure 6: loss and the sum of chosen and rejected rewards of every selected policy run, with what they are (`with_units`)."""
+    return with_units(con, curves(con, selection.policy_runs, ("loss", "rewards/sum")))
 
 
 def policy_rewards(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 7: rewards of chosen and rejected responses under every selected policy run."""
-    return curves(con, selection.policy_runs, ("rewards/chosen", "rewards/rejected"))
+    """Figure 7: rewards of chosen and rejected responses under every selected policy run, with what they are (`with_units`)."""
+    return with_units(con, curves(con, selection.policy_runs, ("rewards/chosen", "rewards/rejected")))
+
+
+def with_units(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:
+    """Curves of policy runs with loss_unit, reward (what a reward of the run's loss is) and reward_unit, as the loss declares them."""
+    configs = frame(
+        con, "select run_id, config from runs where run_id in (select unnest($runs))", {"runs": rows["run_id"].unique().to_list()}
+    )
+    units = [{"run_id": run, **units_of(json.loads(config))} for run, config in configs.iter_rows()]
+    schema = dict.fromkeys(("run_id", "loss_unit", "reward", "reward_unit"), pl.String)
+    return rows.join(pl.DataFrame(units, schema=schema), on="run_id", how="left", maintain_order="left")
+
+
+def units_of(config: dict[str, Any]) -> dict[str, str]:
+    """What loss and rewards of a policy run are. A sum of losses of several units has none; nor has a loss this version does not know."""
+    try:
+        settings = parse_written(config, "configuration")
+    except ConfigError:
+        settings = None
+    if not isinstance(settings, PolicyConfig):
+        return {"loss_unit": "", "reward": "reward of a loss unknown here", "reward_unit": ""}
+    loss_units = {loss.loss_unit for loss in (settings.loss, *(added.loss for added in settings.added))}
+    reward = settings.loss.reward
+    return {"loss_unit": loss_units.pop() if len(loss_units) == 1 else "", "reward": reward.label, "reward_unit": reward.unit}

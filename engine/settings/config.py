@@ -76,7 +76,13 @@ class TrainConfig(RunConfig):
         title="Warm-up share",
         description="Share of the steps in which the learning rate rises; a cosine to zero follows.",
     )
-    weight_decay: float = Field(0.0, ge=0, title="Weight decay", description="AdamW's decoupled weight decay.")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        title="Weight decay",
+        description="AdamW's decoupled weight decay, of everything that is trained: norms, biases, embeddings and a reward model's head too. "
+        "AdamW's betas are 0.9 and 0.95.",
+    )
     max_grad_norm: float = Field(1.0, gt=0, title="Gradient clipping", description="Largest norm of the gradient in one step.")
     forward_tokens: int | None = Field(
         None,

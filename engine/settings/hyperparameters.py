@@ -3,7 +3,7 @@
 A model's fields are the keyword arguments of the function of the same name in losses.py.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,13 +29,30 @@ class BradleyTerry(Frozen):
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, title="Label smoothing", description=SMOOTHING)
 
 
+class Quantity(NamedTuple):
+    """What a number is, and its unit; an empty unit is that of a pure number."""
+
+    label: str
+    unit: str
+
+
 class OnPolicy(Frozen):
     """A policy's loss."""
+
+    @property
+    def loss_unit(self) -> str:
+        """Empty where the loss is a pure number."""
+        return "nats"
 
     @property
     def per_token(self) -> bool:
         """Whether its reward is a mean over response tokens, not their sum."""
         return True
+
+    @property
+    def reward(self) -> Quantity:
+        """The reward of a response that figures and tables show."""
+        return Quantity("β × mean log-probability", "nats per token")
 
 
 class AgainstReference(OnPolicy):
@@ -47,7 +64,11 @@ class AgainstReference(OnPolicy):
 
     @property
     def per_token(self) -> bool:
-        return getattr(self, "reduction", "sum") == "mean"
+        return False
+
+    @property
+    def reward(self) -> Quantity:
+        return Quantity("β × log-ratio to the reference", "nats")
 
 
 class DPO(AgainstReference):
@@ -75,13 +96,31 @@ class IPO(AgainstReference):
         description="Per token (mean), as common implementations have it, or per response (sum), as the paper has it.",
     )
 
+    @property
+    def loss_unit(self) -> str:
+        return "(nats per token)²" if self.per_token else "nats²"
+
+    @property
+    def per_token(self) -> bool:
+        return self.reduction == "mean"
+
+    @property
+    def reward(self) -> Quantity:
+        return Quantity("β × mean log-ratio to the reference", "nats per token") if self.per_token else super().reward
+
 
 class SimPO(OnPolicy):
     """Per-token log-probability as the reward, with a target margin and no reference."""
 
     name: Literal["simpo"] = "simpo"
     beta: float = Field(2.0, gt=0, title="Beta", description="Scale of the per-token log-probability.")
-    gamma: float = Field(1.0, ge=0, title="Gamma", description="How far the chosen reward should lie above the rejected one.")
+    gamma: float = Field(
+        1.0,
+        ge=0,
+        title="Gamma",
+        description="How far the chosen reward should lie above the rejected one, in units of the reward (the paper's γ). "
+        "The authors' code asks for gamma_beta_ratio instead: gamma = beta × gamma_beta_ratio.",
+    )
 
 
 class ORPO(OnPolicy):
@@ -95,8 +134,17 @@ class KTO(AgainstReference):
     """Gains and losses against a reference point that is estimated from the batch."""
 
     name: Literal["kto"] = "kto"
-    desirable: float = Field(1.0, gt=0, title="Weight of chosen", description="Weight of a chosen response's loss (lambda_w).")
+    desirable: float = Field(
+        1.0,
+        gt=0,
+        title="Weight of chosen",
+        description="Weight of a chosen response's loss (lambda_w). The whole loss lies between 0 and the sum of the two weights.",
+    )
     undesirable: float = Field(1.0, gt=0, title="Weight of rejected", description="Weight of a rejected response's loss (lambda_l).")
+
+    @property
+    def loss_unit(self) -> str:
+        return ""
 
 
 class DPOP(AgainstReference):
@@ -122,13 +170,22 @@ class LDDPO(AgainstReference):
     name: Literal["ld_dpo"] = "ld_dpo"
     alpha: float = Field(0.5, ge=0, le=1, title="Alpha", description="Weight of those tokens: 1 is DPO, 0 ignores them.")
 
+    @property
+    def reward(self) -> Quantity:
+        return Quantity("β × length-desensitised log-ratio to the reference", "nats")
+
 
 class RDPO(AgainstReference):
     """DPO with a length regulariser: a longer chosen response has less left to learn."""
 
     model_config = ConfigDict(title="R-DPO")
     name: Literal["r_dpo"] = "r_dpo"
-    alpha: float = Field(0.01, ge=0, title="Alpha", description="Reward taken away per token of length.")
+    alpha: float = Field(
+        0.01,
+        ge=0,
+        title="Alpha",
+        description="Reward taken away per token of length. The reward shown is what is left: β × log-ratio to the reference.",
+    )
 
 
 class GuidedDPO(AgainstReference):
@@ -136,7 +193,13 @@ class GuidedDPO(AgainstReference):
 
     model_config = ConfigDict(title="Guided DPO")
     name: Literal["guided_dpo"] = "guided_dpo"
-    scale: float = Field(0.1, ge=0, title="Scale", description="Margin per unit of the reward model's difference.")
+    scale: float = Field(
+        0.1,
+        ge=0,
+        title="Scale",
+        description="Offset per unit of the reward model's difference, chosen less rejected. "
+        "Where that model prefers the rejected response, the offset is negative.",
+    )
 
 
 AnyPolicyLoss = DPO | RobustDPO | IPO | SimPO | ORPO | KTO | DPOP | RPO | LDDPO | RDPO | GuidedDPO
