@@ -46,7 +46,7 @@ LAYERS = {
     "dashboard.report": ("dashboard.state.messages", "dashboard.figures", "dashboard.queries", *STORED, *EVERYWHERE),
     "dashboard.state": ("dashboard.queries", "engine"),
     "dashboard.figures": ("dashboard.queries", "engine.statistics", "engine.store", "engine.plain"),  # the store for a type
-    "dashboard.queries": ("engine.store", "engine.statistics", "engine.settings", "engine.data.records"),
+    "dashboard.queries": ("engine.store", "engine.statistics", "engine.settings", "engine.data.records", *EVERYWHERE),
     "dashboard.figures.theme": ("engine.plain",),
 }
 
