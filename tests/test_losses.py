@@ -126,6 +126,13 @@ def test_simpo_by_hand() -> None:
     assert found.chosen.item() == pytest.approx(-20 / 7)
 
 
+def test_simpo_s_gamma_is_beta_times_the_authors_gamma_beta_ratio() -> None:
+    """Their code: −log σ(β (p_c − p_r − gamma_beta_ratio)); p_c − p_r = −20/7 + 10/3 = 0.476190, β = 2, ratio 0.5: −log σ(−0.047619)."""
+    policy = logps([-20.0], [-10.0])
+    theirs = -torch.nn.functional.logsigmoid(2 * (torch.tensor(-20 / 7) - torch.tensor(-10 / 3) - 0.5))
+    assert value(losses.simpo(policy, beta=2.0, gamma=2 * 0.5)) == pytest.approx(theirs.item())
+
+
 def test_orpo_by_hand() -> None:
     """p_c = log 0.5, p_r = log 0.2 (7 and 3 tokens): odds 1 and 1/4, log odds ratio log 4; −log σ(log 4) = log(5/4) = 0.223144.
     L = log 2 + 0.1 · 0.223144 = 0.715462."""
@@ -147,6 +154,18 @@ def test_kto_by_hand() -> None:
     """z₀ = 0.1 · 1: chosen 1 − σ(0.2 − 0.1) = 0.475021, rejected 1 − σ(0.1 + 0.3) = 0.401312; weights 1 and 2: 1.277645."""
     found = losses.kto(POLICY, REFERENCE, torch.tensor(1.0), beta=0.1, desirable=1.0, undesirable=2.0)
     assert value(found) == pytest.approx(0.475021 + 2 * 0.401312, abs=1e-5)
+
+
+def test_kto_begins_with_half_of_dpo_s_gradient() -> None:
+    """At the reference and z₀ = 0 both terms are ½; a side's gradient is β σ(0) (1 − σ(0)) = β/4, DPO's is β σ(0) = β/2."""
+    found = {}
+    for name in ("kto", "dpo"):
+        policy = logps([-12.0], [-17.0])
+        objective = Objective(((1.0, POLICY_LOSSES[name], {"beta": 0.1}),))
+        objective(policy, reference=REFERENCE, shift=torch.tensor(0.0)).loss.sum().backward()
+        assert policy.chosen.grad is not None
+        found[name] = policy.chosen.grad.item()
+    assert found == pytest.approx({"kto": -0.025, "dpo": -0.05})
 
 
 def test_kto_s_reference_point_is_the_mean_log_ratio_but_never_negative() -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
-from tiny import executed, listening, metrics, reward_config, table, tiny_chat, toy_dataset
+from tiny import executed, listening, metrics, prepared, reward_config, table, tiny_chat, toy_dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from engine.data.datasets_io import load_pairs
 from engine.kinds.checkpoints import checkpoints
-from engine.kinds.loop import rate_at
+from engine.kinds.loop import Task, fit, rate_at
 from engine.kinds.score import answers_of
 from engine.model.batches import encode_pairs
 from engine.model.networks import RewardModel, load_reward_model, load_tokenizer, untrain_head
@@ -127,6 +127,21 @@ def test_head_learns_at_its_own_rate(cache: Path, dataset: str, tiny_llama: Path
     moved = {name: (p - after.get_parameter(name)).abs().max().item() for name, p in before.named_parameters()}
     assert moved.pop("score.weight") > 1e-3
     assert max(moved.values()) < 1e-6
+
+
+def test_everything_that_is_trained_decays(cache: Path) -> None:
+    """Without a gradient AdamW only decays: by 1 − rate · 0.5 at rates 0.1, 0.1 and 0.05 (one step of warm-up, then a cosine)."""
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2), torch.nn.Embedding(3, 2))
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    config = reward_config("d", "m", weight_decay=0.5)
+
+    def loss(net: torch.nn.Module, part: list[int], of_batch: object) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return torch.stack([0 * p.sum() for p in net.parameters()]).sum().repeat(len(part)), {}
+
+    task = Task(net, [{"params": [*net.parameters()], "lr": 0.1}], [1] * 12, loss, lambda step, seconds: None)
+    fit(listening(cache, prepared(cache, config)), config, task, "cpu")
+    for name, weight in net.named_parameters():
+        assert torch.allclose(weight, 0.95 * 0.95 * 0.975 * before[name]), name
 
 
 def test_each_pair_is_used_once_an_epoch_and_a_choice_is_seeded(cache: Path, dataset: str, tiny_llama: Path) -> None:
