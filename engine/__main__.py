@@ -15,6 +15,7 @@ from engine.plain import printable, say
 from engine.queue.preset import PRESETS, load_preset
 from engine.settings.config import CONFIGS, RunConfig, parse
 from engine.settings.options import add_fields, given
+from engine.store.damage import damaged
 from engine.store.rundir import cache_path, run_dirs
 from engine.store.status import State
 
@@ -64,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     runs = command("runs", list_runs, "list the runs, or act on one: runs cancel|resume|retry|delete|free-weights RUN")
     runs.add_argument("action", nargs="?", choices=["cancel", "resume", "retry", "delete", "free-weights", "watch"])
     runs.add_argument("run", nargs="?")
+    imported = command("datasets", datasets, "list what was imported, or delete one: datasets delete DATASET")
+    imported.add_argument("action", nargs="?", choices=["delete"])
+    imported.add_argument("dataset", nargs="?")
     check = command("preflight", check_run, "what a run would need, as JSON, for a configuration as JSON")
     check.add_argument("config")
     one = command("run", execute_run, "do the work of a queued run in this process (what the queue starts)")
@@ -290,7 +294,26 @@ def list_runs(options: argparse.Namespace) -> int:
         status = run.status
         where = f"{status.stage} {status.step}/{status.steps} {status.unit}" if status.state is State.RUNNING else (status.sentence or "")
         print(f"{run.id:52} {run.outline.kind:9} {status.state:10} {run.outline.name}  {where}")
+    for folder, why in damaged(cache, "runs").items():
+        print(f"{folder.name:52} {'damaged':20} {why}")
     return 0
+
+
+def datasets(options: argparse.Namespace) -> None:
+    """List what was imported, or delete one import."""
+    from engine.data.datasets_io import imports
+    from engine.queue.removal import delete_import
+
+    if options.action and not options.dataset:
+        raise PrefscopeError("datasets delete needs the id of a dataset")
+    if options.action:
+        delete_import(cache_path(), options.dataset)
+        print(f"delete: {options.dataset}")
+        return
+    for dataset_id, splits in imports(cache_path()).items():
+        print(f"{dataset_id:40} " + (", ".join(f"{count} {split}" for split, count in splits.items()) or "answers and rewards only"))
+    for folder, why in damaged(cache_path(), "datasets", "results").items():
+        print(f"{folder.name:40} damaged: {why}")
 
 
 def execute_run(options: argparse.Namespace) -> int:
@@ -311,8 +334,10 @@ def rebuild(options: argparse.Namespace) -> None:
     from engine.store import database
 
     count_missing_words(cache_path())
-    database.rebuild(cache_path())
-    print(f"{database.database_path(cache_path())} made anew from {len(database.folders(cache_path()))} folders")
+    left_out = database.rebuild(cache_path())
+    print(f"{database.database_path(cache_path())} made anew from {len(database.folders(cache_path())) - len(left_out)} folders")
+    for why in left_out:
+        print(f"left out: {why}")
 
 
 def convert_models(options: argparse.Namespace) -> None:

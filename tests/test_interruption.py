@@ -15,7 +15,8 @@ from engine.model.batches import encode_pairs
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, PolicyConfig, RunConfig
 from engine.settings.hyperparameters import LoRA
-from engine.store.rundir import RunDir, complete_lines
+from engine.store.metrics import complete_lines
+from engine.store.rundir import RunDir
 
 
 def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:

@@ -23,7 +23,8 @@ from engine.queue import jobs, removal
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, RewardConfig
 from engine.store import database
-from engine.store.rundir import RunDir, complete_lines, find_run, run_dirs, wait_for_lock
+from engine.store.metrics import complete_lines
+from engine.store.rundir import RunDir, find_run, run_dirs, wait_for_lock
 
 ROOT = Path(__file__).parents[1]
 

@@ -17,8 +17,9 @@ from engine.queue.jobs import new_run_id
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
 from engine.store import rundir
+from engine.store.metrics import complete_lines
 from engine.store.progress import Progress
-from engine.store.rundir import RunDir, complete_lines
+from engine.store.rundir import RunDir
 from engine.store.status import Status
 
 torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute

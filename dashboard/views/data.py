@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.parts import uploads, widgets
+from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.data.formats import REASONS
@@ -54,6 +55,7 @@ def preview() -> None:
 
 selection = widgets.heading(_("Data"), needs_data=False)
 uploads.say_imported()
+damaged_folders("datasets", "results")
 tabs = st.tabs(
     [_("Figures"), _("Pairs"), _("Import data"), _("Import results")] if selection.dataset_id else [_("Import data"), _("Import results")]
 )

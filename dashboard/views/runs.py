@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.parts import forms, widgets
+from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
@@ -51,6 +52,7 @@ def queue() -> None:
     found = [*(run for run in reversed(known) if not run.ended), *(run for run in known if run.ended)]
     for run in found[:MOST_CARDS]:
         widgets.run_card(run)
+    damaged_folders("runs", "studies")
     shown = _("{n} of {all} runs").format(n=min(len(found), MOST_CARDS), all=len(found))
     st.caption(data.literal(shown) if found else _("No run yet."))
 

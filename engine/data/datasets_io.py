@@ -6,8 +6,10 @@ sources.open_source -> Raw -> formats.parser -> PreferencePair -> Intake -> cach
 import hashlib
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -24,6 +26,7 @@ from engine.errors import DataError
 from engine.plain import printable
 from engine.statistics.words import word_counts
 from engine.store import database
+from engine.store.damage import damage_of, naming
 from engine.store.rundir import placing, read_table, write_table, write_text
 
 
@@ -145,6 +148,10 @@ def written(cache: Path, name: str, sources: str | dict[str, str], licence: str 
         "created_at": datetime.now(UTC).replace(tzinfo=None),
     }
     folder = cache / "datasets" / dataset_id
+    damage = damage_of(folder) if folder.is_dir() else None
+    if damage:
+        notes = (*notes, f"what was imported before was damaged and is replaced: {damage}")
+        shutil.rmtree(folder)
     existed = folder.is_dir()
     if not existed:
         with placing(folder) as unfinished:
@@ -183,8 +190,10 @@ def count_missing_words(cache: Path) -> None:
     """Count the words of datasets that a version without word counts has imported."""
     for dataset_id in dataset_ids(cache):
         folder = cache / "datasets" / dataset_id
-        splits = splits_in(cache, dataset_id) or {}
-        if not (folder / "word_counts.parquet").is_file():
+        if (folder / "word_counts.parquet").is_file():
+            continue
+        with suppress(DataError):  # a damaged one is named when it is ingested
+            splits = splits_of(folder)
             pairs = [(split, pair.chosen, pair.rejected) for split in splits for pair in load_pairs(cache, dataset_id, split)]
             write_word_counts(folder, dataset_id, pairs)
 
@@ -221,9 +230,24 @@ def dataset_ids(cache: Path) -> list[str]:
 
 
 def splits_in(cache: Path, dataset: str) -> dict[str, int] | None:
-    """{split: pairs} of an imported dataset; None when there is no such dataset."""
-    row = read_table(cache / "datasets" / dataset, "datasets") if dataset else None
-    return None if row is None else dict(json.loads(row["splits"][0]))
+    """{split: pairs} of an imported dataset; None when there is no such dataset. Raises DataError when it is damaged."""
+    return splits_of(cache / "datasets" / dataset) if dataset in dataset_ids(cache) else None
+
+
+def splits_of(folder: Path) -> dict[str, int]:
+    """{split: pairs} of a dataset or of imported results, which may have no pairs. Raises DataError when they cannot be read."""
+    with naming(folder):
+        row = read_table(folder, "datasets")
+        return {} if row is None else {str(split): int(pairs) for split, pairs in json.loads(row["splits"][0]).items()}
+
+
+def imports(cache: Path) -> dict[str, dict[str, int]]:
+    """{id: {split: pairs}} of all datasets and imported results that can be read."""
+    found = {}
+    for folder in [*sorted((cache / "datasets").glob("[!.]*/")), *sorted((cache / "results").glob("[!.]*/"))]:
+        with suppress(DataError):
+            found[folder.name] = splits_of(folder)
+    return found
 
 
 def load_pairs(cache: Path, dataset_id: str, split: str) -> list[PreferencePair]:
@@ -233,12 +257,13 @@ def load_pairs(cache: Path, dataset_id: str, split: str) -> list[PreferencePair]
     pairs, prompts, texts = tables["pairs"], tables["prompts"], tables["texts"]
     if pairs is None or prompts is None or texts is None:
         raise DataError(f"dataset {dataset_id!r} not found, expected one of {', '.join(dataset_ids(cache)) or '(none is imported yet)'}")
-    wanted = pairs.filter(pl.col("split") == split)
-    if wanted.is_empty():
-        raise DataError(f"dataset {dataset_id} has no split {split!r}, expected one of {', '.join(sorted(set(pairs['split'])))}")
-    turns = {i: turns_from_json(t) for i, t in prompts.select("prompt_id", "turns").iter_rows()}
-    text = dict(texts.select("text_id", "text").iter_rows())
-    return [
-        PreferencePair(turns[r["prompt_id"]], text[r["chosen_id"]], text[r["rejected_id"]], r["prompt_type"], r["source"], r["line"])
-        for r in wanted.iter_rows(named=True)
-    ]
+    with naming(folder):
+        wanted = pairs.filter(pl.col("split") == split)
+        if wanted.is_empty():
+            raise DataError(f"dataset {dataset_id} has no split {split!r}, expected one of {', '.join(sorted(set(pairs['split'])))}")
+        turns = {i: turns_from_json(t) for i, t in prompts.select("prompt_id", "turns").iter_rows()}
+        text = dict(texts.select("text_id", "text").iter_rows())
+        return [
+            PreferencePair(turns[r["prompt_id"]], text[r["chosen_id"]], text[r["rejected_id"]], r["prompt_type"], r["source"], r["line"])
+            for r in wanted.iter_rows(named=True)
+        ]

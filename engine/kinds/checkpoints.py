@@ -13,6 +13,7 @@ from torch import nn
 
 from engine.errors import RunError
 from engine.machine import disk, processes
+from engine.store.progress import Progress
 from engine.store.rundir import RunDir, write_json
 
 log = logging.getLogger("engine")
@@ -73,19 +74,34 @@ def trained(net: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return [(name, p) for name, p in net.named_parameters() if p.requires_grad]
 
 
-def restore(run: RunDir, net: nn.Module, optimizer: Any) -> Done:
-    """Load the last checkpoint, when there is one."""
-    kept = checkpoints(run)
-    if not kept:
-        return Done()
-    saved = load_file(kept[-1] / "weights.safetensors")
-    with torch.no_grad():
-        for name, parameter in trained(net):
-            parameter.copy_(processes.like(saved[name].to(parameter.device), parameter))
-    state = torch.load(kept[-1] / "optimizer.pt", weights_only=True)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    state["state"] = {i: {k: processes.like(v, parameters[i]) for k, v in of.items()} for i, of in state["state"].items()}
-    optimizer.load_state_dict(state)
-    done = Done(**json.loads((kept[-1] / "state.json").read_text()))
-    log.info("resumed from step %d", done.step)
-    return done
+def restore(progress: Progress, net: nn.Module, optimizer: Any) -> Done:
+    """Load the last whole checkpoint, when there is one. A damaged one is removed, with a note, and the one before it is taken."""
+    for folder in reversed(checkpoints(progress.run)):
+        try:
+            saved, state, done = read_checkpoint(folder, net)
+        except Exception as error:  # safetensors, pickle and JSON each raise their own kind
+            progress.note(f"checkpoint {folder.name} is damaged and left out ({type(error).__name__}: {error})")
+            if progress.run.writes:
+                shutil.rmtree(folder, ignore_errors=True)
+            continue
+        with torch.no_grad():
+            for name, parameter in trained(net):
+                parameter.copy_(processes.like(saved[name].to(parameter.device), parameter))
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        state["state"] = {i: {k: processes.like(v, parameters[i]) for k, v in of.items()} for i, of in state["state"].items()}
+        optimizer.load_state_dict(state)
+        log.info("resumed from step %d", done.step)
+        return done
+    return Done()
+
+
+def read_checkpoint(folder: Path, net: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, Any], Done]:
+    """Weights, the optimiser's state and the counters. Raises some error when one of its files is damaged or of another network."""
+    saved = load_file(folder / "weights.safetensors")
+    for name, parameter in trained(net):
+        if saved[name].shape != parameter.shape:
+            raise ValueError(f"{name} has the shape {tuple(saved[name].shape)}, expected {tuple(parameter.shape)}")
+    state = torch.load(folder / "optimizer.pt", weights_only=True)
+    if set(state) != {"state", "param_groups"}:
+        raise ValueError("optimizer.pt holds no optimiser's state")
+    return saved, state, Done(**json.loads((folder / "state.json").read_text()))

@@ -16,7 +16,7 @@ from engine.statistics.ensembles import agreement, combined, standardised, unlik
 from engine.statistics.intervals import share_above_zero
 from engine.statistics.rewards import reward_numbers
 from engine.store.progress import Progress
-from engine.store.rundir import complete_lines, find_run
+from engine.store.rundir import find_run
 
 Matrix = NDArray[np.float64]
 Key = tuple[str, str]  # prompt_id, text_id
@@ -111,10 +111,9 @@ def validation_accuracy(progress: Progress, run_id: str) -> float:
     member = find_run(progress.cache, run_id)
     settings = member.config
     assert isinstance(settings, RewardConfig)
-    lines = [json.loads(line) for line in complete_lines(member.metrics_path)] if member.metrics_path.is_file() else []
-    found = [x["values"]["accuracy"] for x in lines if x["split"] in settings.validation_splits[:1] and x["step"] > 0]
+    found = [x.values["accuracy"] for x in member.measured if x.split in settings.validation_splits[:1] and x.step > 0]
     if not found:
-        raise RunError(f"{run_id} has no validation accuracy to weigh it by: state the weights")
+        raise RunError(f"{run_id} has no validation accuracy to weigh it by: give the weights")
     return float(found[-1])
 
 

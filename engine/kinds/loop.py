@@ -80,7 +80,7 @@ class Training:
         self.budget = TokenBudget(progress, config, device)
         self.steps_per_epoch = steps_of(len(task.tokens), config, self.processes)
         self.steps = self.steps_per_epoch * config.epochs
-        self.done = restore(progress.run, task.net, self.optimizer)
+        self.done = restore(progress, task.net, self.optimizer)
         self.first_step = self.done.step
         self.epoch, self.order = -1, list[list[int]]()
 

@@ -7,7 +7,7 @@ from typing import Any
 from engine.data.records import Turn
 from engine.model.batches import Chat
 from engine.settings.config import RewardConfig
-from engine.store.rundir import RunDir, complete_lines
+from engine.store.rundir import RunDir
 
 QUESTION, ANSWER = "How do I begin with bread?", "Start with flour, water, salt and yeast."
 CARD = """\
@@ -117,12 +117,11 @@ def values(run: RunDir, config: RewardConfig, tokenizer: Any, tail: str) -> dict
 
 def validation(run: RunDir) -> dict[str, dict[str, float]]:
     """Pairs, accuracy, and mean and standard deviation of the rewards when the run was last measured on each of its validation splits."""
-    lines = [json.loads(line) for line in complete_lines(run.metrics_path)] if run.metrics_path.is_file() else []
     shown = ("n", "accuracy", "reward_mean", "reward_std")
     return {
-        x["split"]: {"step": x["step"], **{name: x["values"][name] for name in shown if name in x["values"]}}
-        for x in lines
-        if x["split"] != "train"
+        x.split: {"step": x.step, **{name: x.values[name] for name in shown if name in x.values}}
+        for x in run.measured
+        if x.split != "train"
     }
 
 

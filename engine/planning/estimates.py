@@ -4,17 +4,19 @@ The constants were measured with SmolLM2-135M on a CPU; the estimates there were
 (which needs less). On a GPU nothing of it was measured.
 """
 
-import json
 import statistics
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from engine.errors import DataError
 from engine.machine.device_plan import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision, expected_processes
 from engine.model.folders import Network
 from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfig
 from engine.settings.hyperparameters import LoRA
-from engine.store.rundir import RunDir, complete_lines, run_dirs
+from engine.store.damage import naming
+from engine.store.rundir import RunDir, run_dirs
 from engine.store.status import State
 
 PROCESS = 650_000_000  # resident bytes of Python with torch and transformers, and what the allocator keeps back
@@ -101,8 +103,12 @@ def tokens_per_second(cache: Path, config: TrainConfig) -> list[float]:
 
 def seconds_per_answer(cache: Path, config: GenerateConfig) -> list[float]:
     """Mean seconds of one answer in each finished generation run that is like this one."""
-    tables = [t for run in like(cache, config) if (t := run.table("generations")) is not None and t.height]
-    return [statistics.fmean(table["seconds"]) for table in tables]
+    found = []
+    for run in like(cache, config):
+        with suppress(DataError), naming(run.path):  # a damaged run is no reason not to start another
+            answers = run.table("generations")
+            found += [statistics.fmean(answers["seconds"])] if answers is not None and answers.height else []
+    return found
 
 
 def like(cache: Path, config: TrainConfig | GenerateConfig) -> Iterator[RunDir]:
@@ -126,8 +132,5 @@ def like(cache: Path, config: TrainConfig | GenerateConfig) -> Iterator[RunDir]:
 
 def training_rate(run: RunDir) -> float | None:
     """Packed tokens a second over the whole of a run's training."""
-    if not run.metrics_path.is_file():
-        return None
-    lines = [json.loads(line) for line in complete_lines(run.metrics_path)]
-    last = next((x for x in reversed(lines) if x["split"] == "train"), None)
-    return last["tokens"] / last["seconds"] if last and last["seconds"] else None
+    last = next((x for x in reversed(run.measured) if x.split == "train"), None)
+    return last.tokens / last.seconds if last and last.tokens and last.seconds else None

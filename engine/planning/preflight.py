@@ -66,7 +66,10 @@ class Case:
 def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] | None = None, tokens: bool = True) -> Preflight:
     """Examine a run of any kind. planned: {run id: configuration} of runs to be queued with it. tokens: ask the tokenizer, too."""
     case, made = Case(cache, config), Preflight(config.kind, config.name)
-    splits = splits_in(cache, config.dataset)
+    try:
+        splits = splits_in(cache, config.dataset)
+    except PrefscopeError as error:
+        return replace(made, problems=(str(error),))
     if splits is None:
         known = ", ".join(dataset_ids(cache)) or "(none is imported yet)"
         return replace(made, problems=(f"dataset {config.dataset!r} not found in {cache / 'datasets'}, expected one of {known}",))
@@ -116,7 +119,7 @@ def counted(case: Case, made: Preflight) -> Preflight:
         elif isinstance(case.config, TrainConfig):
             processes = device_plan.expected_processes(case.config)
             made = replace(made, steps=device_plan.steps_of(number, case.config, processes) * case.config.epochs)
-    except RunError as error:
+    except PrefscopeError as error:
         case.found.problems.append(str(error))
     return made
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.errors import ModelError
+from engine.errors import ModelError, RunError
 from engine.model.folders import SENTENCE_MODEL, folder_of
 from engine.settings.config import EmbedConfig, EnsembleConfig, RunConfig, TrainConfig
 from engine.settings.ref import references
-from engine.store.rundir import RunDir
+from engine.store.rundir import RunDir, folder_of_run
 from engine.store.status import ENDED, STOPPED
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-\d{6}-")
@@ -51,6 +51,8 @@ def wrong_run(cache: Path, run_id: str, kinds: tuple[str, ...], planned: Mapping
     run = existing(cache, run_id)
     if run is None and run_id not in planned:
         return f"run {run_id!r} not found in {cache / 'runs'}"
+    if run and run.damage:
+        return f"run {run_id} is damaged: {run.damage}"
     kind = planned[run_id].kind if run is None else run.outline.kind
     if kind not in kinds:
         return f"{run_id} is a {kind} run, expected a {' or '.join(kinds)} run"
@@ -62,6 +64,8 @@ def check_models(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
     folders = []
     for name, model in models_named(config):
         run = existing(cache, model)
+        if run and run.damage:
+            continue  # told by check_runs
         if model in planned or (run and run.status.state not in ENDED):
             whose = planned[model].name if model in planned else run.outline.name if run else model
             found.unknown.append(f"{name}: run {whose!r} has not made its model yet, so its size and memory are unknown")
@@ -100,8 +104,11 @@ def local(cache: Path, model: str) -> Path | None:
 
 
 def existing(cache: Path, run_id: str) -> RunDir | None:
-    run = RunDir(cache / "runs" / run_id)
-    return run if run_id and "/" not in run_id and (run.path / "status.json").is_file() else None
+    """The run of this id, which may be damaged; None when there is none."""
+    try:
+        return folder_of_run(cache, run_id)
+    except RunError:
+        return None
 
 
 def stopped(run: RunDir) -> str | None:

@@ -9,6 +9,7 @@ import polars as pl
 from engine.errors import RunError
 from engine.planning.references import existing
 from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig
+from engine.store.damage import naming
 from engine.store.rundir import read_table
 
 
@@ -28,6 +29,11 @@ def items_of(cache: Path, config: RunConfig) -> tuple[int | None, str]:
     pairs = read_table(folder, "pairs")
     if pairs is None:
         raise RunError(f"{folder} has no pairs.parquet: import the dataset again")
+    with naming(folder):
+        return counted(cache, config, folder, pairs)
+
+
+def counted(cache: Path, config: RunConfig, folder: Path, pairs: pl.DataFrame) -> tuple[int | None, str]:
     if isinstance(config, TrainConfig):
         return training_pairs(folder, pairs, config), "pairs"
     if isinstance(config, GenerateConfig):

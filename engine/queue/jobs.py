@@ -121,11 +121,16 @@ def next_ready(cache: Path, device: str) -> RunDir | None:
         stopped = [p for p in parents if p not in states or states[p] in STOPPED]
         if stopped:
             states[run.id] = State.CANCELLED
-            error = f"it needs {stopped[0]}, which is {states.get(stopped[0], 'deleted')}"
+            error = f"it needs {stopped[0]}, which is {states.get(stopped[0]) or absent(cache, stopped[0])}"
             run.update(state=State.CANCELLED, reason=Reason.NOT_STARTED, error=error, finished_at=now())
         elif device_of(run) == device and all(states[p] is State.DONE for p in parents):
             return run
     return None
+
+
+def absent(cache: Path, run_id: str) -> str:
+    """Why a run is not among those that can be read."""
+    return "damaged" if (cache / "runs" / run_id).is_dir() else "deleted"
 
 
 def launch(cache: Path, run: RunDir, device_lock: int) -> None:

@@ -1,24 +1,42 @@
-"""Delete runs and their weights, unless something still depends on them. Torch-free."""
+"""Delete runs, their weights, datasets and imported results, unless something still depends on them. Torch-free."""
 
 import shutil
 from pathlib import Path
 
 from engine.errors import RunError
 from engine.queue.jobs import dependants, engine_call
-from engine.store.rundir import find_run, is_locked
+from engine.store.rundir import RunDir, find_run, folder_of_run, is_locked, run_dirs
 from engine.store.status import State
 
 
 def delete(cache: Path, run_id: str) -> None:
-    """Remove a run's folder and its rows. Raises RunError while it runs or another run depends on it."""
-    run = find_run(cache, run_id)
+    """Remove a run's folder, damaged or not, and its rows. Raises RunError while it runs or another run depends on it."""
+    run = folder_of_run(cache, run_id)
     if is_locked(run.path / "lock"):
         raise RunError(f"run {run_id} is running: cancel it first")
-    used_by = [f"{r.id} ({r.outline.name})" for r in dependants(cache, run_id)]
-    if used_by:
-        raise RunError(f"run {run_id} is used by {', '.join(used_by)}: delete those first")
-    gone = run.path.with_name(f".deleted-{run_id}")
-    run.path.rename(gone)
+    refuse_used(f"run {run_id}", dependants(cache, run_id))
+    remove(cache, run.path)
+
+
+def delete_import(cache: Path, import_id: str) -> None:
+    """Remove a dataset or imported results, damaged or not, and their rows. Raises RunError while a run is about it."""
+    folders = [folder for kind in ("datasets", "results") for folder in (cache / kind).glob("[!.]*/") if folder.name == import_id]
+    if not folders:
+        raise RunError(f"dataset {import_id!r} not found in {cache / 'datasets'} or {cache / 'results'}")
+    refuse_used(f"dataset {import_id}", [run for run in run_dirs(cache) if run.outline.dataset == import_id])
+    remove(cache, folders[0])
+
+
+def refuse_used(what: str, users: list[RunDir]) -> None:
+    if users:
+        names = ", ".join(f"{run.id} ({run.outline.name})" for run in users)
+        raise RunError(f"{what} is used by {names}: delete those first")
+
+
+def remove(cache: Path, folder: Path) -> None:
+    """Out of sight at once, then file by file, then out of the database."""
+    gone = folder.with_name(f".deleted-{folder.name}")
+    folder.rename(gone)
     shutil.rmtree(gone)
     engine_call(["rebuild"], cache)
 

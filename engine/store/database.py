@@ -6,6 +6,7 @@ Files under cache/ are the truth. `ingest` copies a folder's tables into the dat
 
 import hashlib
 import json
+import logging
 import os
 import random
 import time
@@ -16,18 +17,20 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from engine.errors import RunError, StoreError
+from engine.errors import PrefscopeError, RunError, StoreError
 from engine.store.rundir import KINDS_OF_FOLDER, RunDir, run_dirs, wait_for_lock
 from engine.store.status import State
 
+log = logging.getLogger("engine")
 Connection = duckdb.DuckDBPyConnection
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 METRIC_LINES = """
-    select $run_id as run_id, step, split, unnest(map_keys("values")) as name, unnest(map_values("values")) as value, tokens, seconds
-    from read_json($path, format = 'newline_delimited', ignore_errors = true, columns = {
-        step: 'integer', split: 'varchar', tokens: 'bigint', seconds: 'double', "values": 'map(varchar, double)'})
-    where step is not null
+    from (
+        select $run_id as run_id, step, split, unnest(map_keys("values")) as name, unnest(map_values("values")) as value, tokens, seconds
+        from read_json($path, format = 'newline_delimited', ignore_errors = true, columns = {
+            step: 'integer', split: 'varchar', tokens: 'bigint', seconds: 'double', "values": 'map(varchar, double)'})
+    ) where step is not null and split is not null and value is not null
 """
 
 
@@ -195,22 +198,22 @@ def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in con.execute("select table_name from information_schema.tables where table_type = 'BASE TABLE'").fetchall()]
 
 
-def rebuild(cache: Path) -> None:
-    """Make the database anew from every folder, beside the old one, and put it in its place. Raises StoreError."""
+def rebuild(cache: Path) -> list[str]:
+    """Make the database anew from every folder, beside the old one, and put it in its place; what was left out. Raises StoreError."""
     with turn_to_write(cache, 30):
-        make_anew(cache)
+        return make_anew(cache)
 
 
-def make_anew(cache: Path) -> None:
+def make_anew(cache: Path) -> list[str]:
+    """A damaged folder is left out, with a sentence."""
     fresh = cache / f".align.{os.getpid()}.duckdb"
     fresh.unlink(missing_ok=True)
     con = duckdb.connect(str(fresh))
     try:
         con.execute(SCHEMA)
         con.execute("insert into about values ('schema_sha256', ?)", [SCHEMA_SHA256])
+        left_out = [why for folder in folders(cache) if (why := left_out_of(con, folder))]
         con.begin()
-        for folder in folders(cache):
-            ingest_into(con, folder)
         recount(con, every_scorer(con))
         con.commit()
     except BaseException:
@@ -219,6 +222,21 @@ def make_anew(cache: Path) -> None:
         raise
     con.close()
     os.replace(fresh, database_path(cache))
+    for why in left_out:
+        log.warning("left out of the database: %s", why)
+    return left_out
+
+
+def left_out_of(con: duckdb.DuckDBPyConnection, folder: Path) -> str | None:
+    """Ingest a folder whole, or nothing of it when it is damaged; why not."""
+    con.begin()
+    try:
+        ingest_into(con, folder)
+    except PrefscopeError as error:
+        con.rollback()
+        return str(error)
+    con.commit()
+    return None
 
 
 def folders(cache: Path) -> list[Path]:

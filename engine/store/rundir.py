@@ -28,6 +28,7 @@ from engine import ROOT
 from engine.errors import DataError, RunError
 from engine.settings.config import AnyRun, RunConfig, explained, shortened
 from engine.settings.files import FORMAT, Outline, parse_written, upgraded
+from engine.store.metrics import Measured, complete_lines, measured, read_line
 from engine.store.status import GOING_ON, Failure, State, Status
 
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
@@ -112,8 +113,12 @@ def add_rows(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]
 
 
 def read_table(folder: Path, table: str) -> pl.DataFrame | None:
+    """The folder's rows of a table; None when it has none. Raises DataError when they cannot be read."""
     path = folder / f"{table}.parquet"
-    return pl.read_parquet(path) if path.is_file() else None
+    try:
+        return pl.read_parquet(path) if path.is_file() else None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -159,6 +164,15 @@ class RunDir:
     def config(self) -> AnyRun:
         """All that the run was asked to do; keys of a later version are left out. Raises RunError or ConfigError."""
         return parse_written(self.config_values, str(self.path / "config.json"))
+
+    @property
+    def damage(self) -> str | None:
+        """Why the run cannot be listed; None when it can."""
+        try:
+            _ = self.outline, self.written_status
+        except RunError as error:
+            return str(error)
+        return None
 
     def write_config(self, config: RunConfig) -> None:
         write_json(self.path / "config.json", {"format": FORMAT, **config.model_dump(mode="json")})
@@ -212,32 +226,39 @@ class RunDir:
         with self.metrics_path.open("a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
+    @property
+    def measured(self) -> list[Measured]:
+        return measured(self.metrics_path)
+
     def cut_metrics(self, last_step: int) -> None:
         """Forget what a run resumed from `last_step` does anew: later training steps, and the validation at that step."""
         if self.writes and self.metrics_path.is_file():
-            lines = [(json.loads(line), line) for line in complete_lines(self.metrics_path)]
-            kept = [line for x, line in lines if x["step"] < last_step or (x["step"] == last_step and x["split"] == "train")]
+            lines = [(found, line) for line in complete_lines(self.metrics_path) if (found := read_line(line))]
+            kept = [line for x, line in lines if x.step < last_step or (x.step == last_step and x.split == "train")]
             write_text(self.metrics_path, "".join(line + "\n" for line in kept))
 
     def table(self, name: str) -> pl.DataFrame | None:
         return read_table(self.path, name)
 
 
-def complete_lines(path: Path) -> list[str]:
-    """The lines of a file that is being appended to, without a torn last one."""
-    text = path.read_text()
-    return text[: text.rfind("\n") + 1].splitlines()
-
-
 def run_dirs(cache: Path) -> list[RunDir]:
-    """Every run, oldest first (an id begins with its time)."""
-    return [RunDir(p.parent) for p in sorted((cache / "runs").glob("[!.]*/status.json"))]
+    """Every run that can be read, oldest first (an id begins with its time). The others: engine.store.damage."""
+    return [run for folder in sorted((cache / "runs").glob("[!.]*/")) if (run := RunDir(folder)).damage is None]
+
+
+def folder_of_run(cache: Path, run_id: str) -> RunDir:
+    """A run that may be damaged. Raises RunError when there is none of this id."""
+    run = RunDir(cache / "runs" / run_id)
+    if not run_id or Path(run_id).name != run_id or run_id.startswith(".") or not run.path.is_dir():
+        raise RunError(f"run {run_id!r} not found in {cache / 'runs'}")
+    return run
 
 
 def find_run(cache: Path, run_id: str) -> RunDir:
-    run = RunDir(cache / "runs" / run_id)
-    if "/" in run_id or not (run.path / "status.json").is_file():
-        raise RunError(f"run {run_id!r} not found in {cache / 'runs'}")
+    """A run that can be read. Raises RunError, for a damaged one with what is wrong with it."""
+    run = folder_of_run(cache, run_id)
+    if run.damage:
+        raise RunError(f"run {run_id} is damaged: {run.damage}")
     return run
 
 

@@ -76,7 +76,7 @@ class Status(BaseModel):
         if "format" not in values:
             reason, colon, error = str(values.get("error")).partition(": ")
             values = {**values, **({"reason": reason, "error": error} if colon and reason in [*Reason] else {})}
-        return cls.model_validate(values)
+        return cls.model_validate({"state": None, **values})  # a file without a state is damaged, not queued
 
     def changed(self, **changes: Any) -> Self:
         """The status with other values, checked. Raises ValidationError."""

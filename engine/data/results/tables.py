@@ -13,6 +13,7 @@ import polars as pl
 from engine.data.records import PreferencePair, Turn, digest, prompt_row, text_row
 from engine.data.results.shapes import Answer, Label, Reading
 from engine.errors import DataError
+from engine.store.damage import damage_of
 from engine.store.rundir import read_table
 
 Naming = str | Mapping[str, str] | None  # one name, or {name in the file: name}
@@ -148,8 +149,8 @@ class Tables:
 
 def earlier(cache: Path, table: str) -> list[pl.DataFrame]:
     """The table of every import there is."""
-    frames = (read_table(folder, table) for folder in sorted((cache / "results").glob("[!.]*/")))
-    return [frame for frame in frames if frame is not None]
+    whole = [folder for folder in sorted((cache / "results").glob("[!.]*/")) if not damage_of(folder)]
+    return [frame for folder in whole if (frame := read_table(folder, table)) is not None]
 
 
 def overrides(row: Row) -> dict[str, Any]:
