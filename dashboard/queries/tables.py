@@ -6,28 +6,29 @@ from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
 from engine.store.database import Connection, frame
 
+TYPICAL_PAIR = """
+    select pair_id
+    from (select pair_id, abs(margin - median(margin) over ()) as off_median
+          from scored_pairs where dataset_id = $dataset and split = $split and scorer_id = $trained)
+    order by off_median, pair_id limit 1
+"""
+FIRST_PAIR = """
+    select pair_id, prompt_id from pairs where dataset_id = $dataset and split = $split and ($pair is null or pair_id = $pair)
+    order by pair_id limit 1
+"""
 PAIR = """
-    with margins as (
-        select pair_id, margin, abs(margin - median(margin) over ()) as off_median
-        from scored_pairs where dataset_id = $dataset and split = $split and scorer_id = $trained
-    ), picked as (
-        select pair_id, prompt_id, chosen_id, rejected_id
-        from pairs left join margins using (pair_id)
-        where dataset_id = $dataset and split = $split and ($pair is null or pair_id = $pair)
-        order by off_median nulls last, pair_id limit 1
+    with sides as (
+        select pair_id, prompt_id, unnest(['chosen', 'rejected']) as response, unnest([chosen_id, rejected_id]) as text_id
+        from pairs where dataset_id = $dataset and split = $split and prompt_id = $prompt and pair_id = $pair
     ), scored as (
-        select pair_id, unnest(['chosen', 'rejected']) as response, scorer_id, unnest([chosen_reward, rejected_reward]) as reward
-        from scored_pairs where dataset_id = $dataset and split = $split and scorer_id in ($untrained, $trained)
-        and pair_id in (select pair_id from picked)
+        select unnest(['chosen', 'rejected']) as response, scorer_id, unnest([chosen_reward, rejected_reward]) as reward
+        from scored_pairs where dataset_id = $dataset and split = $split and prompt_id = $prompt and pair_id = $pair
     ), judged as (
-        select pair_id, response, max(reward) filter (scorer_id = $untrained) as untrained,
-               max(reward) filter (scorer_id = $trained) as trained
-        from scored group by all
-    ), sides as (
-        select pair_id, prompt_id, unnest(['chosen', 'rejected']) as response, unnest([chosen_id, rejected_id]) as text_id from picked
+        select response, max(reward) filter (scorer_id = $untrained) as untrained, max(reward) filter (scorer_id = $trained) as trained
+        from scored group by response
     )
     select pair_id, pr.text as prompt, response, t.text, t.words, untrained, trained
-    from sides join prompts pr using (prompt_id) join texts t using (text_id) left join judged using (pair_id, response) order by response
+    from sides join prompts pr using (prompt_id) join texts t using (text_id) left join judged using (response) order by response
 """
 ANSWERED = """
     with answer as (
@@ -94,7 +95,10 @@ RESPONSES = """
 def preference_pair(con: Connection, selection: Selection) -> pl.DataFrame:
     """Table 1: one pair, the selected one or else that with the median margin: response, text, words, both scorers' rewards."""
     where = {"dataset": selection.dataset_id, "split": selection.split}
-    return frame(con, PAIR, {**where, **scorers_of(selection), "pair": selection.pair_id})
+    typical = frame(con, TYPICAL_PAIR, {**where, "trained": selection.trained_scorer})["pair_id"]
+    wanted = selection.pair_id or next(iter(typical), None)
+    pair, prompt_id = next(frame(con, FIRST_PAIR, {**where, "pair": wanted}).iter_rows(), (None, None))
+    return frame(con, PAIR, {**where, **scorers_of(selection), "pair": pair, "prompt": prompt_id})
 
 
 def scorers_of(selection: Selection) -> dict[str, object]:
