@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("run")
     summary = command("summary", show_summary, "the experiment's numbers, with intervals")
     summary.add_argument("--json", action="store_true")
+    summary.add_argument("--all-settings", action="store_true", help="also compare answers that were written under other decoding settings")
     command("rebuild", rebuild, "make the database anew from the files")
     convert = command("convert-models", convert_models, "make the embedded models loadable from their unpacked wheels")
     convert.add_argument("folder", type=Path)
@@ -228,7 +229,7 @@ def run_experiment(options: argparse.Namespace) -> int:
     if not options.wait:
         return 0
     status = watch(run_ids)
-    show_summary(argparse.Namespace(json=False))
+    show_summary(argparse.Namespace(json=False, all_settings=False))
     return status
 
 
@@ -325,7 +326,7 @@ def execute_run(options: argparse.Namespace) -> int:
 def show_summary(options: argparse.Namespace) -> None:
     from engine.statistics import summary
 
-    found = summary.summary(cache_path())
+    found = summary.summary(cache_path(), options.all_settings)
     print(summary.as_json(found) if options.json else summary.as_text(found))
 
 

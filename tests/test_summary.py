@@ -1,20 +1,27 @@
 """One number for one thing: the command line's summary and the pages read the same views and say the same."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from filled import DATASET, fill, write_run
+from tiny import executed, reward_config, table
 
 from dashboard import queries
 from dashboard.queries import Selection
 from engine.data.results import import_results
+from engine.settings.config import GenerateConfig
 from engine.statistics.estimate import Estimate
 from engine.statistics.groups import accuracy_by_group
-from engine.statistics.summary import summary
+from engine.statistics.summary import as_text, summary
 from engine.store import database
+from engine.store.rundir import RunDir, take_lock, write_table
+from engine.store.status import State
 
 SIDES = ("chosen", "rejected", "base", "dpo")
 
@@ -103,3 +110,101 @@ def test_a_text_under_several_prompts_is_an_answer_to_each(awkward: Path) -> Non
         prompts = queries.prompts(con, chosen_on(awkward), order="prompt")
     assert [(r["who"], r["words_mean"]["n"]) for r in lengths.to_dicts()] == [("base", 3), ("tuned", 3)]
     assert prompts.select("prompt", "difference").rows() == [("How?", 2), ("When?", 0), ("Why?", -2)]
+
+
+# What is not compared, and what is not shown yet
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Path:
+    """The whole experiment, of its own, to be changed."""
+    return fill(tmp_path / "cache")
+
+
+def with_settings(cache: Path, run: str, **settings: object) -> None:
+    folder = cache / "runs" / run
+    write_table(folder, "generators", table(RunDir(folder), "generators").with_columns(settings=pl.lit(json.dumps(settings))))
+    database.ingest(cache, folder)
+
+
+def test_answers_under_other_settings_are_compared_only_when_asked_for(scored: Path) -> None:
+    with_settings(scored, "20260102-000300-base", temperature=0, max_new_tokens=96)
+    with_settings(scored, "20260102-000400-tuned", temperature=0, max_new_tokens=200)
+    found = summary(scored)
+    assert (found["policies"], found["other_settings"][0]["differs"]) == ([], "max_new_tokens 96 and 200")
+    assert "smollm2 (tuned) and smollm2 (base) answered under other settings, not compared (--all-settings compares them)" in as_text(found)
+    assert {p["differs"] for p in summary(scored, all_settings=True)["policies"]} == {"max_new_tokens 96 and 200"}
+
+
+def test_seed_and_batch_size_do_not_make_answers_incomparable(scored: Path) -> None:
+    with_settings(scored, "20260102-000300-base", temperature=0.7, seed=1, batch_size=4)
+    with_settings(scored, "20260102-000400-tuned", temperature=0.7, seed=2, batch_size=8)
+    assert len(summary(scored)["policies"]) == 2
+
+
+def test_pages_open_on_answers_of_equal_settings(scored: Path) -> None:
+    """Further base answers, which would come first, are shorter by their settings."""
+    older = chosen_on(scored).base_generator
+    run = write_run(scored, "20260102-000900-short", GenerateConfig(name="short", dataset=DATASET, policy="m"))
+    for name in ("generators", "generations", "texts"):
+        rows = table(RunDir(scored / "runs" / "20260102-000300-base"), name)
+        settings = pl.lit('{"temperature": 0, "max_new_tokens": 9}')
+        new = {"generator_id": pl.lit("0"), "generation_id": pl.col("generation_id") + "0", "settings": settings}
+        changes = {k: v for k, v in new.items() if k in rows.columns}
+        write_table(run.path, name, rows.with_columns(**changes))
+    database.ingest(scored, run.path)
+    assert chosen_on(scored).base_generator == older
+
+
+def score_run(cache: Path) -> RunDir:
+    return RunDir(cache / "runs" / "20260102-000600-score")
+
+
+def keep_rewards(cache: Path, kept: pl.Expr) -> pl.DataFrame:
+    """Leave some of the score run's rewards, as if it had come no further; all that it had."""
+    rewards = table(score_run(cache), "rewards")
+    write_table(score_run(cache).path, "rewards", rewards.filter(kept))
+    database.rebuild(cache)
+    return rewards
+
+
+def test_no_number_is_made_of_answers_that_are_scored_in_part_until_all_are(scored: Path) -> None:
+    """Of the trained scorer one tuned answer is there: a win rate of n = 1 and a box of one would be drawn of it."""
+    chosen = chosen_on(scored)
+    with database.reading(scored) as con:
+        answers = con.execute("select prompt_id, text_id from answers where generator_id = ?", [chosen.tuned_generator]).fetchall()
+    late = pl.col("text_id").is_in([text for _, text in answers[1:]]) & (pl.col("scorer_id") == chosen.trained_scorer)
+    everything = keep_rewards(scored, ~late)
+    with database.reading(scored) as con:
+        assert queries.win_rates(con, chosen)["judge"].to_list() == ["untrained"]
+        boxes = queries.generators_under_scorers(con, chosen)
+        missing = queries.missing_scores(con, chosen).rows()
+    n = len(answers)
+    assert boxes.filter(facet="trained")["series"].to_list() == ["base"]
+    assert missing == [("reward model", "smollm2 (tuned)", n - len({t for _, t in answers[1:]}), n)]
+    assert {p["scorer"] for p in summary(scored)["policies"]} == {"untrained reward model"}
+    write_table(score_run(scored).path, "rewards", everything)
+    database.ingest(scored, score_run(scored).path)
+    assert {p["n"] for p in summary(scored)["policies"]} == {n}
+
+
+def test_pages_open_on_a_scorer_that_has_scored_all_pairs(scored: Path) -> None:
+    trained = chosen_on(scored).trained_scorer
+    keep_rewards(scored, (pl.col("scorer_id") != trained) | (pl.int_range(pl.len()) % 7 > 0))
+    assert chosen_on(scored).trained_scorer is None
+    assert [r["kind"] for r in summary(scored)["reward_models"]] == ["untrained_head"]
+
+
+def test_summary_says_how_far_a_score_run_is(scored: Path) -> None:
+    run = score_run(scored)
+    lock = take_lock(run.path / "lock")
+    run.update(state=State.RUNNING, stage="scoring with reward model", step=120, steps=400)
+    assert "scoring with reward model: 120 of 400 responses" in as_text(summary(scored))
+    assert lock is not None
+    os.close(lock)
+
+
+def test_choice_of_pairs_that_a_run_measures_is_complete(tiny_llama: Path, dataset: str, cache: Path) -> None:
+    """Three of the six validation pairs are all that the run is asked to measure: n says it."""
+    executed(cache, reward_config(dataset, tiny_llama, validation_pairs=3))
+    assert {(r["kind"], r["n"]) for r in summary(cache)["reward_models"]} == {("untrained_head", 3), ("head", 3)}

@@ -11,6 +11,7 @@ from dashboard.queries.answers import (
     win_rates,
 )
 from dashboard.queries.comparisons import accuracy_by_group, study, study_runs
+from dashboard.queries.coverage import differing_settings, missing_scores
 from dashboard.queries.curves import (
     curves,
     policy_curves,
@@ -39,9 +40,9 @@ from dashboard.queries.tables import answered_prompts, dataset, pairs, preferenc
 __all__ = [
     "Choices", "Selection", "accuracy_by_group", "accuracy_by_length", "answer_length_summary", "answer_lengths", "answered_prompts",
     "answers_under_base", "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices", "chosen_words", "curves", "dataset",
-    "default_selection", "distinguishing_words", "generators_under_scorers", "histogram", "length_rule", "margin_by_length",
-    "margin_histogram", "pairs", "policy_curves", "policy_rewards", "preference_pair", "prompt", "prompt_types", "prompts",
-    "rejected_words", "response_lengths", "response_map", "responses_to", "reward_curves", "reward_curves_compared", "reward_differences",
-    "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "study", "study_runs", "trained_boxes", "trained_scores",
-    "validation_accuracy", "win_rates", "word_counts",
+    "default_selection", "differing_settings", "distinguishing_words", "generators_under_scorers", "histogram", "length_rule",
+    "margin_by_length", "margin_histogram", "missing_scores", "pairs", "policy_curves", "policy_rewards", "preference_pair", "prompt",
+    "prompt_types", "prompts", "rejected_words", "response_lengths", "response_map", "responses_to", "reward_curves",
+    "reward_curves_compared", "reward_differences", "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "study",
+    "study_runs", "trained_boxes", "trained_scores", "validation_accuracy", "win_rates", "word_counts",
 ]  # fmt: skip

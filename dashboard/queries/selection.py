@@ -68,7 +68,7 @@ GROUP_FIELDS = """
 """
 SCORERS = """
     select s.scorer_id, s.name, s.kind, m.run_id, c.dataset_id, c.split, c.scored as pairs
-    from coverage c join scorers s using (scorer_id) left join models m using (model_id) where c.generator_id is null
+    from coverage c join scorers s using (scorer_id) left join models m using (model_id) where c.generator_id is null and c.complete
     order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
 """
 GENERATORS = """
@@ -76,6 +76,17 @@ GENERATORS = """
     select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(distinct asked.prompt_id) as prompts
     from generators g left join models m using (model_id) join answers using (generator_id) join asked using (prompt_id)
     group by all order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
+"""
+COMPARISONS = """
+    select c.base_id, c.tuned_id, s.scorer_id
+    from comparable c, unnest($scorers) s(scorer_id)
+    where paired and base_id in (select unnest($generators)) and tuned_id in (select unnest($generators))
+    order by differs is null desc,
+             (select count(*) from coverage v where v.complete and v.scorer_id = s.scorer_id and v.generator_id in (c.base_id, c.tuned_id)
+              and v.dataset_id = $dataset and v.split = $split) desc,
+             list_position($scorers, s.scorer_id), list_position($generators, tuned_id),
+             list_position($generators, base_id)
+    limit 1
 """
 TWIN = """
     select u.scorer_id
@@ -95,15 +106,23 @@ def choices(con: Connection) -> Choices:
 
 
 def default_selection(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Selection:
-    """The newest dataset with finished runs (or the one named), its trained scorer and untrained twin, base and tuned generators."""
+    """The newest dataset with finished runs (or the one named), its trained scorer and untrained twin, base and tuned generators.
+
+    Answers written under the same settings go before others, those whose every answer is scored before others, then the newest.
+    """
     known = choices(con)
     dataset = dataset_id or first(known.datasets, "dataset_id")
     all_rows = (known.scorers, known.generators, known.runs, known.splits)
     scorers, generators, runs, splits = (where(rows, "dataset_id", dataset) for rows in all_rows)
     split = split or first(scorers.filter(pl.col("split") != "train"), "split") or first(splits, "split")
     scorers, generators = where(scorers, "split", split), where(generators, "split", split)
-    trained = of_kind(scorers, "scorer_id", "head", "ensemble") or imported(scorers, "scorer_id", base=False)
+    able = scorers.filter(pl.col("kind").is_in(["head", "ensemble"]))
+    trained = first(able, "scorer_id") or imported(scorers, "scorer_id", base=False)
     tuned = of_kind(generators, "generator_id", "tuned") or imported(generators, "generator_id", base=False)
+    base = of_kind(generators, "generator_id", "base") or imported(generators, "generator_id", base=True)
+    values = {"dataset": dataset, "split": split, "scorers": able["scorer_id"].to_list() or [trained]}
+    found = frame(con, COMPARISONS, {**values, "generators": generators["generator_id"].to_list()})
+    base, tuned, trained = next(found.iter_rows(), (base, tuned, trained))
     return Selection(
         dataset_id=dataset,
         split=split,
@@ -111,7 +130,7 @@ def default_selection(con: Connection, dataset_id: str | None = None, split: str
         policy_runs=runs_to_show(runs, "policy", run_of(generators, "generator_id", tuned)),
         base_scorer=untrained_twin(con, trained, scorers["scorer_id"].to_list()) or imported(scorers, "scorer_id", base=True),
         trained_scorer=trained,
-        base_generator=of_kind(generators, "generator_id", "base") or imported(generators, "generator_id", base=True),
+        base_generator=base,
         tuned_generator=tuned,
         study=first(where(known.studies, "dataset_id", dataset), "study_id"),
         group_field=first(where(where(known.group_fields, "dataset_id", dataset), "split", split), "field") or "prompt_type",

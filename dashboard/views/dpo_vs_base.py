@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import widgets
+from dashboard.parts import remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -19,6 +19,7 @@ def numbers() -> None:
 selection = widgets.heading(_("DPO vs base"))
 if not (selection.base_generator and selection.tuned_generator):
     st.info(_("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data."))
+remarks.on_answers(selection)
 numbers()
 widgets.show_page("dpo_vs_base", selection)
 for table in [t for t in figures.TABLES if t.page == "dpo_vs_base"]:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import widgets
+from dashboard.parts import remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -19,5 +19,6 @@ def numbers() -> None:
 
 
 selection = widgets.heading(_("Length bias"))
+remarks.on_pairs(selection)
 numbers()
 widgets.show_page("length_bias", selection, "3a", "8a")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import widgets
+from dashboard.parts import remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.store.status import State
@@ -41,6 +41,7 @@ selection = widgets.heading(_("Overview"), needs_data=False)
 widgets.live(experiment)
 if selection.dataset_id:
     st.subheader(_("Headline numbers"))
+    remarks.on_answers(selection)
     if selection.trained_scorer or selection.tuned_generator:
         for group in (reward_models, policies):
             with st.grid(min_column_width=215):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import sidebar, widgets
+from dashboard.parts import remarks, sidebar, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -33,6 +33,7 @@ def pair_picker() -> str | None:
 selection = widgets.heading(_("Reward model"))
 if selection.trained_scorer is None:
     st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the sidebar."))
+remarks.on_pairs(selection)
 numbers()
 widgets.show_page("reward_model", selection)
 for table in [t for t in figures.TABLES if t.page == "reward_model"]:

@@ -1,11 +1,13 @@
 """The numbers of the experiment: every reward model on every scored split, every policy under every reward model."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from engine.statistics.coverage import Scoring, incomplete, scoring_now
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
 from engine.store.database import frame, reading
@@ -16,12 +18,18 @@ REWARD_MODELS = """
     order by s.kind = 'untrained_head' desc, s.scorer_id, p.dataset_id, p.split
 """
 POLICIES = """
-    select a.*, tuned.name, run.config ->> '$.loss.name' as loss, base.name as base, s.name as scorer, s.kind as scorer_kind
+    select a.*, c.differs, tuned.name, run.config ->> '$.loss.name' as loss, base.name as base, s.name as scorer, s.kind as scorer_kind
     from compared_answers a join comparable c using (base_id, tuned_id)
     join generators tuned on tuned.generator_id = tuned_id join generators base on base.generator_id = base_id
     join scorers s using (scorer_id) left join runs run on run.run_id = tuned.model_id
-    where c.paired
+    where c.paired and ($all_settings or c.differs is null)
     order by tuned_id, base_id, s.kind = 'untrained_head', scorer_id
+"""
+OTHER_SETTINGS = """
+    select t.name, b.name as base, differs, tuned_id, base_id
+    from comparable join generators t on t.generator_id = tuned_id join generators b on b.generator_id = base_id
+    where paired and differs is not null
+          and (base_id, tuned_id) in (select (base_id, tuned_id) from compared_answers) order by all
 """
 
 REWARD_STATISTICS = (
@@ -29,13 +37,25 @@ REWARD_STATISTICS = (
 )  # fmt: skip
 
 
-def summary(cache: Path) -> dict[str, list[dict[str, Any]]]:
-    """{"reward_models": […], "policies": […]}; every number is an Estimate; accuracies and win rates count ties half."""
+def summary(cache: Path, all_settings: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """{"reward_models", "policies", "other_settings", "incomplete", "scoring"}; every number is an Estimate; accuracies and win rates
+    count ties half.
+
+    other_settings: generators that answered under differing decoding settings, and what differs; they stand under policies only when
+    `all_settings` asks for them. incomplete: what is scored in part and has no number yet. scoring: runs that are at it.
+    """
     with reading(cache) as con:
-        pairs, answers = frame(con, REWARD_MODELS), frame(con, POLICIES)
+        pairs, answers = frame(con, REWARD_MODELS), frame(con, POLICIES, {"all_settings": all_settings})
+        unlike, missing = frame(con, OTHER_SETTINGS).to_dicts(), incomplete(con).to_dicts()
     scored = pairs.partition_by("scorer_id", "dataset_id", "split", maintain_order=True)
     compared = answers.partition_by("tuned_id", "base_id", "scorer_id", maintain_order=True)
-    return {"reward_models": [reward_model(f) for f in scored], "policies": [policy(f) for f in compared]}
+    return {
+        "reward_models": [reward_model(f) for f in scored],
+        "policies": [policy(f) for f in compared],
+        "other_settings": unlike,
+        "incomplete": missing,
+        "scoring": [asdict(run) for run in scoring_now(cache)],
+    }
 
 
 def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
@@ -49,7 +69,9 @@ def unit(row: dict[str, Any]) -> str:
 
 
 def policy(rows: pl.DataFrame) -> dict[str, Any]:
-    named = {name: rows[name][0] for name in ("name", "loss", "base", "scorer", "scorer_kind", "tuned_id", "base_id", "scorer_id")}
+    named = {
+        name: rows[name][0] for name in ("name", "loss", "base", "scorer", "scorer_kind", "tuned_id", "base_id", "scorer_id", "differs")
+    }
     return {
         **named,
         "n": len(rows),
@@ -70,7 +92,7 @@ def as_json(found: object) -> str:
 
 def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     """Two tables for a terminal."""
-    if not found["reward_models"] and not found["policies"]:
+    if not any(found.values()):
         return "nothing has been scored yet"
     lines = ["Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval; rewards compare within a unit)"]
     lines.append(f"{'model':32}{'dataset / split':34}{'pairs':>6}  {'accuracy':24}{'interval by':32}{'mean':>9}{'std':>9}  unit")
@@ -85,4 +107,16 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
         tokens = f"{base.value:.1f} → {tuned.value:.1f}" if base.n and tuned.n else "unknown"
         place = f"{p['name'][:23]:24}{p['base'][:19]:20}{p['scorer'][:25]:26}"
         lines.append(f"{place}{won.n:>8}  {won:.3f}".ljust(104) + f"{won.method:32}{tokens:>20}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *remarks(found)])
+
+
+def remarks(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """What is not a number: comparisons under differing settings, and what is scored in part."""
+    shown = {(p["tuned_id"], p["base_id"]) for p in found["policies"]}
+    lines = [""] if found["other_settings"] or found["incomplete"] or found["scoring"] else []
+    for other in found["other_settings"]:
+        how = "compared" if (other["tuned_id"], other["base_id"]) in shown else "not compared (--all-settings compares them)"
+        lines.append(f"{other['name']} and {other['base']} answered under other settings, {how}: {other['differs']}")
+    lines += [str(Scoring(**run)) for run in found["scoring"]]
+    lines += [f"not shown: {x['scored']:,} of {x['expected']:,} scored by {x['scorer']} ({x['of']})" for x in found["incomplete"]]
+    return lines

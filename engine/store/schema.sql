@@ -188,7 +188,8 @@ create table coverage (
     split        varchar,
     generator_id varchar,               -- null: of the split's pairs; else of this generator's answers to the split's prompts
     scored       integer not null,      -- pairs with both responses scored, or answers scored
-    expected     integer not null       -- pairs, or answers, that there are
+    expected     integer not null,      -- pairs, or answers, that there are; a run that measures a choice of the pairs: so many
+    complete     boolean not null       -- nothing is missing, or it was imported and is all there will be; the others are not shown
 );
 
 -- Views: the only place that knows how a pair or an answer meets its rewards. Pages, summary, groups and report read these.
@@ -199,7 +200,7 @@ select scorer_id, prompt_id, text_id,
        max(tokens) as tokens            -- response tokens, end-of-turn counted; null when not counted
 from rewards group by scorer_id, prompt_id, text_id;
 
-create view scored_pairs as             -- one row per pair of a split and scorer that has scored both responses
+create view scored_pairs as             -- one row per pair of a split and scorer of both responses; none while pairs are missing
 select p.dataset_id, p.split, p.pair_id, p.prompt_id, p.chosen_id, p.rejected_id, p.prompt_type, p.source,
        prompts.language,                -- of the prompt
        c.scorer_id,
@@ -214,7 +215,8 @@ left join prompts using (prompt_id)
 join measured c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
 join measured r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
 left join texts tc on tc.text_id = p.chosen_id
-left join texts tr on tr.text_id = p.rejected_id;
+left join texts tr on tr.text_id = p.rejected_id
+where (c.scorer_id, p.dataset_id, p.split) in (select (scorer_id, dataset_id, split) from coverage where complete and generator_id is null);
 
 create view answers as                  -- one row per generator, prompt and text: the same text given again is one answer
 select generator_id, prompt_id, text_id,
@@ -224,11 +226,16 @@ select generator_id, prompt_id, text_id,
        min(a.generation_id) as generation_id
 from generations a left join texts t using (text_id) group by generator_id, prompt_id, text_id;
 
-create view scored_answers as           -- one row per answer and scorer that has scored it
+create view unfinished_answers as       -- prompts whose answers by a generator a scorer has scored in part
+select distinct scorer_id, generator_id, prompt_id
+from coverage join pairs using (dataset_id, split) where not complete and generator_id is not null;
+
+create view scored_answers as           -- one row per answer and scorer that has scored it; none while answers are missing
 select a.generator_id, a.prompt_id, a.text_id, m.scorer_id,
        m.reward,                        -- the scorer's own unit
        a.tokens, a.words, a.finish_reason, a.generation_id  -- as in answers
-from answers a join measured m using (prompt_id, text_id);
+from answers a join measured m using (prompt_id, text_id)
+anti join unfinished_answers u on u.scorer_id = m.scorer_id and u.generator_id = a.generator_id and u.prompt_id = a.prompt_id;
 
 create view compared_answers as         -- one row per prompt that two generators answered, and scorer of both; several answers averaged
 with answered as not materialized (
@@ -270,19 +277,30 @@ left join different d on d.base_id = b.generator_id and d.tuned_id = t.generator
 
 create view counted as                  -- what the table coverage holds, counted from the rows
 with scored as (select distinct scorer_id, prompt_id, text_id from rewards),
-whole as (select dataset_id, split, count(*) as expected from pairs group by dataset_id, split),
+chosen_few as (                         -- pairs that the scorer's own run measures of a split
+    select scorer_id, min(cast(r.config ->> 'validation_pairs' as integer)) as few
+    from scorers s join runs r on r.run_id = s.model_id
+         or (s.kind = 'untrained_head' and r.config ->> 'model' = s.model_id and cast(r.config ->> 'seed' as integer) = s.seed)
+    group by scorer_id
+), whole as (select dataset_id, split, count(*) as pairs from pairs group by dataset_id, split),
 asked as (select distinct dataset_id, split, prompt_id from pairs),
 answered as (
     select generator_id, prompt_id, text_id, dataset_id, split
     from (select distinct generator_id, prompt_id, text_id from generations) left join asked using (prompt_id)
-), given as (select generator_id, dataset_id, split, count(*) as expected from answered group by all)
-select c.scorer_id, p.dataset_id, p.split, cast(null as varchar) as generator_id, count(*) as scored, any_value(expected) as expected
-from pairs p join whole using (dataset_id, split)
-join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
-join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
-group by c.scorer_id, p.dataset_id, p.split
-union all
-select s.scorer_id, a.dataset_id, a.split, a.generator_id, count(*), any_value(expected)
-from answered a join scored s using (prompt_id, text_id)
-join given g on g.generator_id = a.generator_id and g.dataset_id is not distinct from a.dataset_id and g.split is not distinct from a.split
-group by s.scorer_id, a.dataset_id, a.split, a.generator_id;
+), given as (select generator_id, dataset_id, split, count(*) as expected from answered group by all),
+cells as (
+    select c.scorer_id, p.dataset_id, p.split, cast(null as varchar) as generator_id, count(*) as scored,
+           least(any_value(w.pairs), coalesce(any_value(few), any_value(w.pairs))) as expected
+    from pairs p join whole w using (dataset_id, split)
+    join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
+    join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
+    left join chosen_few f on f.scorer_id = c.scorer_id
+    group by c.scorer_id, p.dataset_id, p.split
+    union all
+    select s.scorer_id, a.dataset_id, a.split, a.generator_id, count(*), any_value(expected)
+    from answered a join scored s using (prompt_id, text_id)
+    join given g on g.generator_id = a.generator_id and g.dataset_id is not distinct from a.dataset_id
+         and g.split is not distinct from a.split
+    group by s.scorer_id, a.dataset_id, a.split, a.generator_id
+)
+select cells.*, scored >= expected or s.kind = 'imported' as complete from cells join scorers s using (scorer_id);

@@ -1,0 +1,33 @@
+"""What of the selection has no numbers yet, or numbers that need a remark."""
+
+import polars as pl
+
+from dashboard.queries.answers import ASKED, compared
+from dashboard.queries.selection import Selection
+from engine.store.database import Connection, frame
+
+MISSING = f"""
+    with wanted as (
+        select cast(null as varchar) as generator_id, count(*) as expected from pairs where dataset_id = $dataset and split = $split
+        union all
+        select generator_id, count(*) from answers where generator_id in ($base, $tuned) and {ASKED} group by generator_id
+    )
+    select s.name as scorer, g.name as generator, coalesce(c.scored, 0) as scored, coalesce(c.expected, w.expected) as expected
+    from scorers s cross join wanted w left join generators g using (generator_id)
+    left join coverage c on c.scorer_id = s.scorer_id and c.dataset_id = $dataset and c.split = $split
+         and c.generator_id is not distinct from w.generator_id
+    where s.scorer_id in ($untrained, $trained) and s.kind <> 'imported' and w.expected > 0 and not coalesce(c.complete, false)
+    order by g.name nulls first, s.name
+"""
+
+
+def missing_scores(con: Connection, selection: Selection) -> pl.DataFrame:
+    """What the selected scorers have not scored wholly, and is not shown: scorer, generator (null: the pairs), scored, expected."""
+    scorers = {"untrained": selection.base_scorer, "trained": selection.trained_scorer}
+    return frame(con, MISSING, {**compared(selection), **scorers})
+
+
+def differing_settings(con: Connection, selection: Selection) -> pl.DataFrame:
+    """One row when the selected generators answered under different decoding settings: differs, which and how."""
+    query = "select differs from comparable where base_id = $base and tuned_id = $tuned and differs is not null"
+    return frame(con, query, {"base": selection.base_generator, "tuned": selection.tuned_generator})
