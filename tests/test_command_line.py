@@ -152,7 +152,7 @@ def test_submitted_run_has_the_stated_values_and_its_parents(
 
 def test_summary_of_nothing_says_so(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing has been scored yet" in outcome(capsys, "summary")[1]
-    assert json.loads(outcome(capsys, "summary", "--json")[1]) == {"reward_models": [], "policies": []}
+    assert not any(json.loads(outcome(capsys, "summary", "--json")[1]).values())
     assert not cache.exists()
 
 
