@@ -1,6 +1,7 @@
 """Files, folders and hub datasets become tables: all or nothing, repeatable, every rejected record accounted for."""
 
 import json
+import os
 import resource
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from engine.__main__ import main
 from engine.data.datasets_io import Import, dataset_ids, import_dataset, load_pairs, preview
 from engine.data.formats import REASONS
+from engine.data.rejects import KEPT
 from engine.data.sources import STARTER
 from engine.errors import DataError
 from engine.store import database
@@ -190,6 +192,92 @@ def test_source_without_pairs_is_refused_and_leaves_nothing(empty_cache: Path, t
         with pytest.raises(DataError, match=message):
             import_dataset(empty_cache, "x", str(tmp_path / "x.jsonl"))
     assert not (empty_cache / "datasets").exists()
+
+
+def test_rejects_are_all_counted_and_the_first_of_each_reason_written_down(empty_cache: Path, tmp_path: Path) -> None:
+    """One more than is kept of each reason: 1,001 of two reasons are 2,002 refused and 2,000 written."""
+    bad = [record(1, overall_response=3), record(2, question=" " * 2_000)] * (KEPT + 1)
+    (tmp_path / "x.jsonl").write_text(lines(record(0), *bad))
+    done = import_dataset(empty_cache, "x", {"train": str(tmp_path / "x.jsonl")})
+    assert done.dropped_by == {"bad_label": KEPT + 1, "empty_text": KEPT + 1}
+    assert len(rejects(done)) == 2 * KEPT
+    assert "rejects.jsonl lists 2,000 of 2,002 refused records, the first 1,000 of each reason" in done.notes
+
+
+def test_a_reject_is_short_however_long_its_record_is(empty_cache: Path, tmp_path: Path) -> None:
+    """A missing key names the record's keys: of 10,000 the first 20, each cut."""
+    keys = {f"{'k' * 1_000}{i}": "v" * 100 for i in range(10_000)}
+    (tmp_path / "x.jsonl").write_text(lines(record(0), keys))
+    (reject,) = rejects(import_dataset(empty_cache, "x", {"train": str(tmp_path / "x.jsonl")}))
+    assert (len(reject["detail"]), len(reject["excerpt"])) == (500, 300)
+
+
+@pytest.mark.parametrize("held_out", ["", "{\n", lines(record(1, overall_response=3))])
+def test_a_split_of_which_nothing_is_kept_is_refused(empty_cache: Path, tmp_path: Path, ten: Path, held_out: str) -> None:
+    (tmp_path / "held.jsonl").write_text(held_out)
+    why = "it holds no records" if not held_out else r"(broken_json|bad_label) 1\n .*held.jsonl line 1: "
+    with pytest.raises(DataError, match=rf"no pair of the split validation \(.*held.jsonl\) was kept: {why}"):
+        import_dataset(empty_cache, "x", {"train": str(ten), "validation": str(tmp_path / "held.jsonl")})
+    assert dataset_ids(empty_cache) == []
+
+
+def test_training_pairs_that_are_all_in_the_validation_split_are_refused(empty_cache: Path, ten: Path) -> None:
+    with pytest.raises(DataError, match=r"no pair of the split train \(.*ten.jsonl\) was kept: in_train_and_validation 10\n"):
+        import_dataset(empty_cache, "x", {"train": str(ten), "validation": str(ten)})
+
+
+def test_a_source_without_pairs_shows_the_first_rejects_with_line_and_reason(empty_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("{\n" + lines(*(record(i, overall_response=i + 3) for i in range(9))))
+    with pytest.raises(DataError) as caught:
+        import_dataset(empty_cache, "x", str(tmp_path / "x.jsonl"))
+    said = str(caught.value).splitlines()
+    assert said[0].endswith("was kept: broken_json 1, bad_label 9")
+    assert [line.split("x.jsonl ")[1] for line in said[2:]] == [
+        "line 2: overall_response is 3, expected 1 or 2 (bad_label)",
+        "line 3: overall_response is 4, expected 1 or 2 (bad_label)",
+    ]
+
+
+def test_a_format_is_recognised_behind_any_number_of_broken_lines(empty_cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text("{\n" * 100 + lines(record(1)))
+    done = import_dataset(empty_cache, "x", {"train": str(tmp_path / "x.jsonl")})
+    assert (done.kept, done.dropped_by) == (1, {"broken_json": 100})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"question": "\ud800"}, "broken_utf8"),
+        ({"prompt_type": "\ud800"}, "broken_utf8"),
+        ({"source": "\udfff"}, "broken_utf8"),
+        ({"overall_response": 10**400}, "bad_label"),
+        ({"question": [{"role": "\ud800", "content": "x"}]}, "bad_turns"),
+    ],
+)
+def test_a_value_that_cannot_be_stored_is_one_refused_record(
+    empty_cache: Path, tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    (tmp_path / "x.jsonl").write_text(lines(record(1), record(2, **change)))
+    done = import_dataset(empty_cache, "x", {"train": str(tmp_path / "x.jsonl")})
+    assert (done.kept, done.dropped_by) == (1, {reason: 1})
+
+
+def test_names_that_no_table_can_hold_are_refused_and_long_ones_cut(empty_cache: Path, ten: Path) -> None:
+    with pytest.raises(DataError, match=r"name is 'caf\\udce9', expected UTF-8 text"):
+        import_dataset(empty_cache, "caf\udce9", str(ten))
+    with pytest.raises(DataError, match=r"licence is '\\udcff', expected UTF-8 text"):
+        import_dataset(empty_cache, "x", str(ten), licence="\udcff")
+    assert len(import_dataset(empty_cache, "n" * 300, str(ten)).dataset_id) == 80 + len("-12345678")
+
+
+def test_a_file_whose_name_is_not_utf_8_is_imported(empty_cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    path.write_text(lines(record(1), {"other": 1}))
+    done = import_dataset(empty_cache, "x", {"train": str(path)})
+    assert r"caf\udce9.jsonl" in rejects(done)[0]["file"]
+    with database.reading(empty_cache) as con:
+        ((source,),) = con.execute("select source from datasets").fetchall()
+    assert json.loads(source)["train"].endswith(r"caf\udce9.jsonl")
 
 
 def test_cache_that_cannot_be_written_is_a_sentence(tmp_path: Path, ten: Path) -> None:

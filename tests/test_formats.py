@@ -142,6 +142,8 @@ def test_ultrafeedback_scores_must_agree_with_the_choice() -> None:
     assert texts(parser("ultrafeedback-binarized")(record, 1)) == ("Hi", "good", "bad")
     assert reason("ultrafeedback-binarized", record, min_gap=1) == "bad_label"
     assert reason("ultrafeedback-binarized", {**record, "score_chosen": 7}) == "bad_label"
+    for score in (10**400, float("inf"), True, "high"):  # 10^400 is no number of 64 bits
+        assert reason("ultrafeedback-binarized", {**record, "score_chosen": score}) == "wrong_type"
 
 
 def test_columns_can_be_mapped() -> None:

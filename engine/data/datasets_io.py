@@ -105,7 +105,10 @@ def require_pairs(sources: str | dict[str, str], splits: list[str | None], intak
 
 
 def named(sources: str | dict[str, str]) -> str:
-    return printable(sources if isinstance(sources, str) else json.dumps(sources, ensure_ascii=False))
+    """Where the pairs come from, as the table `datasets` has it: the source, or {split: source} as JSON."""
+    if isinstance(sources, str):
+        return printable(sources)
+    return json.dumps({split: printable(source) for split, source in sources.items()}, ensure_ascii=False)
 
 
 def opened(sources: str | dict[str, str]) -> Source:
