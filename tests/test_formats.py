@@ -135,6 +135,14 @@ def test_turns_by_others_are_refused() -> None:
     assert reason("trl", {"prompt": [said("user", [{"type": "image"}])], "chosen": "a", "rejected": "b"}) == "wrong_type"
 
 
+def test_a_prompt_may_be_called_question_where_chosen_and_rejected_stand_beside_it() -> None:
+    """It was read as if there were no prompt: the common beginning "I like " became it."""
+    record = {"question": "Which?", "chosen": "I like a", "rejected": "I like b"}
+    assert texts(parser("trl")(record, 1)) == ("Which?", "I like a", "I like b")
+    single = {**record, "chosen": [said("assistant", "a")], "rejected": [said("assistant", "b")]}
+    assert texts(parser("trl")(single, 1)) == ("Which?", "a", "b")
+
+
 def test_ultrafeedback_scores_must_agree_with_the_choice() -> None:
     talks = [[said("user", "Hi"), said("assistant", a)] for a in ("good", "bad")]
     record = {"prompt": "Hi", "chosen": talks[0], "rejected": talks[1], "score_chosen": 8.0, "score_rejected": 7.5}

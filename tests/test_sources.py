@@ -244,12 +244,20 @@ def test_deep_json_is_one_refused_record(tmp_path: Path) -> None:
 def test_a_gzip_bomb_and_a_large_file_are_refused_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "UNPACKED_FREELY", 10_000)
     (tmp_path / "bomb.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 100_000))
-    with pytest.raises(DataError, match=r"bomb.jsonl.gz unpacks to more than .* MiB, from .*expected at most .* 100 times the packed size"):
+    with pytest.raises(
+        DataError, match=r"bomb.jsonl.gz unpacks to more than .* MiB, from .* MiB; expected at most .* 100 times its own size"
+    ):
         contents(tmp_path / "bomb.jsonl.gz")
     monkeypatch.setattr(files, "MAX_BYTES", 10_000)
     (tmp_path / "large.csv").write_bytes(b"a,b\n" * 2_501)
     with pytest.raises(DataError, match=r"large.csv has .* MiB; expected at most"):
         contents(tmp_path / "large.csv")
+
+
+def test_a_file_in_utf_16_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text("question\tchosen\trejected\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"x.tsv is written in UTF-16, expected UTF-8"):
+        contents(tmp_path / "x.tsv")
 
 
 def test_a_line_that_is_too_long_is_one_refused_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ UNPACKED_FREELY = 64 << 20  # bytes that a gzip file may unpack to at any ratio
 MAX_LINE_BYTES = 16 << 20
 MAX_RECORDS = 10_000_000  # of one file
 MAX_SLUG = 80  # characters
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 CUT = b"\xff"  # stands for what a broken-off gzip stream lacks: never valid UTF-8, and never a line end
 KINDS = {
     stat.S_ISDIR: "a folder",
@@ -70,24 +71,35 @@ def require_file(path: Path) -> None:
 def lines_of(path: Path) -> Iterator[bytes]:
     """The lines of a file with their ends; longer than MAX_LINE_BYTES, in pieces. Of a broken-off gzip stream what is whole, then CUT.
 
-    Raises DataError when the file is larger than an import takes, OSError or zlib.error when it cannot be read.
+    Raises DataError when the file is larger than an import takes or in UTF-16, OSError or zlib.error when it cannot be read.
     """
     require_file(path)
-    packed = path.suffix.lower() == ".gz"
-    size = path.stat().st_size
+    packed, size, read = path.suffix.lower() == ".gz", path.stat().st_size, 0
     limit = min(MAX_BYTES, max(UNPACKED_FREELY, size * MAX_RATIO)) if packed else MAX_BYTES
-    read = 0 if packed else size
+    if size > limit:
+        raise too_large(path, f"has {mebibytes(size)}")
     with cast(BinaryIO, gzip.open(path) if packed else path.open("rb")) as file:
-        while read <= limit:
-            try:
-                line = file.readline(MAX_LINE_BYTES)
-            except EOFError:
-                yield CUT
-                return
-            if not line:
-                return
-            read += len(line) if packed else 0
+        while line := next_line(file):
+            if not read and line.startswith(UTF_16):
+                raise DataError(f"file {printable(path)} is written in UTF-16, expected UTF-8")
+            if (read := read + len(line)) > limit:
+                raise too_large(path, f"unpacks to more than {mebibytes(limit)}, from {mebibytes(size)}")
             yield line
-    unpacks = f"unpacks to more than {limit / 2**20:,.0f} MiB, from {size / 2**20:,.1f} MiB" if packed else f"has {size / 2**20:,.0f} MiB"
-    expected = f"expected at most {MAX_BYTES / 2**20:,.0f} MiB" + (f" and {MAX_RATIO} times the packed size" if packed else "")
-    raise DataError(f"file {printable(path)} {unpacks}; {expected} (several files of one split may lie in a folder)")
+            if line is CUT:
+                return
+
+
+def next_line(file: BinaryIO) -> bytes:
+    try:
+        return file.readline(MAX_LINE_BYTES)
+    except EOFError:
+        return CUT
+
+
+def too_large(path: Path, found: str) -> DataError:
+    expected = f"at most {mebibytes(MAX_BYTES)}, of a gzip file at most {MAX_RATIO} times its own size"
+    return DataError(f"file {printable(path)} {found}; expected {expected}. Several files of one split may lie in a folder")
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"

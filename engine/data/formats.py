@@ -173,15 +173,19 @@ def hh_rlhf(record: Record, line: int) -> PreferencePair:
     description="TRL preference; explicit or implicit prompt, plain strings or message lists",
 )
 def trl(record: Record, line: int, *, transcripts: bool = False) -> PreferencePair:
-    """Source: TRL's page "Dataset formats and types". transcripts: as in align_anything. Raises RecordError."""
+    """Source: TRL's page "Dataset formats and types"; the prompt may be called question. transcripts: as in align_anything.
+
+    Raises RecordError.
+    """
     chosen, rejected = present(record, "chosen"), present(record, "rejected")
+    key = next((key for key in ("prompt", "question") if record.get(key) is not None), None)
     if isinstance(chosen, list) and isinstance(rejected, list):
         conversations = messages(chosen, "chosen"), messages(rejected, "rejected")
-        if record.get("prompt") is None or max(map(len, conversations)) > 1:
+        if key is None or max(map(len, conversations)) > 1:
             return pair(*branched(*conversations), record, line)
-    if record.get("prompt") is None:
+    if key is None:
         return pair(*split_strings(text(record, "chosen"), text(record, "rejected")), record, line)
-    return pair(conversation(record, "prompt", transcripts), answer(record, "chosen"), answer(record, "rejected"), record, line)
+    return pair(conversation(record, key, transcripts), answer(record, "chosen"), answer(record, "rejected"), record, line)
 
 
 @format("mapped", keys=(), description="any record; name its columns: question and chosen, rejected or response_1, response_2, label")
