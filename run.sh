@@ -22,7 +22,7 @@ usage: ./run.sh [COMMAND]
   --version       which version this is
 
 environment: PORT (of the dashboard), PREFSCOPE_CACHE (instead of cache/), PREFSCOPE_PYTHON (a Python, or a folder with
-one, whose torch is used as it is: the way to a GPU build; see README.md)
+one, whose torch is used as it is: the way to a GPU build; see docs/guide.md)
 TEXT
 }
 

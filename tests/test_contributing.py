@@ -104,3 +104,17 @@ def test_commands_that_are_named_are_commands() -> None:
     named = {word for text in texts for word in re.findall(r"\./run\.sh ([a-z]+)", text)}
     assert named <= known, "run.sh has no such command"
     assert {"test", "lint"} <= named
+
+
+def anchors(text: str) -> set[str]:
+    """Of the headings, as a forge makes them."""
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))])
+def test_links_between_documents_lead_somewhere(path: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", (ROOT / path).read_text()):
+        file, _, anchor = target.partition("#")
+        found = (ROOT / path).parent / file if file else ROOT / path
+        assert found.exists(), target
+        assert not anchor or anchor in anchors(found.read_text()), target
