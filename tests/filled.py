@@ -28,6 +28,7 @@ CHINESE = (
     ("怎样学会做面包？", "先准备面粉、酵母和温水,揉成光滑的面团,发酵一小时后再放进烤箱。", "随便做一做就好。"),
     ("怎么修理自行车的链条？", "把自行车倒过来,清洗链条,检查磨损,然后涂上润滑油。", "买一辆新的自行车,修理链条没有意义。"),
 )
+LIMIT = 28  # new tokens of an answer
 TINY = "<b>Use $5$ & a %{y} pan</b><script>alert(1)</script>"  # what an untrusted answer may look like
 
 
@@ -139,9 +140,10 @@ def write_answers(cache: Path, run_id: str, kind: str, rows: list[PreferencePair
     rundir.write_table(run.path, "generators", [row])
     generations = [
         {"generation_id": digest(generator, p), "generator_id": generator, "prompt_id": p, "text_id": text_row(t)["text_id"]}
-        | {"tokens": int(text_row(t)["words"]) + int(rng.integers(1, 9)), "finish_reason": "stop", "seconds": 0.4}
+        | {"tokens": min(LIMIT, int(text_row(t)["words"]) + int(rng.integers(1, 9))), "seconds": 0.4}
         for p, t in answers.items()
     ]
+    generations = [g | {"finish_reason": "length" if g["tokens"] == LIMIT else "stop"} for g in generations]
     rundir.write_table(run.path, "generations", generations)
     return answers
 

@@ -16,6 +16,7 @@ from engine.kinds.ensemble import known_rewards
 from engine.queue import jobs, removal
 from engine.settings.config import EnsembleConfig, parse
 from engine.statistics.ensembles import agreement, combined, standardised, unlike_shares, win_shares
+from engine.statistics.twins import untrained_twin
 from engine.store import database
 from engine.store.progress import Progress
 from engine.store.rundir import RunDir, run_dirs
@@ -159,7 +160,7 @@ def test_twin_of_an_ensemble_is_the_untrained_head_of_its_first_member(cache: Pa
     with database.reading(cache) as con:
         known = queries.choices(con).scorers
         ensemble = known.filter(pl.col("kind") == "ensemble")["scorer_id"][0]
-        twin = queries.selection.untrained_twin(con, ensemble, known["scorer_id"].to_list())
+        twin = untrained_twin(con, ensemble, known["scorer_id"].to_list())
     assert known.filter(pl.col("scorer_id") == twin)["name"].to_list() == ["Base RM (seed 0)"]
 
 

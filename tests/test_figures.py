@@ -247,3 +247,16 @@ def test_fewer_than_five_words_are_a_sentence(name: str, con: Connection, chosen
     assert not plot.data
     assert "&lt;b&gt;, oven." in sentences(plot)
     assert drawn(find(name), find(name).query(con, chosen)).data
+
+
+@pytest.mark.parametrize(
+    "name", ["answer_lengths", "reward_differences", "generators_under_scorers", "scorers_on_generators", "answers_trained_scorer"]
+)
+def test_captions_of_lengths_and_win_rates_give_the_share_of_answers_cut(name: str, con: Connection, chosen: Selection) -> None:
+    shares = {who: queries.win_rates(con, chosen)[f"{who}_cut"][0]["value"] for who in ("base", "tuned")}
+    caption = render(find(name), con, chosen).layout.title.subtitle.text.replace("<br>", " ").replace("\u00a0", " ")
+    assert f"answers cut by the token limit: base {shares['base']:.1%}, tuned".replace("%", " %") in caption
+
+
+def test_lengths_of_cut_answers_are_drawn_as_at_least(con: Connection, chosen: Selection) -> None:
+    assert "at least 28:" in sentences(render(find("answer_lengths"), con, chosen))

@@ -208,3 +208,38 @@ def test_choice_of_pairs_that_a_run_measures_is_complete(tiny_llama: Path, datas
     """Three of the six validation pairs are all that the run is asked to measure: n says it."""
     executed(cache, reward_config(dataset, tiny_llama, validation_pairs=3))
     assert {(r["kind"], r["n"]) for r in summary(cache)["reward_models"]} == {("untrained_head", 3), ("head", 3)}
+
+
+# Answers that were cut, and two scorers side by side
+
+
+def test_answers_that_the_token_limit_cut_are_counted_beside_lengths_and_win_rates(filled_cache: Path) -> None:
+    """Answers that reach the limit of 28 tokens: counted from the table of answers."""
+    with database.reading(filled_cache) as con:
+        query = "select kind, avg(cast(tokens = 28 as integer)) from generations join generators using (generator_id) group by kind"
+        shares = dict(con.execute(query).fetchall())
+        wins = queries.win_rates(con, chosen_on(filled_cache)).row(0, named=True)
+    rows = summary(filled_cache)["policies"]
+    assert 0 < shares["tuned"] < 1
+    for who in ("base", "tuned"):
+        assert {r["answers"][who]["share_cut"].value for r in rows} == {wins[f"{who}_cut"]["value"]} == {shares[who]}
+    assert f"{shares['base']:.1%} → {shares['tuned']:.1%}" in as_text(summary(filled_cache))
+    assert "≥" in as_text(summary(filled_cache))
+
+
+def test_nobody_knows_which_imported_answers_were_cut(awkward: Path) -> None:
+    row = summary(awkward)["policies"][0]
+    assert row["answers"]["base"]["share_cut"].n == 0
+    assert as_text(summary(awkward)).count("unknown → unknown") == 2  # tokens and cut
+
+
+def test_trained_and_untrained_scorer_are_compared_on_the_same_pairs(filled_cache: Path) -> None:
+    rows = {r["kind"]: r for r in summary(filled_cache)["reward_models"] if r["split"] == "validation"}
+    gained = rows["head"]["accuracy_gain"]
+    assert gained.value == pytest.approx(rows["head"]["accuracy"].value - rows["untrained_head"]["accuracy"].value)
+    assert gained.low < gained.value < gained.high
+    assert "accuracy_gain" not in rows["untrained_head"]
+    with database.reading(filled_cache) as con:
+        shown = queries.accuracy_gain(con, chosen_on(filled_cache)).row(0, named=True)
+    assert Estimate(**shown["accuracy_gain"]) == gained
+    assert "accuracy gained" in as_text(summary(filled_cache))

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import boxes, by, estimated, histogram, medians, share
+from dashboard.figures.shapes import boxes, by, cut, estimated, histogram, medians, percent, share
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
@@ -26,7 +26,20 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     unit = frame["facet"][0]
     names = {series: f"{series}: {name}" if name else series for series, name in frame.select("series", "generator").iter_rows()}
     plot = histogram(frame, {"tokens": "new tokens per answer"}.get(unit, "words per answer"), names)
-    return caption(plot, length_said(frame, unit), longest_said(frame))
+    limits = frame.filter(pl.col("limit_tokens").is_not_null() & (pl.col("facet") == "tokens")).unique("series", maintain_order=True)
+    for tokens, rows in limits.group_by("limit_tokens", maintain_order=True):
+        plot.add_vline(x=tokens[0], line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
+        shares = ", ".join(f"{r['series']} {percent(r[r['series'] + '_cut']['value'])}" for r in rows.iter_rows(named=True))
+        plot.add_annotation(
+            text=f"at least {tokens[0]:,.0f}:<br>{shares} cut",
+            x=tokens[0],
+            y=1,
+            yref="y domain",
+            xanchor="right",
+            yanchor="top",
+        )
+    least = "means are at least these" if len(limits) else ""
+    return caption(plot, length_said(frame, unit), longest_said(frame), cut(frame.row(0, named=True)), least)
 
 
 @figure(
@@ -43,7 +56,7 @@ def reward_differences(frame: pl.DataFrame) -> go.Figure:
     plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
     won, mean = first["win_rate"], first["reward_difference"]
     said = f"above 0 (ties half): {share(won)}", f"mean {estimated(mean)}", by(won, mean)
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *said, "solid line: median")
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *said, "solid line: median", cut(first))
 
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:
@@ -74,6 +87,7 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
         f"n = {frame['n'].to_numpy().max():,} answers each",
         "one unit per panel",
         medians(frame),
+        cut(frame.row(0, named=True)),
         "dashed: mean",
     )
 
@@ -89,14 +103,15 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
 def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
     plot = paired_boxes(frame).update_yaxes(matches="y")
     sizes = f"n = {frame['n'].to_numpy().max():,} answers each"
-    return caption(plot, sizes, "units differ between scorers: compare panels, not boxes", f"diamond: median, {by(*frame['median'])}")
+    middles, units = f"diamond: median, {by(*frame['median'])}", "units differ between scorers: compare panels, not boxes"
+    return caption(plot, sizes, units, middles, cut(frame.row(0, named=True)))
 
 
 def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     won = first["win_rate"]
     said = f"n = {won['n']:,} prompts", f"tuned preferred on {share(won)}", by(won)
-    return caption(histogram(frame, "reward [the scorer's own unit]"), excerpt(first["facet"], 40), *said, "lines: medians")
+    return caption(histogram(frame, "reward [the scorer's own unit]"), excerpt(first["facet"], 40), *said, "lines: medians", cut(first))
 
 
 @figure(

@@ -30,6 +30,12 @@ def by(*cells: dict[str, Any]) -> str:
     return f"95\u00a0%: {', '.join(dict.fromkeys(cell['method'] for cell in cells))}"
 
 
+def cut(row: dict[str, Any]) -> str:
+    """How many answers the token limit cut; nothing of imported ones, of which nobody knows."""
+    known = [f"{who} {percent(row[f'{who}_cut']['value'])}" for who in ("base", "tuned") if row[f"{who}_cut"]["n"]]
+    return f"answers cut by the token limit: {', '.join(known)}" if known else ""
+
+
 def bars(estimates: pl.Series) -> dict[str, Any]:
     """Error bars of a column of estimates; an end that is not known has none."""
     ends = {end: estimates.struct.field(end) for end in ("value", "low", "high")}

@@ -11,6 +11,7 @@ from dashboard.state.messages import _
 
 FIELDS = {"prompt_type": _("Type of prompt"), "source": _("Source of the pair")}  # what can name the group of a pair
 REWARD = _("A scorer's reward has no unit and no zero: only differences under the same scorer mean something.")
+CUT = _("It reached the limit of new tokens and ends in the middle: it is at least this long.")
 HEADINGS = {
     "prompt": (_("Prompt"), None),
     "prompt_type": (_("Type"), _("The kind of prompt, as the dataset states it.")),
@@ -32,6 +33,8 @@ HEADINGS = {
     "tuned_words": (_("Tuned words"), None),
     "base_tokens": (_("Base tokens"), _("New tokens of the base answer, as its model counts them.")),
     "tuned_tokens": (_("Tuned tokens"), _("New tokens of the tuned answer, as its model counts them.")),
+    "base_cut": (_("Base cut"), CUT),
+    "tuned_cut": (_("Tuned cut"), CUT),
     "configuration": (_("Configuration"), _("What its runs have in common; they differ in their seeds.")),
     "field": (_("Groups by"), None),
     "group": (_("Group"), None),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from math import isfinite
 from typing import Any, Literal
 
 import polars as pl
@@ -18,8 +17,6 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
-from engine.statistics.estimate import Estimate
-from engine.statistics.registry import STATISTICS
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
@@ -144,36 +141,6 @@ def pages(total: int, rows: int, key: str) -> None:
     """The page numbers under a list that shows `rows` of `total`."""
     if total > rows:
         st.pagination(-(-total // rows), key=key)
-
-
-def estimate(row: dict[str, Any], name: str, of: str = "", help: str = "") -> None:
-    """A card of a statistic: value, 95 % interval and the n it rests on; the tooltip says what it means and how it was estimated."""
-    statistic, found = STATISTICS[name], Estimate(**row[name])
-    form = "{:.1%}" if found.unit == "share" else "{:.2f}"
-    method = _("Interval: {method}.").format(method=_(found.method))
-    number(
-        _("{statistic}: {of}").format(statistic=_(statistic.label), of=of) if of else _(statistic.label),
-        form.format(found.value).replace("-", "−"),
-        _("{interval}, n\u00a0=\u00a0{n:,} {counted}").format(interval=ends(found, form), n=found.n, counted=_(found.counted)),
-        " ".join(part for part in (_(statistic.help), help, method) if part),
-    )
-
-
-def ends(found: Estimate, form: str) -> str:
-    """The 95 % interval in words; an end that is not known is not said."""
-    low, high = (form.format(end).replace("-", "−") for end in (found.low, found.high))
-    if isfinite(found.low) and isfinite(found.high):
-        return _("95 % interval {low} to {high}").format(low=low, high=high)
-    if isfinite(found.low):
-        return _("95 % interval above {low}").format(low=low)
-    return _("95 % interval below {high}").format(high=high) if isfinite(found.high) else _("no interval")
-
-
-def number(label: str, value: str, said: str, help: str | None = None) -> None:
-    with st.container(border=True, height="stretch", gap="xsmall"):
-        st.caption(data.literal(label), help=data.literal(help))
-        st.metric(data.literal(label), data.literal(value), label_visibility="collapsed")
-        st.caption(data.literal(said))
 
 
 def live(part: Callable[[], None]) -> None:

@@ -14,8 +14,12 @@ WHO = "case generator_id when $base then 'base' else 'tuned' end"
 ANSWERS = f"select *, {WHO} as who from answers where generator_id in ($base, $tuned) and {ASKED}"
 JUDGED = f"from scored_answers where scorer_id = $scorer and generator_id in ($base, $tuned) and {ASKED}"
 COMPARED = f"compared_answers where base_id = $base and tuned_id = $tuned and scorer_id = $scorer and {ASKED}"
+LIMITS = """
+    select who as series, max(tokens) filter (finish_reason = 'length') as limit_tokens from ({answers}) group by who
+"""
+SIDES_CUT = ("base_cut", "tuned_cut")
 JUDGES = ("untrained", "trained")
-OF_ANSWERS = ("tokens_mean", "words_mean")
+OF_ANSWERS = ("tokens_mean", "words_mean", "share_cut")
 OF_COMPARISONS = ("win_rate", "reward_difference")
 
 
@@ -42,7 +46,16 @@ def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
                case when counted then tokens else words end as value from a, u
     """
     bins = histogram(con, values, compared(selection), whole=True, open_end=True)
-    return bins.join(generator_names(con, selection), on="series", how="left", maintain_order="left")
+    names = bins.join(generator_names(con, selection), on="series", how="left", maintain_order="left")
+    limits = frame(con, LIMITS.format(answers=ANSWERS), compared(selection))
+    return beside(names.join(limits, on="series", how="left", maintain_order="left"), cuts(con, selection), *SIDES_CUT)
+
+
+def cuts(con: Connection, selection: Selection) -> pl.DataFrame:
+    """One row: base_cut and tuned_cut, the share of answers that the token limit cut (Estimates; n is 0 where nobody knows)."""
+    rows = frame(con, f"select who, prompt_id, finish_reason from ({ANSWERS})", compared(selection))
+    found = {who: measured(rows.filter(pl.col("who") == who), ["share_cut"])["share_cut"] for who in ("base", "tuned")}
+    return pl.DataFrame([column(f"{who}_cut", [estimate]) for who, estimate in found.items()])
 
 
 def generator_names(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -69,18 +82,19 @@ def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
         select 'difference' as series, (select name from scorers where scorer_id = $scorer) as facet, difference as value from {COMPARED}
     """
     bins = histogram(con, values, judged(selection, "trained"))
-    return beside(bins, win_rate(con, selection, "trained"), *OF_COMPARISONS)
+    return beside(bins, win_rate(con, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
 
 
 def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
-    """One row, none without a prompt that both answered and the judge scored: judge, scorer, win_rate, reward_difference (Estimates)."""
+    """One row, none without a prompt that both answered and the judge scored: judge, scorer, and Estimates."""
     values = judged(selection, judge)
     answers = frame(con, f"from {COMPARED}", values)
     about = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
     about = about.select(pl.lit(judge).alias("judge"), "scorer")
     if answers.is_empty():
-        return pl.DataFrame(schema={**about.schema, **dict.fromkeys(OF_COMPARISONS, ESTIMATE)})
-    return about.with_columns(column(name, [e]) for name, e in measured(answers, OF_COMPARISONS).items())
+        return pl.DataFrame(schema={**about.schema, **dict.fromkeys((*OF_COMPARISONS, *SIDES_CUT), ESTIMATE)})
+    found = about.with_columns(column(name, [e]) for name, e in measured(answers, OF_COMPARISONS).items())
+    return beside(found, cuts(con, selection), *SIDES_CUT)
 
 
 def win_rates(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -97,7 +111,8 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
         scorer = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
         found.append(drawn.drop("facet").with_columns(pl.lit(judge).alias("judge")).join(scorer, how="cross"))
     names = generator_names(con, selection)
-    return pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
+    named = pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
+    return beside(named, cuts(con, selection), *SIDES_CUT)
 
 
 def generators_under_scorers(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -112,7 +127,7 @@ def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     values = f"select {WHO} as series, (select name from scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
-    return beside(histogram(con, values, judged(selection, judge)), win_rate(con, selection, judge), "win_rate")
+    return beside(histogram(con, values, judged(selection, judge)), win_rate(con, selection, judge), "win_rate", *SIDES_CUT)
 
 
 def answers_under_base(con: Connection, selection: Selection) -> pl.DataFrame:

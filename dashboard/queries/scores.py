@@ -8,6 +8,7 @@ from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.selection import Selection
 from engine.statistics.estimate import ESTIMATE, column
 from engine.statistics.registry import measured
+from engine.statistics.twins import pairs_of_both
 from engine.store.database import Connection, frame
 
 SCORED = "scored_pairs where scorer_id = $scorer and dataset_id = $dataset and split = $split"
@@ -85,6 +86,13 @@ def reward_summary(con: Connection, selection: Selection, scorer: str | None, na
 def reward_summaries(con: Connection, selection: Selection) -> pl.DataFrame:
     """The summary of the untrained and the trained scorer, one row each."""
     return pl.concat([reward_summary(con, selection, s) for s in (selection.base_scorer, selection.trained_scorer)], how="vertical_relaxed")
+
+
+def accuracy_gain(con: Connection, selection: Selection) -> pl.DataFrame:
+    """One row, none without pairs that both have scored: accuracy_gain of the trained over the untrained scorer."""
+    where = selection.trained_scorer, selection.base_scorer, selection.dataset_id, selection.split
+    pairs = pairs_of_both(con, *where)
+    return pl.DataFrame([column("accuracy_gain", [] if pairs.is_empty() else measured(pairs, ["accuracy_gain"]).values())])
 
 
 def margin_histogram(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from engine.statistics.twins import untrained_twin
 from engine.store.database import Connection, frame
 
 
@@ -88,16 +89,6 @@ COMPARISONS = """
              list_position($generators, base_id)
     limit 1
 """
-TWIN = """
-    select u.scorer_id
-    from scorers t left join models m on m.model_id = coalesce(t.model_id, t.members ->> '$[0].run_id')
-    left join runs r using (run_id), scorers u
-    where t.scorer_id = $trained and u.kind = 'untrained_head' and u.scorer_id in (select unnest($scorers))
-      and u.model_id in (m.base_model, t.model_id)
-    order by coalesce(u.seed = cast(r.config ->> 'seed' as integer), false) desc, u.template_hash is distinct from t.template_hash,
-             u.max_tokens is distinct from t.max_tokens, u.precision is distinct from t.precision, u.scorer_id
-    limit 1
-"""
 
 
 def choices(con: Connection) -> Choices:
@@ -166,8 +157,3 @@ def runs_to_show(runs: pl.DataFrame, kind: str, leading: str | None, most: int =
     begun = (trained if alone.is_empty() else alone)["run_id"].to_list()
     ordered = [leading, *(run for run in begun if run != leading)] if leading in trained["run_id"] else begun
     return tuple(run for run in ordered[:most] if run)
-
-
-def untrained_twin(con: Connection, trained: str | None, scorers: list[str]) -> str | None:
-    """Of `scorers`, the untrained head on the same base model, if possible with the seed and settings the trained one began with."""
-    return first(frame(con, TWIN, {"trained": trained, "scorers": scorers}), "scorer_id")

@@ -45,6 +45,7 @@ ANSWERED = """
     both_answers as (
         select asked.prompt_id, p.text as prompt, asked.prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
                b.words as base_words, t.words as tuned_words, b.tokens as base_tokens, t.tokens as tuned_tokens,
+               b.finish_reason = 'length' as base_cut, t.finish_reason = 'length' as tuned_cut,
                b.untrained as base_untrained, t.untrained as tuned_untrained, b.trained as base_trained, t.trained as tuned_trained,
                t.trained - b.trained as difference
         from asked join prompts p using (prompt_id)
@@ -57,7 +58,8 @@ SPREAD = f"""
         select *, row_number() over (order by difference, prompt_id) - 1 as place, count(*) over () as n
         from both_answers where difference is not null
     )
-    select prompt, base_answer, tuned_answer, base_untrained, tuned_untrained, base_trained, tuned_trained, difference, prompt_id
+    select prompt, base_answer, tuned_answer, base_cut, tuned_cut, base_untrained, tuned_untrained, base_trained, tuned_trained,
+           difference, prompt_id
     from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i))
     order by difference desc, prompt_id
 """
@@ -76,9 +78,10 @@ MATCHING = """
 """
 RESPONSES = """
     with here as (
-        select unnest([chosen_id, rejected_id]) as text_id, unnest(['chosen', 'rejected']) as role, pair_id as made_by
+        select unnest([chosen_id, rejected_id]) as text_id, unnest(['chosen', 'rejected']) as role, pair_id as made_by, false as cut
         from pairs where dataset_id = $dataset and prompt_id = $prompt
-        union select text_id, g.kind, g.name from answers join generators g using (generator_id) where prompt_id = $prompt
+        union select text_id, g.kind, g.name, coalesce(finish_reason = 'length', false)
+        from answers join generators g using (generator_id) where prompt_id = $prompt
     ), scored as (
         select scorer_id, unnest([chosen_id, rejected_id]) as text_id, unnest([chosen_reward, rejected_reward]) as reward
         from scored_pairs where dataset_id = $dataset and prompt_id = $prompt
@@ -87,7 +90,7 @@ RESPONSES = """
         select text_id, list({'scorer': s.name, 'reward': reward} order by s.name, s.scorer_id) as rewards
         from scored join scorers s using (scorer_id) group by text_id
     )
-    select role, made_by, text, words, rewards from here join texts using (text_id) left join listed using (text_id)
+    select role, made_by, text, words, cut, rewards from here join texts using (text_id) left join listed using (text_id)
     order by list_position(['chosen', 'rejected', 'base', 'tuned', 'imported'], role), made_by
 """
 
@@ -142,7 +145,7 @@ def prompt(con: Connection, prompt_id: str) -> pl.DataFrame:
 
 
 def responses_to(con: Connection, selection: Selection, prompt_id: str) -> pl.DataFrame:
-    """Every response to one prompt: role (chosen, rejected, base, tuned, imported), made_by, text, words, rewards [{scorer, reward}]."""
+    """Responses to a prompt: role (chosen, rejected, base, tuned, imported), made_by, text, words, cut, rewards [{scorer, reward}]."""
     return frame(con, RESPONSES, {"dataset": selection.dataset_id, "prompt": prompt_id})
 
 

@@ -94,6 +94,7 @@ def numbers(con: database.Connection, selection: Selection) -> list[dict[str, An
     sources = [
         (queries.length_rule(con, selection), ""),
         (queries.reward_summaries(con, selection), "scorer"),
+        (queries.accuracy_gain(con, selection), ""),
         (queries.win_rates(con, selection), "scorer"),
         (queries.answer_length_summary(con, selection), "generator"),
     ]

@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import uploads, widgets
+from dashboard.parts import cards, uploads, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _
@@ -17,10 +17,10 @@ def counts() -> None:
     row = data.read(queries.dataset, selection).row(0, named=True)
     splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
     with st.grid(min_column_width=200):
-        widgets.number(_("Kept"), f"{row['kept']:,}", _("pairs in format {format}").format(format=row["format"]))
-        widgets.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
+        cards.number(_("Kept"), f"{row['kept']:,}", _("pairs in format {format}").format(format=row["format"]))
+        cards.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
         for split, pairs in splits.items():
-            widgets.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
+            cards.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
     licence = row["licence"] or _("not stated")
     st.caption(data.literal(_("Source: {source}. Licence: {licence}.").format(source=origin(row), licence=licence)))
     if dropped:

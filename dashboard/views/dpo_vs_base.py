@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import remarks, widgets
+from dashboard.parts import cards, remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -12,8 +12,10 @@ def numbers() -> None:
     """Win rate and mean reward difference under each scorer, with intervals."""
     with st.grid(min_column_width=215):
         for row in data.read(queries.win_rates, selection).iter_rows(named=True):
-            widgets.estimate(row, "win_rate", row["scorer"])
-            widgets.estimate(row, "reward_difference", row["scorer"])
+            cards.estimate(row, "win_rate", row["scorer"], note=cards.cut(row))
+            cards.estimate(row, "reward_difference", row["scorer"])
+        for row in data.read(queries.answer_length_summary, selection).iter_rows(named=True):
+            cards.answer_length(row)
 
 
 selection = widgets.heading(_("DPO vs base"))

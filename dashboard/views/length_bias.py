@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import remarks, widgets
+from dashboard.parts import cards, remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -12,10 +12,10 @@ def numbers() -> None:
     """The length rule beside both scorers, on the same pairs."""
     with st.grid(min_column_width=215):
         for row in data.read(queries.length_rule, selection).iter_rows(named=True):
-            widgets.estimate(row, "length_rule")
+            cards.estimate(row, "length_rule")
         for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
-            widgets.estimate(row, "accuracy", row["scorer"], _("On the same pairs."))
-            widgets.estimate(row, "length_correlation", row["scorer"])
+            cards.estimate(row, "accuracy", row["scorer"], _("On the same pairs."))
+            cards.estimate(row, "length_correlation", row["scorer"])
 
 
 selection = widgets.heading(_("Length bias"))

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import remarks, widgets
+from dashboard.parts import cards, remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.store.status import State
@@ -25,16 +25,16 @@ def experiment() -> None:
 
 def reward_models() -> None:
     for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
-        widgets.estimate(row, "accuracy", row["scorer"], UNTRAINED if row["kind"] == "untrained_head" else "")
-        widgets.estimate(row, "reward_mean", row["scorer"])
-        widgets.estimate(row, "reward_std", row["scorer"])
+        cards.estimate(row, "accuracy", row["scorer"], UNTRAINED if row["kind"] == "untrained_head" else "")
+        cards.estimate(row, "reward_mean", row["scorer"])
+        cards.estimate(row, "reward_std", row["scorer"])
 
 
 def policies() -> None:
     for row in data.read(queries.win_rates, selection).iter_rows(named=True):
-        widgets.estimate(row, "win_rate", row["scorer"])
+        cards.estimate(row, "win_rate", row["scorer"], note=cards.cut(row))
     for row in data.read(queries.answer_length_summary, selection).iter_rows(named=True):
-        widgets.estimate(row, "tokens_mean" if row["tokens_mean"]["n"] else "words_mean", row["generator"])
+        cards.answer_length(row)
 
 
 selection = widgets.heading(_("Overview"), needs_data=False)

@@ -35,7 +35,8 @@ def one(prompt_id: str) -> None:
             with st.container(border=True):
                 made_by = "" if response["role"] in ("chosen", "rejected") else response["made_by"]
                 st.markdown(f"**{data.literal(_(response['role']).capitalize())}** {data.literal(made_by)}")
-                st.caption(data.literal(_("{words} words").format(words=response["words"])))
+                size = _("At least {words} words: cut by the token limit") if response["cut"] else _("{words} words")
+                st.caption(data.literal(size.format(words=response["words"])))
                 st.code(response["text"], language=None, wrap_lines=True)
                 rewards = pl.DataFrame(response["rewards"] or [], schema={"scorer": pl.String, "reward": pl.Float64})
                 if not rewards.is_empty():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import remarks, sidebar, widgets
+from dashboard.parts import cards, remarks, sidebar, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -14,8 +14,10 @@ def numbers() -> None:
     """Accuracy and margin of both scorers, each with its interval."""
     with st.grid(min_column_width=215):
         for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
-            widgets.estimate(row, "accuracy", row["scorer"])
-            widgets.estimate(row, "margin_mean", row["scorer"])
+            cards.estimate(row, "accuracy", row["scorer"])
+            cards.estimate(row, "margin_mean", row["scorer"])
+        for row in data.read(queries.accuracy_gain, selection).iter_rows(named=True):
+            cards.estimate(row, "accuracy_gain")
 
 
 def pair_picker() -> str | None:

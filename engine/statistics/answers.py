@@ -1,13 +1,13 @@
 """Statistics of generated answers: who is preferred by a scorer, by how much, and how long answers are.
 
 A row of `compared_answers` is a prompt that both generators answered: prompt_id, base_reward, tuned_reward, difference.
-A row of `answers` is one answer of one generator: prompt_id, tokens, words.
+A row of `answers` is one answer of one generator: prompt_id, tokens, words, finish_reason.
 """
 
 import polars as pl
 
 from engine.statistics.estimate import Estimate
-from engine.statistics.intervals import mean, share_above_zero
+from engine.statistics.intervals import mean, share, share_above_zero
 from engine.statistics.registry import statistic
 
 
@@ -40,3 +40,14 @@ def tokens_mean(answers: pl.DataFrame) -> Estimate:
 @statistic("words_mean", "Mean length in words", "Words of an answer: runs without blanks; each Han character counts as one.", of="answers")
 def words_mean(answers: pl.DataFrame) -> Estimate:
     return mean(answers["words"], answers["prompt_id"], unit="words", counted="answers")
+
+
+@statistic(
+    "share_cut",
+    "Cut by the token limit",
+    "Share of answers that reached the limit of new tokens and end in the middle. Their lengths are at least what is counted.",
+    of="answers",
+)
+def share_cut(answers: pl.DataFrame) -> Estimate:
+    known = answers.filter(pl.col("finish_reason").is_in(["stop", "length"]))  # of imported answers nobody knows
+    return share(known["finish_reason"] == "length", known["prompt_id"], counted="answers")

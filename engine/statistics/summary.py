@@ -10,7 +10,8 @@ import polars as pl
 from engine.statistics.coverage import Scoring, incomplete, scoring_now
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
-from engine.store.database import frame, reading
+from engine.statistics.twins import pairs_with_twin
+from engine.store.database import Connection, frame, reading
 
 REWARD_MODELS = """
     select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.*
@@ -35,6 +36,8 @@ OTHER_SETTINGS = """
 REWARD_STATISTICS = (
     "accuracy", "reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std", "margin_mean", "margin_std",
 )  # fmt: skip
+OF_ANSWERS = ("tokens_mean", "words_mean", "share_cut")
+OF_COMPARISONS = ("win_rate", "reward_difference")
 
 
 def summary(cache: Path, all_settings: bool = False) -> dict[str, list[dict[str, Any]]]:
@@ -47,10 +50,11 @@ def summary(cache: Path, all_settings: bool = False) -> dict[str, list[dict[str,
     with reading(cache) as con:
         pairs, answers = frame(con, REWARD_MODELS), frame(con, POLICIES, {"all_settings": all_settings})
         unlike, missing = frame(con, OTHER_SETTINGS).to_dicts(), incomplete(con).to_dicts()
-    scored = pairs.partition_by("scorer_id", "dataset_id", "split", maintain_order=True)
+        scored = pairs.partition_by("scorer_id", "dataset_id", "split", maintain_order=True)
+        reward_models = [{**reward_model(f), **gain(con, f)} for f in scored]
     compared = answers.partition_by("tuned_id", "base_id", "scorer_id", maintain_order=True)
     return {
-        "reward_models": [reward_model(f) for f in scored],
+        "reward_models": reward_models,
         "policies": [policy(f) for f in compared],
         "other_settings": unlike,
         "incomplete": missing,
@@ -61,6 +65,13 @@ def summary(cache: Path, all_settings: bool = False) -> dict[str, list[dict[str,
 def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
     named = {name: rows[name][0] for name in ("name", "kind", "beta", "reduction", "dataset", "split", "scorer_id", "dataset_id")}
     return {**named, "n": len(rows), **measured(rows, REWARD_STATISTICS)}
+
+
+def gain(con: Connection, rows: pl.DataFrame) -> dict[str, Any]:
+    """What training changed: the accuracy gained over the untrained scorer, pair by pair; nothing of a scorer that was not trained."""
+    trained, dataset, split = rows.select("scorer_id", "dataset_id", "split").row(0)
+    both = pairs_with_twin(con, trained, dataset, split)
+    return {} if both.is_empty() else measured(both, ["accuracy_gain"])
 
 
 def unit(row: dict[str, Any]) -> str:
@@ -75,19 +86,34 @@ def policy(rows: pl.DataFrame) -> dict[str, Any]:
     return {
         **named,
         "n": len(rows),
-        **measured(rows, ("win_rate", "reward_difference")),
-        "answers": {who: measured(answers_of(rows, who), ("tokens_mean", "words_mean")) for who in ("base", "tuned")},
+        **measured(rows, OF_COMPARISONS),
+        "answers": {who: measured(answers_of(rows, who), OF_ANSWERS) for who in ("base", "tuned")},
     }
 
 
 def answers_of(rows: pl.DataFrame, who: str) -> pl.DataFrame:
     """The answers of one of two compared generators."""
-    return rows.select("prompt_id", tokens=pl.col(f"{who}_tokens"), words=pl.col(f"{who}_words"))
+    return rows.select("prompt_id", *(pl.col(f"{who}_{name}").alias(name) for name in ("tokens", "words", "finish_reason")))
 
 
 def as_json(found: object) -> str:
     """The summary as JSON; each estimate is an object of its fields."""
     return json.dumps(found, indent=1, ensure_ascii=False, default=Estimate.as_json)
+
+
+def place_of(row: dict[str, Any]) -> str:
+    """A reward model and what it was measured on, in two columns."""
+    return f"{row['name'][:31]:32}{row['dataset'] + ' / ' + row['split']:.33}".ljust(66)
+
+
+def length(answers: dict[str, Estimate]) -> str:
+    """Mean tokens, of which is known only that it is at least this where answers were cut."""
+    mean, cut_share = answers["tokens_mean"], answers["share_cut"].value
+    return f"{'≥' if cut_share > 0 else ''}{mean.value:.1f}" if mean.n else "unknown"
+
+
+def cut(answers: dict[str, Estimate]) -> str:
+    return f"{answers['share_cut'].value:.1%}" if answers["share_cut"].n else "unknown"
 
 
 def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
@@ -98,15 +124,26 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     lines.append(f"{'model':32}{'dataset / split':34}{'pairs':>6}  {'accuracy':24}{'interval by':32}{'mean':>9}{'std':>9}  unit")
     for r in found["reward_models"]:
         right, mean, std = r["accuracy"], r["reward_mean"], r["reward_std"]
-        place = f"{r['name'][:31]:32}{r['dataset'] + ' / ' + r['split']:.33}".ljust(66)
-        lines.append(f"{place}{right.n:>6}  {right:.3f}".ljust(98) + f"{right.method:32}{mean.value:>9.3f}{std.value:>9.3f}  {unit(r)}")
+        lines.append(
+            f"{place_of(r)}{right.n:>6}  {right:.3f}".ljust(98) + f"{right.method:32}{mean.value:>9.3f}{std.value:>9.3f}  {unit(r)}"
+        )
+    gained = [r for r in found["reward_models"] if "accuracy_gain" in r]
+    if gained:
+        lines += ["", "Training (accuracy gained over the untrained model, pair by pair on the same pairs)"]
+        lines.append(f"{'model':32}{'dataset / split':34}{'pairs':>6}  {'accuracy gained':27}{'interval by':32}")
+        for r in gained:
+            more = r["accuracy_gain"]
+            lines.append(f"{place_of(r)}{more.n:>6}  {more:+.3f}".ljust(101) + more.method)
     lines += ["", "Policies (win rate: share of prompts on which the scorer prefers the tuned answer to the base one)"]
-    lines.append(f"{'tuned':24}{'against':20}{'scorer':26}{'prompts':>8}  {'win rate':24}{'interval by':32}{'tokens base → tuned':>20}")
+    head = f"{'tuned':24}{'against':20}{'scorer':26}{'prompts':>8}  {'win rate':24}{'interval by':32}"
+    lines.append(f"{head}{'tokens base → tuned':>22}{'cut base → tuned':>18}")
     for p in found["policies"]:
-        won, (base, tuned) = p["win_rate"], (p["answers"][who]["tokens_mean"] for who in ("base", "tuned"))
-        tokens = f"{base.value:.1f} → {tuned.value:.1f}" if base.n and tuned.n else "unknown"
+        won, sides = p["win_rate"], [p["answers"][who] for who in ("base", "tuned")]
+        tokens, shares = " → ".join(map(length, sides)), " → ".join(map(cut, sides))
         place = f"{p['name'][:23]:24}{p['base'][:19]:20}{p['scorer'][:25]:26}"
-        lines.append(f"{place}{won.n:>8}  {won:.3f}".ljust(104) + f"{won.method:32}{tokens:>20}")
+        lines.append(f"{place}{won.n:>8}  {won:.3f}".ljust(104) + f"{won.method:32}{tokens:>22}{shares:>18}")
+    if found["policies"]:
+        lines.append("cut: share of answers that reached the limit of new tokens, so that their lengths are at least (≥) what is counted")
     return "\n".join([*lines, *remarks(found)])
 
 
