@@ -41,9 +41,10 @@ from dashboard.queries.tables import answered_prompts, dataset, pairs, preferenc
 __all__ = [
     "Choices", "Selection", "accuracy_by_group", "accuracy_by_length", "accuracy_gain", "answer_length_summary", "answer_lengths",
     "answered_prompts", "answers_under_base", "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices",
-    "chosen_words", "curves", "dataset", "default_selection", "differing_settings", "distinguishing_words", "generators_under_scorers", "histogram", "length_rule",
-    "margin_by_length", "margin_histogram", "missing_scores", "pairs", "policy_curves", "policy_rewards", "preference_pair", "prompt",
-    "prompt_types", "prompts", "rejected_words", "response_lengths", "response_map", "responses_to", "reward_curves",
-    "reward_curves_compared", "reward_differences", "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "study",
-    "study_runs", "trained_boxes", "trained_scores", "validation_accuracy", "win_rates", "word_counts",
+    "chosen_words", "curves", "dataset", "default_selection", "differing_settings", "distinguishing_words",
+    "generators_under_scorers", "histogram", "length_rule", "margin_by_length", "margin_histogram", "missing_scores", "pairs",
+    "policy_curves", "policy_rewards", "preference_pair", "prompt", "prompt_types", "prompts", "rejected_words",
+    "response_lengths", "response_map", "responses_to", "reward_curves", "reward_curves_compared", "reward_differences",
+    "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "study", "study_runs", "trained_boxes",
+    "trained_scores", "validation_accuracy", "win_rates", "word_counts",
 ]  # fmt: skip
