@@ -22,7 +22,7 @@ SENTENCE_TOKENS = 256  # the length all-MiniLM-L6-v2 was trained for
 
 
 def run(progress: Progress, config: EmbedConfig) -> None:
-    """Embed the split's responses and the stated answers, and lay them out by each method."""
+    """Embed the split's responses and the chosen runs' answers, and lay them out by each method."""
     texts = texts_of(progress, config)
     progress.stage("embedding", len(texts), "responses")
     vectors = embeddings(progress, list(texts.values()), best_device(config.device))

@@ -52,7 +52,7 @@ def run(progress: Progress, config: EnsembleConfig) -> None:
     scorer_id = write_scorer(progress, config, members, weights, rewards, keys)
     write_rewards(progress, scorer_id, members[0], keys, values, joined)
     for split in config.splits:
-        measure(progress, config, split, {key: place for place, key in enumerate(keys)}, values, joined)
+        measure(progress, config, split, {key: index for index, key in enumerate(keys)}, values, joined)
 
 
 def score_missing(progress: Progress, run_id: str, answers: list[Answer]) -> None:
@@ -100,7 +100,7 @@ def entering(config: EnsembleConfig, rewards: Matrix, prompts: list[str], member
 
 
 def weights_of(progress: Progress, config: EnsembleConfig) -> list[float]:
-    """Equal ones, those stated, or each member's last accuracy on its first validation split. Raises RunError when it has none."""
+    """Equal ones, those configured, or each member's last accuracy on its first validation split. Raises RunError when it has none."""
     if config.method != "weighted_mean" or config.weights:
         return list(config.weights) or [1.0] * len(config.reward_models)
     progress.note("The weights are the members' validation accuracies: on the same pairs the ensemble's accuracy is slightly too good.")
@@ -123,15 +123,15 @@ def write_scorer(
     """The ensemble's row of `scorers`; its id is a hash of all that changes a score: for a vote, the rivals too."""
     scaled = config.standardise and config.method != "vote"
     of_member = zip(members, weights.tolist(), rewards.mean(axis=0).tolist(), rewards.std(axis=0, ddof=1).tolist(), strict=True)
-    stated = json.dumps(
+    described = json.dumps(
         [
             {"run_id": m.run_id, "scorer_id": m.scorer_id, "weight": w, "mean": mean if scaled else None, "std": std if scaled else None}
             for m, w, mean, std in of_member
         ]
     )
     stood = [part for key in keys for part in key] if config.method == "vote" else []
-    scorer_id = digest("ensemble", config.method, stated, *stood)
-    progress.add("scorers", [{"scorer_id": scorer_id, "name": config.name, "kind": "ensemble", "members": stated}])
+    scorer_id = digest("ensemble", config.method, described, *stood)
+    progress.add("scorers", [{"scorer_id": scorer_id, "name": config.name, "kind": "ensemble", "members": described}])
     return scorer_id
 
 

@@ -161,8 +161,8 @@ def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number
 
 def end_tokens(settings: Any, tokenizer: Any) -> list[int]:
     """Every token that ends a turn: the tokenizer's and those the model's generation settings name."""
-    stated = settings.eos_token_id
-    several = stated if isinstance(stated, list) else [stated]
+    declared = settings.eos_token_id
+    several = declared if isinstance(declared, list) else [declared]
     return sorted({tokenizer.eos_token_id, *several} - {None})
 
 

@@ -233,8 +233,8 @@ class Objective:
     def __call__(self, policy: Logps, **given: Any) -> PairLoss:
         """given: values for what the terms need; others are ignored."""
         found = [
-            (weight, loss(policy, **{k: v for k, v in given.items() if k in signature(loss).parameters}, **stated))
-            for weight, loss, stated in self.terms
+            (weight, loss(policy, **{k: v for k, v in given.items() if k in signature(loss).parameters}, **settings))
+            for weight, loss, settings in self.terms
         ]
         total = torch.stack([weight * one.loss for weight, one in found]).sum(0)
         return PairLoss(total, found[0][1].chosen, found[0][1].rejected)

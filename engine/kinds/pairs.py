@@ -35,7 +35,7 @@ def of_group(found: list[PreferencePair], config: RewardConfig, where: str) -> l
     assert config.group_by
     groups = {getattr(p, config.group_by) for p in found}
     if config.conditional and groups & {None, ""}:
-        raise RunError(f"{where} has pairs without {config.group_by}, so the model cannot be told their group")
+        raise RunError(f"{where} has pairs without {config.group_by}, so the system prompt cannot name their group")
     if config.group is None:
         return found
     if config.group not in groups:

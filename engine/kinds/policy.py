@@ -96,8 +96,8 @@ def run(progress: Progress, config: PolicyConfig) -> None:
 
 def objective_of(config: PolicyConfig) -> Objective:
     """The configured loss with weight 1, and those added to it."""
-    stated = [(1.0, config.loss), *((added.weight, added.loss) for added in config.added)]
-    return Objective(tuple((weight, POLICY_LOSSES[loss.name], hyper_parameters(loss)) for weight, loss in stated))
+    terms = [(1.0, config.loss), *((added.weight, added.loss) for added in config.added)]
+    return Objective(tuple((weight, POLICY_LOSSES[loss.name], hyper_parameters(loss)) for weight, loss in terms))
 
 
 def losses_of(tuned: Tuned, train: Part, precision: str) -> tuple[Callable[..., tuple[torch.Tensor, Values]], Callable[..., Any]]:
@@ -162,12 +162,12 @@ def prepared(tuned: Tuned, split: str, pairs: list[PreferencePair], precision: s
     encoded = encode_pairs(tuned.chat, pairs)
     found = None
     if "reference" in tuned.objective.needs:
-        place = reference_logps.place_of(tuned.progress.cache, weights, encoded, precision, scored_compiled(tuned, encoded, precision))
-        found = reference_logps.kept(place)
+        path = reference_logps.path_of(tuned.progress.cache, weights, encoded, precision, scored_compiled(tuned, encoded, precision))
+        found = reference_logps.read(path)
         if processes.any_of(found is None):
             found = logps_of(tuned, encoded, precision, f"reference on {split}")
             if tuned.progress.run.writes:
-                reference_logps.keep(place, found)
+                reference_logps.write(path, found)
     guide = guide_of(tuned, split, pairs) if tuned.config.guide else None
     return Part(pairs, encoded, found, guide)
 
@@ -195,7 +195,7 @@ def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Ten
     tokenizer = networks.load_tokenizer(cache, guiding.id)
     net = networks.RewardModel(networks.load_reward_model(cache, guiding.id, tokenizer)).to(tuned.device).eval()
     chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
-    encoded = [side for pair in encode_pairs(chat, pairs, settings.told_group) for side in pair]
+    encoded = [side for pair in encode_pairs(chat, pairs, settings.group_in_prompt) for side in pair]
     tuned.progress.stage(f"guide on {split}", len(encoded), "responses")
     rewards = torch.tensor(rewards_of(net, encoded, settings, tuned.device, tuned.progress.advance))
     return rewards[0::2] - rewards[1::2]

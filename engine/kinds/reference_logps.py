@@ -21,8 +21,8 @@ def fingerprint(model: torch.nn.Module) -> str:
     return found.hexdigest()
 
 
-def place_of(cache: Path, weights: str, pairs: Sequence[tuple[Encoded, Encoded]], precision: str, compiled: bool) -> Path:
-    """Where the log-probabilities of these pairs lie: the name hashes the model's weights, the arithmetic and every token."""
+def path_of(cache: Path, weights: str, pairs: Sequence[tuple[Encoded, Encoded]], precision: str, compiled: bool) -> Path:
+    """The file of these pairs' log-probabilities: its name hashes the model's weights, the arithmetic and every token."""
     found = hashlib.sha256(f"{weights} {precision} {compiled} {torch.__version__}".encode())
     for pair in pairs:
         for side in pair:
@@ -31,16 +31,16 @@ def place_of(cache: Path, weights: str, pairs: Sequence[tuple[Encoded, Encoded]]
     return cache / "references" / f"{found.hexdigest()[:32]}.parquet"
 
 
-def kept(place: Path) -> torch.Tensor | None:
+def read(path: Path) -> torch.Tensor | None:
     """(N, 2, 2): chosen and rejected, each of the whole response and of its common tokens, in nats; None when not computed yet."""
-    if not place.is_file():
+    if not path.is_file():
         return None
-    return torch.tensor(pl.read_parquet(place).to_numpy(), dtype=torch.float32).view(-1, 2, 2)
+    return torch.tensor(pl.read_parquet(path).to_numpy(), dtype=torch.float32).view(-1, 2, 2)
 
 
-def keep(place: Path, logps: torch.Tensor) -> None:
+def write(path: Path, logps: torch.Tensor) -> None:
     columns: dict[str, Any] = {
         name: logps.reshape(-1, 4)[:, i].tolist() for i, name in enumerate(("chosen", "chosen_common", "rejected", "rejected_common"))
     }
-    with replacing(place) as file:
+    with replacing(path) as file:
         pl.DataFrame(columns).write_parquet(file)

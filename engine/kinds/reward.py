@@ -44,12 +44,12 @@ def run(progress: Progress, config: RewardConfig) -> None:
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
     trained = Trained(net, chat, device, config, progress)
     progress.stage("tokenising")
-    encoded = encode_pairs(chat, training_pairs(progress, config), config.told_group)
+    encoded = encode_pairs(chat, training_pairs(progress, config), config.group_in_prompt)
     count_truncated(progress, encoded, config.train_split)
     held_out = {split: validation_pairs(progress, config, split) for split in config.validation_splits}
     steps_seen: dict[int, float] = {}
     control = config.length.model_dump(exclude={"when"})
-    stated = hyper_parameters(config.loss)
+    settings = hyper_parameters(config.loss)
 
     def loss(net: nn.Module, batch: list[int], whole: object) -> tuple[torch.Tensor, Values]:
         packed = pack([side for i in batch for side in encoded[i]], config.read_at).to(device)
@@ -57,7 +57,7 @@ def run(progress: Progress, config: RewardConfig) -> None:
             rewards = net(packed)
         if config.length.when != "scoring":
             rewards = losses.length_controlled(rewards, packed.lengths, **control)
-        found = losses.bradley_terry(rewards[0::2], rewards[1::2], **stated)
+        found = losses.bradley_terry(rewards[0::2], rewards[1::2], **settings)
         margin = found.chosen - found.rejected
         return found.loss, {"accuracy": (margin > 0).float() + 0.5 * (margin == 0), "margin": margin}
 
@@ -80,7 +80,7 @@ def hyper_parameters(loss: Any) -> dict[str, Any]:
 
 
 def parameter_groups(model: Any, config: RewardConfig) -> list[dict[str, Any]]:
-    """What is trained of the network at the learning rate, its new head at its own when one is stated."""
+    """What is trained of the network at the learning rate, its new head at its own when it has one."""
     trained = [(name.startswith("score."), p) for name, p in model.named_parameters() if p.requires_grad]
     body, head = ([p for is_head, p in trained if is_head == wanted] for wanted in (False, True))
     return [{"params": body, "lr": config.learning_rate}, {"params": head, "lr": config.head_learning_rate or config.learning_rate}]
@@ -90,7 +90,7 @@ def evaluate_split(trained: Trained, split: str, pairs: list[PreferencePair], st
     """Score a split's pairs; its metrics, and its rewards as rows of the scorer that the model is by now."""
     progress, config = trained.progress, trained.config
     answers = answers_of(pairs)
-    encoded: list[Encoded] = [e for pair in encode_pairs(trained.chat, pairs, config.told_group) for e in pair]
+    encoded: list[Encoded] = [e for pair in encode_pairs(trained.chat, pairs, config.group_in_prompt) for e in pair]
     progress.stage(f"scoring {split} {'before training' if step == 0 else f'after step {step}'}", len(encoded), "responses")
     trained.net.eval()
     rewards = rewards_of(trained.net, encoded, config, trained.device, progress.advance)

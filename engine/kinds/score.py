@@ -49,7 +49,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Answer:
-    """A response after a prompt: what a scorer scores. Its pair's type of prompt and source are what a conditional model is told."""
+    """A response after a prompt: what a scorer scores. A conditional model's prompt names the type or the source of its pair."""
 
     turns: tuple[Turn, ...]
     response: str
@@ -69,11 +69,11 @@ def answers_of(pairs: Sequence[PreferencePair]) -> list[Answer]:
 def reward_rows(scorer: Scorer, answers: Sequence[Answer], encoded: Sequence[Encoded], rewards: Sequence[float]) -> pl.DataFrame:
     """Rows of the table `rewards`; an answer that stands in several pairs is one row.
 
-    Raises RunError when one answer was given two prompts: a conditional model was told two groups, and the table has room for one.
+    Raises RunError when one answer was given two prompts: in two groups, of which the table can hold one.
     """
-    told: dict[tuple[str, str], Encoded] = {}
+    first: dict[tuple[str, str], Encoded] = {}
     for a, e in zip(answers, encoded, strict=True):
-        if told.setdefault(a.key, e).prompt != e.prompt:
+        if first.setdefault(a.key, e).prompt != e.prompt:
             raise RunError(
                 f"the response {a.response[:40]!r} to {a.turns[-1].content[:40]!r} stands in two groups, and a conditional model rates it "
                 "in each: keep such a prompt in one group, or train one model for each group (--group)"
@@ -136,7 +136,7 @@ def run(progress: Progress, config: ScoreConfig) -> None:
 
 
 def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
-    """Each (prompt, response) once for each group it stands in: of the stated splits, then of the stated generation runs.
+    """Each (prompt, response) once for each group it stands in: of the configured splits, then of the configured generation runs.
 
     The groups of an answer that was generated are those of its prompt's first pair.
     """
@@ -167,14 +167,14 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     progress.add("models", [networks.base_row(settings.model)])
     progress.add("scorers", [scorer.row])
     known = scored_already(progress, run_id, scorer.id)
-    distinct = {(a.key, told_of(a, settings)): a for a in answers}  # one that stands in two groups is one to a model that is told none
+    distinct = {(a.key, group_of(a, settings)): a for a in answers}  # without groups in the prompt an answer that stands in two is one
     missing = [a for a in distinct.values() if a.key not in known]
     if not missing:
         return
     network = networks.load_reward_model(progress.cache, source, tokenizer)
     if not trained:
         networks.untrain_head(network, settings.seed)
-    encoded = [chat.encode(a.turns, a.response, told_of(a, settings)) for a in missing]
+    encoded = [chat.encode(a.turns, a.response, group_of(a, settings)) for a in missing]
     progress.stage(f"scoring with {name}", len(missing), "responses")
     net = networks.RewardModel(network).to(device).eval()
     rewards = rewards_of(net, encoded, settings, device, progress.advance)
@@ -184,9 +184,9 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
         progress.note(f"{cut} of {len(encoded)} responses were cut to {settings.max_tokens} tokens for {name}")
 
 
-def told_of(answer: Answer, settings: RewardConfig) -> str | None:
+def group_of(answer: Answer, settings: RewardConfig) -> str | None:
     """The group that the system prompt names for an answer."""
-    return getattr(answer, settings.told_group) if settings.told_group else None
+    return getattr(answer, settings.group_in_prompt) if settings.group_in_prompt else None
 
 
 def scored_already(progress: Progress, run_id: str, scorer_id: str) -> set[tuple[str, str]]:

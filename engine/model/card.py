@@ -59,7 +59,7 @@ def reward_card(run: RunDir, config: RewardConfig, tokenizer: Any) -> str:
 
 def example(config: RewardConfig) -> str:
     """A conversation as a Python literal, its system message the run's own."""
-    group = f"Group: the {config.told_group}" if config.told_group else ""
+    group = f"Group: the {config.group_in_prompt}" if config.group_in_prompt else ""
     system = "\n".join(part for part in (config.system_prompt, group) if part)
     turns = [("system", system)] if system else []
     return repr([{"role": role, "content": content} for role, content in (*turns, ("user", QUESTION), ("assistant", ANSWER))])
@@ -73,7 +73,7 @@ def facts(config: RewardConfig) -> list[str]:
         if config.system_prompt
         else "**System prompt.** No conversation was given a system message. Give none: rewards move."
     )
-    group = f"Its second line named the group of the prompt (the field {config.told_group}), `Group: …`."
+    group = f"Its second line named the group of the prompt (the field {config.group_in_prompt}), `Group: …`."
     ends = (
         "**End.** The reward is read at the end-of-turn token, so the text is cut after it."
         if config.read_at == "end_of_turn"
@@ -84,7 +84,7 @@ def facts(config: RewardConfig) -> list[str]:
         f"**Longest.** Texts were cut to {config.max_tokens} tokens, the prompt's beginning first: "
         f'`rate.tokenizer.truncation_side = "left"`, and `truncation=True, max_length={config.max_tokens}` in the last line.'
     )
-    told = f"{system} {group}" if config.told_group else system
+    told = f"{system} {group}" if config.group_in_prompt else system
     return [told, ends, longest, SCALE, *([LENGTH] if config.length.changes_scores else [])]
 
 

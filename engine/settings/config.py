@@ -169,7 +169,7 @@ class RewardConfig(TrainConfig):
     )
 
     @property
-    def told_group(self) -> Literal["prompt_type", "source"] | None:
+    def group_in_prompt(self) -> Literal["prompt_type", "source"] | None:
         """The field of a pair whose value the system prompt names."""
         return self.group_by if self.conditional else None
 
