@@ -8,6 +8,7 @@ from typing import NoReturn
 import engine.__main__
 from dashboard.ports import free_port
 from engine import ROOT
+from engine.plain import say
 
 
 def main() -> int:
@@ -20,7 +21,7 @@ def main() -> int:
 
             return export.main(options)
         case [] | ["-h" | "--help"]:
-            print(f"{__doc__}\n")
+            say(f"{__doc__}\n")
             return engine.__main__.main(["--help"])
         case options:
             return engine.__main__.main(options)

@@ -7,11 +7,11 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from engine import __version__
 from engine.errors import PrefscopeError
-from engine.plain import printable, say
+from engine.plain import line, printable, say
 from engine.queue.preset import PRESETS, load_preset
 from engine.settings.config import CONFIGS, RunConfig, parse
 from engine.settings.options import add_fields, given
@@ -30,17 +30,24 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except PrefscopeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
+        say(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
+class Parser(argparse.ArgumentParser):
+    """What it complains about may be the name of a file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="engine", description="Train, generate and score; everything is written under cache/.")
+    top = Parser(prog="engine", description="Train, generate and score; everything is written under cache/.")
     top.add_argument("--version", action="version", version=f"prefscope {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -133,7 +140,7 @@ def formats(options: argparse.Namespace) -> None:
     from engine.data.formats import FORMATS
 
     for name, made in FORMATS.items():
-        print(f"{name:24} {made.description}")
+        say(f"{name:24} {made.description}")
 
 
 def import_data(options: argparse.Namespace) -> None:
@@ -196,7 +203,7 @@ def submit_one(options: argparse.Namespace) -> int:
     if options.dry_run:
         return dry_run({"": config})
     run_id = jobs.submit_one(cache_path(), config)
-    print(run_id)
+    say(run_id)
     return watch([run_id]) if options.wait else 0
 
 
@@ -205,14 +212,14 @@ def dry_run(configs: Mapping[str, RunConfig]) -> int:
     from engine.planning.preflight import as_text, preflight
 
     found = [preflight(cache_path(), config, configs) for config in configs.values()]
-    print("\n".join(map(as_text, found)))
+    say("\n".join(map(as_text, found)))
     return int(any(made.refusals for made in found))
 
 
 def check_run(options: argparse.Namespace) -> None:
     from engine.planning.preflight import as_json
 
-    print(as_json(cache_path(), options.config))
+    say(as_json(cache_path(), options.config))
 
 
 def run_experiment(options: argparse.Namespace) -> int:
@@ -225,7 +232,7 @@ def run_experiment(options: argparse.Namespace) -> int:
     if options.dry_run:
         return dry_run(jobs.planned_runs(preset, jobs.imported(cache_path(), preset.data)))
     run_ids = jobs.submit_preset(cache_path(), preset)
-    print(f"{preset.title}: {len(run_ids)} runs queued")
+    say(f"{preset.title}: {len(run_ids)} runs queued")
     if not options.wait:
         return 0
     status = watch(run_ids)
@@ -245,7 +252,7 @@ def run_study(options: argparse.Namespace) -> int:
         raise PrefscopeError(f"study: {options.words[1]!r} is one word too many")
     asked = study.load_study(options.words[0])
     run_ids = study.submit(cache_path(), asked)
-    print(f"{asked.title}: {len(run_ids)} runs queued; study show {asked.name} gives the table", file=sys.stderr)
+    say(f"{asked.title}: {len(run_ids)} runs queued; study show {asked.name} gives the table", file=sys.stderr)
     if options.wait:
         watch(run_ids)  # a member that failed is a line of the table
         print_study(asked.name, options.json)
@@ -256,7 +263,7 @@ def print_study(name: str, as_json: bool) -> None:
     from engine.queue import study
 
     rows = study.show(cache_path(), name)
-    print(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else study.as_text(rows))
+    say(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else study.as_text(rows))
 
 
 def show_groups(options: argparse.Namespace) -> None:
@@ -267,7 +274,7 @@ def show_groups(options: argparse.Namespace) -> None:
         raise PrefscopeError(f"field is {options.field!r}, expected one of {', '.join(GROUP_FIELDS)}")
     with reading(cache_path()) as con:
         rows = accuracy_by_group(con, options.field, options.dataset, options.split)
-    print(json.dumps(rows.to_dicts(), indent=1, ensure_ascii=False) if options.json else groups_as_text(rows))
+    say(json.dumps(rows.to_dicts(), indent=1, ensure_ascii=False) if options.json else groups_as_text(rows))
 
 
 def watch(run_ids: list[str]) -> int:
@@ -288,15 +295,15 @@ def list_runs(options: argparse.Namespace) -> int:
         return watch([options.run])
     if options.action:
         answer = calls[options.action](cache, options.run)
-        print(answer or f"{options.action}: {options.run}")
+        say(answer or f"{options.action}: {options.run}")
         return 0
     jobs.start_next(cache)
     for run in run_dirs(cache):
         status = run.status
         where = f"{status.stage} {status.step}/{status.steps} {status.unit}" if status.state is State.RUNNING else (status.sentence or "")
-        print(f"{run.id:52} {run.outline.kind:9} {status.state:10} {run.outline.name}  {where}")
+        say(f"{run.id:52} {run.outline.kind:9} {status.state:10} {line(run.outline.name)}  {line(where)}")
     for folder, why in damaged(cache, "runs").items():
-        print(f"{folder.name:52} {'damaged':20} {why}")
+        say(f"{folder.name:52} {'damaged':20} {line(why)}")
     return 0
 
 
@@ -309,12 +316,12 @@ def datasets(options: argparse.Namespace) -> None:
         raise PrefscopeError("datasets delete needs the id of a dataset")
     if options.action:
         delete_import(cache_path(), options.dataset)
-        print(f"delete: {options.dataset}")
+        say(f"delete: {options.dataset}")
         return
     for dataset_id, splits in imports(cache_path()).items():
-        print(f"{dataset_id:40} " + (", ".join(f"{count} {split}" for split, count in splits.items()) or "answers and rewards only"))
+        say(f"{dataset_id:40} " + (", ".join(f"{count} {split}" for split, count in splits.items()) or "answers and rewards only"))
     for folder, why in damaged(cache_path(), "datasets", "results").items():
-        print(f"{folder.name:40} damaged: {why}")
+        say(f"{folder.name:40} damaged: {why}")
 
 
 def execute_run(options: argparse.Namespace) -> int:
@@ -327,7 +334,7 @@ def show_summary(options: argparse.Namespace) -> None:
     from engine.statistics import summary
 
     found = summary.summary(cache_path(), options.all_settings)
-    print(summary.as_json(found) if options.json else summary.as_text(found))
+    say(summary.as_json(found) if options.json else summary.as_text(found))
 
 
 def rebuild(options: argparse.Namespace) -> None:
@@ -336,9 +343,9 @@ def rebuild(options: argparse.Namespace) -> None:
 
     count_missing_words(cache_path())
     left_out = database.rebuild(cache_path())
-    print(f"{database.database_path(cache_path())} made anew from {len(database.folders(cache_path())) - len(left_out)} folders")
+    say(f"{database.database_path(cache_path())} made anew from {len(database.folders(cache_path())) - len(left_out)} folders")
     for why in left_out:
-        print(f"left out: {why}")
+        say(f"left out: {why}")
 
 
 def convert_models(options: argparse.Namespace) -> None:

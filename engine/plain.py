@@ -2,7 +2,8 @@
 
 import re
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 BREAKS = "\t\n\v\f\r \x1c-\x1f\x85\u2028\u2029"  # white space but for the blanks that do not break a line
 UNSEEN = "\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
@@ -15,9 +16,14 @@ def line(text: object) -> str:
     return re.sub(f"[{UNSEEN}]", "", re.sub(f"[{BREAKS}]+", " ", str(text))).strip(" ")
 
 
+def on_one_line(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table, every text in it on one line."""
+    return {name: line(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
 def printable(text: object) -> str:
-    r"""The text for a terminal: every unseen character but the line feed as \u001b, which JSON reads as that character again."""
-    return re.sub(f"[{UNSEEN}]", lambda found: found[0] if found[0] == "\n" else escape(ord(found[0])), str(text))
+    r"""The text for a terminal: every unseen character but tab and line feed as \u001b, which JSON reads as that character again."""
+    return re.sub(f"[{UNSEEN}]", lambda found: found[0] if found[0] in "\t\n" else escape(ord(found[0])), str(text))
 
 
 def escape(code: int) -> str:

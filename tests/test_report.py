@@ -13,7 +13,7 @@ from choreographer.browsers import Chromium
 from dashboard import figures
 from dashboard.queries import Selection, default_selection
 from dashboard.report import export
-from dashboard.report.tabular import html_table, latex, latex_table
+from dashboard.report.tabular import csv_text, html_table, latex, latex_table
 from engine.store import database
 
 
@@ -83,8 +83,22 @@ def test_an_empty_selection_writes_figures_that_say_what_to_do(empty_cache: Path
 
 def test_latex_escapes_every_special_character() -> None:
     assert latex("50% of $x_1 & {y}\n\\#~^") == r"50\% of \$x\_1 \& \{y\} \textbackslash{}\#\textasciitilde{}\textasciicircum{}"
+    assert latex("a -- b ``c'' ?`d\x1b[0m\u202e") == "a -{}- b `{}`c'{}' ?{}`d{[}0m"
     table = latex_table(pl.DataFrame({"answer": ["a & b"], "reward": [1.23456]}), "Answers", "tab:a")
     assert r"a \& b & 1.235 \\" in table
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "＝"])
+def test_a_spreadsheet_computes_no_text_of_a_csv_file_and_numbers_stay_as_they_are(begin: str) -> None:
+    frame = pl.DataFrame({"answer": [f"{begin}HYPERLINK(1)", "a;=1+1", None], "reward": [-1.5, 2.0, None], "n": [-3, 4, None]})
+    rows = csv.reader(io.StringIO(csv_text(frame), newline=""))
+    assert list(rows)[1:] == [[f"'{begin}HYPERLINK(1)", "-1.5", "-3"], ["a;=1+1", "2.0", "4"], ["", "", ""]]
+    assert '"a;=1+1"' in csv_text(frame)  # a semicolon separates nothing within quotes
+
+
+def test_lists_of_texts_are_made_harmless_and_lists_of_numbers_are_not() -> None:
+    frame = pl.DataFrame({"names": [["=a", "b"]], "outliers": [[-1.5, 2.0]]})
+    assert csv_text(frame).splitlines()[1] == '"\'=a b","-1.5 2.0"'
 
 
 def test_html_tables_hold_text_only() -> None:

@@ -1,12 +1,24 @@
 """Names and texts from outside reach pages, figures, terminals and spreadsheets as text and nothing else."""
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hostile import attack, fill_hostile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import figures, queries
+from engine.__main__ import main
+from engine.plain import UNSEEN, line, printable
+from engine.store import database
+from engine.store.rundir import run_dirs
 
 ROOT = Path(__file__).parents[1]
+ADDRESS = "http://127.0.0.1:9"
 DRAWING = sorted(p for place in ("app.py", "parts/*.py", "state/*.py", "views/*.py") for p in (ROOT / "dashboard").glob(place))
 MARKDOWN = {  # what Streamlit 1.67 reads as Markdown: which positional arguments of which call
     **dict.fromkeys(("markdown", "write", "caption", "title", "header", "subheader", "info", "warning", "error", "success", "toast"), (0,)),
@@ -37,6 +49,8 @@ def is_ours(text: ast.expr) -> bool:
             return True
         case ast.Call(func=ast.Name(id="literal") | ast.Attribute(attr="literal")):
             return True
+        case ast.Call(func=ast.Attribute(value=sentence, attr="format"), args=[], keywords=filled):
+            return is_ours(sentence) and all(is_ours(keyword.value) for keyword in filled)
         case ast.Name(id=name) | ast.Subscript(value=ast.Name(id=name)):
             return name.isupper()
         case ast.IfExp(body=one, orelse=other):
@@ -62,3 +76,72 @@ def test_what_streamlit_reads_as_markdown_is_written_here_or_made_literal(path: 
         texts += [keyword.value for keyword in call.keywords if keyword.arg in NAMED]
         found += [f"line {call.lineno}: st.{name}({ast.unparse(text)})" for text in texts if not is_ours(text)]
     assert not found, "\n".join(found)
+
+
+@pytest.fixture(scope="module")
+def hostile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill_hostile(tmp_path_factory.mktemp("hostile") / "cache", ADDRESS)
+
+
+def texts_in(value: object) -> Iterator[str]:
+    """Every text in a figure, wherever it stands."""
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts_in(part)
+
+
+@pytest.mark.parametrize("name", [figure.name for figure in figures.FIGURES])
+def test_a_figure_holds_no_markup_but_its_own_line_breaks(hostile_cache: Path, name: str) -> None:
+    """Plotly reads <a>, <b> and the like, entities, and $…$ as a formula, in every title, label, legend and hover box."""
+    with database.reading(hostile_cache) as con:
+        database.show_live(con, hostile_cache)
+        drawn = figures.render(figures.find(name), con, queries.default_selection(con), "light")
+    found = list(texts_in(json.loads(drawn.to_json())))
+    assert not [text for text in found if "<" in text.replace("<br>", "") or "$" in text or re.search(f"[{UNSEEN}]", text)]
+
+
+def test_lines_are_texts_without_breaks_and_without_what_cannot_be_seen() -> None:
+    assert line("\ta\n b\x1b[31m\u202ec\u200b\ud800 ") == "a b[31mc"
+    assert line("می\u200cخواهم 👩\u200d🔬 n\u00a0=\u00a03") == "می\u200cخواهم 👩\u200d🔬 n\u00a0=\u00a03"
+
+
+@given(st.text())
+def test_printable_text_obeys_nothing_and_json_reads_it_back(text: str) -> None:
+    r"""Inside JSON \u009b is the character again, so that nothing is lost where a program reads the output."""
+    shown = printable(json.dumps(text, ensure_ascii=False))
+    assert not re.search(f"[{UNSEEN}]", shown)
+    assert json.loads(shown) == text
+
+
+@pytest.mark.parametrize("command", [["runs"], ["summary"], ["summary", "--json"], ["groups"], ["study", "show", "batch"]])
+def test_terminal_output_has_no_control_characters_and_one_line_for_each_row(
+    hostile_cache: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(hostile_cache))
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "![x](" in out
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", out)
+    if command == ["runs"]:
+        assert len(out.splitlines()) == len(run_dirs(hostile_cache))
+
+
+def test_only_say_prints() -> None:
+    """The edge of the terminal is one function (a port number is the other thing that is printed)."""
+    sources = [p for folder in ("engine", "dashboard") for p in (ROOT / folder).rglob("*.py") if p.stem not in ("plain", "ports")]
+    calls = [(path, node) for path in sources for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    assert not [f"{path}, line {call.lineno}" for path, call in calls if ast.unparse(call.func) == "print"]
+
+
+def test_an_error_shows_what_a_file_or_an_option_holds_without_obeying_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "\x1b[2J.jsonl").write_text(json.dumps({"question": attack(ADDRESS), "response_1": "a", "overall_response": 1}))
+    assert main(["import", str(tmp_path / "\x1b[2J.jsonl")]) == 1
+    with pytest.raises(SystemExit):
+        main(["summary", "\x1b[2J"])
+    told = capsys.readouterr().err
+    assert "\\u001b[2J" in told
+    assert "\x1b" not in told

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import figures, queries
 from dashboard.parts.columns import headed, readable, row_height
 from dashboard.queries import Selection
-from dashboard.report.tabular import flat
+from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _
@@ -128,7 +128,7 @@ def below(caption: str, rows: pl.DataFrame, name: str) -> None:
             st.caption(data.literal(caption))
         if not rows.is_empty():
             st.download_button(
-                _("CSV"), flat(rows).write_csv, f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
+                _("CSV"), lambda: csv_text(rows), f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
             )
 
 

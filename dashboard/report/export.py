@@ -4,7 +4,6 @@ What is printed is what the pages show: the same queries and the same drawing, i
 """
 
 import argparse
-import csv
 import html
 import io
 import os
@@ -26,9 +25,10 @@ from choreographer.browsers import Chromium
 from dashboard import figures, queries
 from dashboard.figures import Figure, Table
 from dashboard.queries import Selection
-from dashboard.report.tabular import flat, html_table, latex_table
+from dashboard.report.tabular import csv_text, html_table, latex_table
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError, StoreError
+from engine.plain import say
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
 from engine.store.rundir import cache_path, write_text
@@ -37,6 +37,11 @@ PICTURES = ("svg", "pdf", "png")
 OTHERS = ("html", "json", "csv", "tex")
 THEMES = ("print", "light", "dark")
 WIDTH, HEIGHT = 900, 500  # pixels of a picture whose figure states no height
+NUMBERS = {"statistic": pl.String, "of": pl.String, **{field.name: field.dtype for field in ESTIMATE.fields}}
+FORMULAS = _(
+    "In the CSV files a text that begins like a formula (with =, +, -, @ or a tab) has an apostrophe before it, so that no spreadsheet "
+    "computes it; numbers stay as they are."
+)
 ONE_AT_A_TIME = threading.Lock()  # the picture maker is not thread-safe
 
 
@@ -165,19 +170,11 @@ def write_tables(folder: Path, content: Content, request: Request) -> None:
     if "csv" in request.formats:
         frames = {stem(f): frame for f, frame in content.figures} | {stem(t): frame for t, frame in content.tables}
         for name, frame in frames.items():
-            write_text(folder / f"{name}.csv", flat(frame).write_csv())
-        write_text(folder / "numbers.csv", as_csv(content.numbers))
+            write_text(folder / f"{name}.csv", csv_text(frame))
+        write_text(folder / "numbers.csv", csv_text(pl.DataFrame(content.numbers, schema=NUMBERS)))
     if "tex" in request.formats:
         for table, frame in content.tables:
             write_text(folder / f"{stem(table)}.tex", latex_table(frame, table.title, f"tab:{table.name}"))
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["statistic", "of", *(field.name for field in ESTIMATE.fields)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def index(content: Content, drawn: dict[str, go.Figure]) -> str:
@@ -187,7 +184,8 @@ def index(content: Content, drawn: dict[str, go.Figure]) -> str:
         "<style>body{font-family:'Liberation Sans',Arial,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;"
         "vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ddd;white-space:pre-wrap}figure{margin:2rem 0}</style>",
         "<script src='plotly.min.js'></script></head><body><h1>Prefscope</h1>",
-        html_table(pl.DataFrame(content.numbers)),
+        html_table(pl.DataFrame(content.numbers, schema=NUMBERS)),
+        f"<p>{html.escape(FORMULAS)}</p>",
     ]
     for figure, _rows in content.figures:
         plot = pio.to_html(drawn[stem(figure)], full_html=False, include_plotlyjs=False, config={"showSendToCloud": False})
@@ -233,10 +231,10 @@ def lines(arguments: list[str] | None) -> Iterator[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     try:
-        for line in lines(arguments):
-            print(line)
+        for sentence in lines(arguments):
+            say(sentence)
     except (PrefscopeError, OSError) as error:
-        print(f"report: {error}", file=sys.stderr)
+        say(f"report: {error}", sys.stderr)
         return 1
     return 0
 

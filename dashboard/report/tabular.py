@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
+from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
 
 SPECIAL = {
@@ -29,9 +31,9 @@ SPECIAL = {
 
 
 def latex(text: str) -> str:
-    """The text as LaTeX prints it: special characters escaped, line breaks and control characters as blanks."""
-    plain = re.sub(r"[\x00-\x1f\x7f\s]+", " ", text).strip()
-    return "".join(SPECIAL.get(c, c) for c in plain)
+    """The text as LaTeX prints it, on one line: special characters escaped, and what would be joined to a dash or a quote kept apart."""
+    escaped = "".join(SPECIAL.get(c, c) for c in line(text))
+    return re.sub(r"[-',`](?=[-',`])|[?!](?=`)", r"\g<0>{}", escaped)
 
 
 def cell(value: Any) -> str:
@@ -66,6 +68,9 @@ def latex_table(frame: pl.DataFrame, caption: str, label: str) -> str:
     )
 
 
+FORMULA = r"^[=+\-@＝＋－＠\t\r\n]"  # what a spreadsheet takes for the beginning of one
+
+
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame as CSV can hold it: lists joined by blanks, an estimate as its value and the columns NAME_low, NAME_high, NAME_method …"""
     for name, kind in frame.schema.items():
@@ -73,6 +78,16 @@ def flat(frame: pl.DataFrame) -> pl.DataFrame:
             fields = [frame[name].struct.field(f).alias(name if f == "value" else f"{name}_{f}") for f in frame[name].struct.fields]
             frame = frame.select(*frame[:, : frame.columns.index(name)], *fields, *frame[:, frame.columns.index(name) + 1 :])
     return frame.with_columns(pl.col(pl.List).list.eval(pl.element().cast(pl.String)).list.join(" "))
+
+
+def csv_text(frame: pl.DataFrame) -> str:
+    """The frame as CSV whose texts a spreadsheet does not compute; numbers stay as they are.
+
+    A text that begins like a formula gets an apostrophe before it, and every text stands in quotes (OWASP, CSV injection).
+    """
+    numbers = [name for name, kind in frame.schema.items() if kind == pl.List and kind != pl.List(pl.String)]
+    texts = cs.string() - cs.by_name(numbers)
+    return flat(frame).with_columns(texts.str.replace(FORMULA, "'$0")).write_csv(quote_style="non_numeric")
 
 
 def in_words(value: Any) -> str:

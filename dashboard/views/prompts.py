@@ -67,6 +67,7 @@ def found() -> None:
     )
     if picked["selection"]["rows"]:
         st.query_params["prompt"] = rows["prompt_id"][picked["selection"]["rows"][0]]
+    widgets.below("", shown, "prompts")
     widgets.pages(matches, ROWS, key)
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from engine.data.datasets_io import dataset_ids
 from engine.errors import ConfigError
+from engine.plain import on_one_line
 from engine.planning.preflight import require
 from engine.queue import jobs
 from engine.queue.preset import DataSource
@@ -172,6 +173,7 @@ def show(cache: Path, name: str) -> list[dict[str, Any]]:
 
 def as_text(rows: list[dict[str, Any]]) -> str:
     """A table for a terminal."""
+    rows = list(map(on_one_line, rows))
     wide, wider = (2 + max([len(head), *(len(r[head] or "–") for r in rows)]) for head in ("configuration", "split"))
     lines = [
         "accuracy: mean ± standard deviation over seeds (lowest to highest); a policy's is that of its implicit reward; like length: "

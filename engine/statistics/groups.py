@@ -4,6 +4,7 @@ from collections import Counter
 
 import polars as pl
 
+from engine.plain import on_one_line
 from engine.statistics.estimate import Estimate, column
 from engine.statistics.rewards import accuracy
 from engine.store.database import Connection, frame
@@ -110,7 +111,7 @@ def groups_as_text(rows: pl.DataFrame) -> str:
     if rows.is_empty():
         return "no reward model has scored pairs that name a group"
     lines = [f"{'dataset / split':30}{'group':26}{'reward model':30}{'trained on':18}{'n':>6}  accuracy (95 % interval)"]
-    for r in rows.iter_rows(named=True):
+    for r in map(on_one_line, rows.iter_rows(named=True)):
         trained = f"group {r['trained_on']}" if r["model"] == "group" else r["model"]
         place = f"{r['dataset']} / {r['split']}"
         row = f"{place[:29]:30}{(r['group'] or '(none)')[:25]:26}{r['scorer'][:29]:30}{trained[:17]:18}{r['n']:>6}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from engine.plain import on_one_line
 from engine.statistics.coverage import Scoring, incomplete, scoring_now
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
@@ -120,6 +121,7 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     """Two tables for a terminal."""
     if not any(found.values()):
         return "nothing has been scored yet"
+    found = {part: list(map(on_one_line, rows)) for part, rows in found.items()}
     lines = ["Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval; rewards compare within a unit)"]
     lines.append(f"{'model':32}{'dataset / split':34}{'pairs':>6}  {'accuracy':24}{'interval by':32}{'mean':>9}{'std':>9}  unit")
     for r in found["reward_models"]:

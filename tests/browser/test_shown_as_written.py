@@ -3,16 +3,25 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from filled import pairs
+from hostile import attack, fill_hostile, hostile_pair
 from playwright.sync_api import Browser, Page
 
-from docs.screenshots import chromium, free_port, wait_for_answer
+from dashboard import figures, queries
+from dashboard.report import export
+from docs.screenshots import PAGES, Served, address, chromium, free_port, served, settle, wait_for_answer
+from engine.data.records import prompt_row
 from engine.plain import line
+from engine.store import database
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -84,3 +93,112 @@ def test_a_label_shows_what_was_written_whatever_it_is(labels: Page, texts: list
 def test_no_label_makes_a_link_an_image_or_code(labels: Page) -> None:
     main = labels.get_by_test_id("stMain")
     assert main.locator("a[href], img, code, .katex, em, strong, li, script").count() == 0
+
+
+# The pages, over a cache full of names and texts that point to a server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ThreadingHTTPServer]:
+    """A server that answers everything and remembers what was asked."""
+
+    class Remembering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.server.asked.append(self.path)  # type: ignore[attr-defined]
+            self.send_response(204)
+            self.end_headers()
+
+    made = ThreadingHTTPServer(("127.0.0.1", 0), Remembering)
+    made.asked = []  # type: ignore[attr-defined]
+    Thread(target=made.serve_forever, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.fixture(scope="module")
+def hostile_cache(server: ThreadingHTTPServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill_hostile(tmp_path_factory.mktemp("hostile") / "cache", f"http://127.0.0.1:{server.server_port}")
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Page:
+    """One window for all pages, since a fresh one loads the whole frontend again."""
+    return browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+
+
+@pytest.fixture(scope="module")
+def hostile(hostile_cache: Path) -> Iterator[Served]:
+    with served(hostile_cache, hostile_cache / "dashboard.log") as dashboard:
+        yield dashboard
+
+
+LEADING = "['href', 'xlink:href', 'src', 'srcset', 'action', 'formaction', 'poster', 'data', 'style', 'background', 'ping', 'content']"
+
+
+def pointing_to(page: Page, port: int) -> list[str]:
+    """Everything on the page that fetches from the server or leads there."""
+    found: list[str] = page.evaluate(
+        f"""port => [...document.querySelectorAll('*')].flatMap(element => [...element.attributes]
+            .filter(one => {LEADING}.includes(one.name) && one.value.includes(':' + port + '/'))
+            .map(one => `${{element.tagName}} ${{one.name}}=${{one.value}}`))""",
+        port,
+    )
+    return found
+
+
+def hover(page: Page) -> None:
+    """Move over every figure, so that its hover box is drawn."""
+    for plot in page.locator(".js-plotly-plot .nsewdrag:visible").all():
+        plot.scroll_into_view_if_needed()
+        if box := plot.bounding_box():
+            page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.5)
+            page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+            page.wait_for_timeout(60)
+
+
+def leads_nowhere(page: Page, server: ThreadingHTTPServer) -> None:
+    """The attack stands there as it was written; nothing was asked of the server and nothing leads to it."""
+    text = page.locator("body").inner_text()
+    assert page.get_by_test_id("stException").count() == 0, text
+    assert f"![x](http://127.0.0.1:{server.server_port}/a.png) [link](" in text
+    assert not re.search(r":color\[|\\\[", text)
+    assert pointing_to(page, server.server_port) == []
+    assert server.asked == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_of_hostile_names_leads_nowhere_and_asks_nothing(
+    hostile: Served, window: Page, server: ThreadingHTTPServer, name: str
+) -> None:
+    window.goto(f"{hostile.url}/{address(name)}")
+    settle(window)
+    hover(window)
+    leads_nowhere(window, server)
+
+
+def test_hostile_pairs_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
+    window.goto(f"{hostile.url}/data")
+    settle(window)
+    window.get_by_role("tab", name="Pairs").click()
+    window.locator("summary:visible").first.click()
+    settle(window)
+    leads_nowhere(window, server)
+
+
+def test_a_hostile_prompt_and_its_responses_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
+    """Also a prompt that begins with a tab is text, not code."""
+    prompt_id = prompt_row(hostile_pair(pairs()[-1], attack(f"http://127.0.0.1:{server.server_port}")).turns)["prompt_id"]
+    window.goto(f"{hostile.url}/prompts?prompt={prompt_id}")
+    settle(window)
+    assert window.get_by_test_id("stText").filter(has_text="Tell me a short story.").count() == 1
+    leads_nowhere(window, server)
+
+
+def test_the_exported_report_leads_nowhere(hostile_cache: Path, window: Page, server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    with database.reading(hostile_cache) as con:
+        request = export.Request(queries.default_selection(con), export.everything(), ("html",))
+    export.write(hostile_cache, request, tmp_path / "report")
+    window.goto((tmp_path / "report" / "index.html").as_uri())
+    window.wait_for_function(f"document.querySelectorAll('.js-plotly-plot .main-svg').length >= {len(figures.FIGURES)}")
+    leads_nowhere(window, server)
