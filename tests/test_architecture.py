@@ -19,6 +19,7 @@ HOMES = {
     "plotly": ("dashboard/figures/", "dashboard/report/"),
     "duckdb": ("engine/store/",),
     "datasets": ("engine/data/sources",),
+    "pyarrow": ("engine/data/arrow_files",),
     "umap": ("engine/kinds/embed",),
     "sklearn": ("engine/kinds/embed", "engine/statistics/words"),
     "wordcloud": ("dashboard/figures/clouds",),

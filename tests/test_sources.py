@@ -402,7 +402,8 @@ def test_hub_name_is_taken_from_the_local_cache_when_offline(tmp_path: Path, rep
     settings = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "hf")}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=settings, capture_output=True, text=True)
     assert done.stdout == "['train', 'validation']\n"
-    assert "DataError: dataset someone/none cannot be loaded" in done.stderr
+    assert "DataError: dataset someone/none cannot be loaded: Couldn't reach 'someone/none' on the Hub" in done.stderr
+    assert "nor is there a file or folder of this name" in done.stderr
 
 
 def test_raw_record_says_where_it_stands(ten: Path) -> None:

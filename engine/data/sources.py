@@ -112,15 +112,16 @@ def open_hub(place: str, config: str | None = None, split: str | None = None) ->
 
     The library honours its own cache and HF_HUB_OFFLINE. Raises DataError with the library's reason.
     """
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would report each of its tries
     from datasets import disable_progress_bars, load_dataset  # here, because importing it takes a second
 
     disable_progress_bars()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would report each of its tries
     try:
         loaded = load_dataset(place, config, split=split)
     except Exception as error:  # the library's own errors and those of a dozen libraries below it
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise DataError(f"dataset {place} cannot be loaded: {reason}; nor is it a file here") from None
+        no_file = "" if Path(place).is_dir() else "; nor is there a file or folder of this name"
+        raise DataError(f"dataset {place} cannot be loaded: {reason}{no_file}") from None
     source = Source()
     for name, data in ({split: loaded} if split else dict(loaded)).items():
         source.splits.setdefault(SPLIT_WORDS.get(name, name), []).append(hub_records(f"{place}@{name}", data))
