@@ -66,8 +66,13 @@ def test_no_rows_draw_axes_and_what_to_do(made: Figure, con: Connection) -> None
 
 @pytest.mark.parametrize("made", FIGURES, ids=IDS)
 def test_one_row_is_drawn(made: Figure, con: Connection, chosen: Selection) -> None:
-    plot = drawn(made, made.query(con, chosen).head(1))
-    assert plot.data or sentences(plot).startswith("Too few words")
+    """Something of the row itself is among what is drawn, and the sentence for no rows is not."""
+    (row,) = (frame := made.query(con, chosen).head(1)).rows()
+    plot = drawn(made, frame)
+    assert made.empty not in sentences(plot)
+    known = {str(value) for value in row if value is not None} | {f"{value:.3g}" for value in row if isinstance(value, float)}
+    traces = {str(value) for trace in plot.data for values in trace.to_plotly_json().values() for value in np.atleast_1d(values).flat}
+    assert known & traces or sentences(plot).startswith("Too few words")
 
 
 @pytest.mark.parametrize("made", FIGURES, ids=IDS)
