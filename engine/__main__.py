@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from engine import __version__
 from engine.errors import PrefscopeError
 from engine.plain import line, printable, say
-from engine.queue.preset import PRESETS, load_preset
+from engine.queue.preset import PRESETS, Preset, load_preset
 from engine.settings.config import CONFIGS, RunConfig, parse
 from engine.settings.options import add_fields, given
 from engine.store.damage import damaged
@@ -230,7 +230,7 @@ def run_experiment(options: argparse.Namespace) -> int:
         return 0
     preset = load_preset(options.preset)
     if options.dry_run:
-        return dry_run(jobs.planned_runs(preset, jobs.imported(cache_path(), preset.data)))
+        return dry_run_of_preset(preset)
     run_ids = jobs.submit_preset(cache_path(), preset)
     say(f"{preset.title}: {len(run_ids)} runs queued")
     if not options.wait:
@@ -238,6 +238,18 @@ def run_experiment(options: argparse.Namespace) -> int:
     status = watch(run_ids)
     show_summary(argparse.Namespace(json=False, all_settings=False))
     return status
+
+
+def dry_run_of_preset(preset: Preset) -> int:
+    """Import the pairs and print what each run would need. Raises PrefscopeError, and imports nothing, when one would be refused."""
+    from engine.planning.preflight import require
+    from engine.queue import jobs
+
+    require(cache_path(), jobs.planned_runs(preset, preset.data.name), imported=False)
+    with jobs.importing(cache_path(), preset.data) as dataset_id:
+        if dry_run(jobs.planned_runs(preset, dataset_id)):
+            raise PrefscopeError("the runs would be refused")
+    return 0
 
 
 def run_study(options: argparse.Namespace) -> int:

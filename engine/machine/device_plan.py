@@ -27,9 +27,14 @@ def steps_of(pairs: int, config: TrainConfig, processes: int = 1) -> int:
     return pairs // need
 
 
+def has_cuda() -> bool:
+    """Whether there are a driver and a torch for a GPU."""
+    return NVIDIA.exists() and not CPU_BUILD.search(version("torch"))
+
+
 def expected_device(wanted: str) -> str:
     """The device a run will most likely get: cuda where it is asked for, or allowed and there are a driver and a torch for it."""
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and NVIDIA.exists() and not CPU_BUILD.search(version("torch"))) else "cpu"
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and has_cuda()) else "cpu"
 
 
 def expected_processes(config: RunConfig) -> int:

@@ -66,14 +66,16 @@ def folder_of(cache: Path, name: str) -> Path | None:
 
 def network_of(folder: Path) -> Network | None:
     """The sizes of the model in a folder; None when its config.json does not name them as most models do. Raises ModelError."""
-    declared = json.loads((folder / "config.json").read_text())
-    sizes: dict[str, Any] = declared.get("text_config", declared)
+    sizes = sizes_in(folder / "config.json")
     shapes = {name: shape for path in sorted(folder.glob("*.safetensors")) for name, shape in tensor_shapes(path).items()}
     try:
         layers, width, heads = sizes["num_hidden_layers"], sizes["hidden_size"], sizes["num_attention_heads"]
         inner, vocabulary = sizes["intermediate_size"], sizes["vocab_size"]
     except KeyError:
         return None
+    for name in ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"):
+        if not isinstance(sizes[name], int) or sizes[name] < 1:
+            raise ModelError(f"{folder / 'config.json'}: {name} is {sizes[name]!r}, expected a whole number above 0")
     return Network(
         parameters=sum(math.prod(shape) for shape in shapes.values()),
         layers=layers,
@@ -89,12 +91,27 @@ def network_of(folder: Path) -> Network | None:
     )
 
 
+def sizes_in(path: Path) -> dict[str, Any]:
+    """What a config.json says of the network, or of its part for text. Raises ModelError."""
+    try:
+        declared = json.loads(path.read_text())
+        sizes: dict[str, Any] = declared.get("text_config", declared)
+        return {**sizes}
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise ModelError(f"{path} is no model's configuration: {error}") from None
+
+
 def tensor_shapes(path: Path) -> dict[str, list[int]]:
     """{tensor: shape} from a safetensors file's header: 8 bytes with its length, then JSON. Raises ModelError when it is broken."""
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, LONGEST_HEADER)))
-        return {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        tensors = {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+        whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
+        shapes: dict[str, list[int]] = {name: tensor["shape"] for name, tensor in tensors.items()}
+    except (OSError, ValueError, struct.error, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is not a safetensors file: {error}") from None
+    if path.stat().st_size < whole:
+        raise ModelError(f"{path} is cut short: it has {path.stat().st_size:,} bytes, its header names {whole:,}")
+    return shapes

@@ -13,7 +13,7 @@ import psutil
 from engine.data.datasets_io import dataset_ids, splits_in
 from engine.errors import ConfigError, PrefscopeError, RunError
 from engine.machine import device_plan, disk, memory
-from engine.model.folders import Network, network_of
+from engine.model.folders import NOT_LINEAR, Network, network_of
 from engine.planning import estimates
 from engine.planning.references import Findings, check_models, check_runs, check_splits
 from engine.planning.workload import Sample, items_of
@@ -22,6 +22,7 @@ from engine.store.rundir import is_locked, run_dirs
 from engine.store.status import State
 
 TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
+FAR = 2  # an estimate this many times the free memory refuses the run, whatever could be divided
 MANY_CUT = 0.1  # share of truncated pairs that is worth one
 
 
@@ -63,19 +64,26 @@ class Case:
     whole: bool = False  # the size of every model is known
 
 
-def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] | None = None, tokens: bool = True) -> Preflight:
-    """Examine a run of any kind. planned: {run id: configuration} of runs to be queued with it. tokens: ask the tokenizer, too."""
+def preflight(
+    cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] | None = None, tokens: bool = True, imported: bool = True
+) -> Preflight:
+    """Examine a run of any kind. planned: {run id: configuration} of runs to be queued with it. tokens: ask the tokenizer, too.
+
+    imported: whether its pairs are there; if not, only what does not depend on them is examined.
+    """
     case, made = Case(cache, config), Preflight(config.kind, config.name)
     try:
-        splits = splits_in(cache, config.dataset)
+        splits = splits_in(cache, config.dataset) if imported else {}
     except PrefscopeError as error:
         return replace(made, problems=(str(error),))
     if splits is None:
         known = ", ".join(dataset_ids(cache)) or "(none is imported yet)"
         return replace(made, problems=(f"dataset {config.dataset!r} not found in {cache / 'datasets'}, expected one of {known}",))
-    absent = check_splits(config, splits, case.found)
+    absent = check_splits(config, splits, case.found) if imported else {"the dataset"}
     check_runs(cache, config, planned or {}, case.found)
+    check_device(case)
     look_at_models(case, planned or {})
+    check_adapters(case)
     if absent <= {"validation_splits"}:
         made = counted(case, made)
         made = with_tokens(case, made) if tokens and case.folders and made.items else made
@@ -85,12 +93,29 @@ def preflight(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] |
     return replace(made, **found)
 
 
-def require(cache: Path, configs: Mapping[str, RunConfig], may_be_too_large: bool = False) -> None:
+def require(cache: Path, configs: Mapping[str, RunConfig], may_be_too_large: bool = False, imported: bool = True) -> None:
     """Refuse runs that would fail, by what can be told without a tokenizer. Raises RunError with one sentence a line."""
-    looked = [preflight(cache, config, configs, tokens=False) for config in configs.values()]
+    looked = [preflight(cache, config, configs, tokens=False, imported=imported) for config in configs.values()]
     wrong = [(made.name, p) for made in looked for p in (made.problems if may_be_too_large else made.refusals)]
     if wrong:
         raise RunError("\n".join(f"run {name!r}: {problem}" if len(looked) > 1 else problem for name, problem in wrong))
+
+
+def check_device(case: Case) -> None:
+    if case.config.device == "cuda" and not device_plan.has_cuda():
+        case.found.problems.append("device is 'cuda', but there is no NVIDIA driver here, or torch was built for the CPU: take auto or cpu")
+
+
+def check_adapters(case: Case) -> None:
+    """Every LoRA target is the end of the name of a layer of the model."""
+    if not (isinstance(case.config, TrainConfig) and case.config.lora and case.networks):
+        return
+    layers = case.networks[0].linear
+    for target in case.config.lora.targets:
+        odd = any(part in target for part in NOT_LINEAR)
+        if target != "all-linear" and not odd and not any(name == target or name.endswith(f".{target}") for name in layers):
+            there = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
+            case.found.problems.append(f"lora.targets: the model has no layer {target!r}, expected all-linear or some of {there}")
 
 
 def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
@@ -125,9 +150,11 @@ def counted(case: Case, made: Preflight) -> Preflight:
 
 
 def with_tokens(case: Case, made: Preflight) -> Preflight:
+    from engine.model.architecture import check_architecture
     from engine.planning.sample import sample_of  # torch and transformers, which take seconds to load
 
     try:
+        check_architecture(case.folders[0], gives_reward=case.config.kind in ("reward", "score", "ensemble"))
         sample = sample_of(case.cache, case.config, case.folders[0])
     except PrefscopeError as error:
         case.found.problems.append(str(error))
@@ -158,9 +185,11 @@ def with_memory(case: Case, made: Preflight) -> Preflight:
     if free is None or need is None or need <= TIGHT * free:
         return made
     sentence = f"needs about {gb(need)} of memory, {gb(free)} are free"
-    if not isinstance(config, TrainConfig) or need <= free:
+    if least_memory(case, longest, need) > (1 if isinstance(config, TrainConfig) and config.on_oom == "fail" else FAR) * free:
+        case.found.too_large.append(sentence)
+    elif not isinstance(config, TrainConfig) or need <= free:
         case.found.warnings.append(f"memory is tight: {sentence}")
-    elif config.on_oom == "fail" or estimates.training_memory(case.networks[0], config, 0) > free:
+    elif estimates.training_memory(case.networks[0], config, 0) > free:
         case.found.too_large.append(sentence)
     elif device_plan.expected_processes(config) > 1:
         case.found.warnings.append(
@@ -169,6 +198,13 @@ def with_memory(case: Case, made: Preflight) -> Preflight:
     else:
         case.found.warnings.append(f"memory is tight: {sentence}; batches will be computed in smaller parts, which changes no result")
     return made
+
+
+def least_memory(case: Case, longest: int | None, need: int) -> int:
+    """Bytes without which the run cannot be: where batches may be divided, those of its longest pair alone."""
+    if isinstance(case.config, TrainConfig) and case.config.on_oom == "split":
+        return estimates.training_memory(case.networks[0], case.config, longest or 0)
+    return need
 
 
 def memory_of(config: RunConfig, network: Network, longest: int | None) -> int:

@@ -7,17 +7,19 @@ finds a free device with a queue. A run's own lock says that it is alive; the ke
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine import ROOT
 from engine.data.datasets_io import import_dataset
-from engine.errors import RunError
+from engine.errors import PrefscopeError, RunError
 from engine.machine import memory
 from engine.machine.device_plan import expected_device
 from engine.planning.preflight import require
@@ -71,22 +73,27 @@ def with_parents(cache: Path, config: RunConfig) -> RunConfig:
 
 
 def submit_preset(cache: Path, preset: Preset) -> list[str]:
-    """Import the preset's pairs and queue its runs; their ids in order."""
-    return submit_plan(cache, preset, imported(cache, preset.data))
-
-
-def imported(cache: Path, data: DataSource) -> str:
-    """Import a preset's or study's pairs, unless they are there; the dataset's id."""
-    given = data.model_dump(include={"format", "licence", "validation_share", "seed"})
-    return import_dataset(cache, data.name, data.source, **given).dataset_id
-
-
-def submit_plan(cache: Path, preset: Preset, dataset_id: str) -> list[str]:
-    """Queue a preset's runs; their ids in order. Raises RunError when one of them would fail."""
-    planned = planned_runs(preset, dataset_id)
-    require(cache, planned)
+    """Import the preset's pairs and queue its runs; their ids in order. Raises RunError when one of them would fail."""
+    require(cache, planned_runs(preset, preset.data.name), imported=False)
+    with importing(cache, preset.data) as dataset_id:
+        planned = planned_runs(preset, dataset_id)
+        require(cache, planned)
     submit(cache, planned)
     return list(planned)
+
+
+@contextmanager
+def importing(cache: Path, data: DataSource) -> Iterator[str]:
+    """Import a preset's or study's pairs, unless they are there; the dataset's id. What is refused inside imports nothing."""
+    given = data.model_dump(include={"format", "licence", "validation_share", "seed"})
+    made = import_dataset(cache, data.name, data.source, **given)
+    try:
+        yield made.dataset_id
+    except PrefscopeError:
+        if not made.existed:
+            shutil.rmtree(made.path)
+            engine_call(["rebuild"], cache)
+        raise
 
 
 def planned_runs(preset: Preset, dataset_id: str) -> dict[str, AnyRun]:

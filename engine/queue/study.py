@@ -134,8 +134,16 @@ def submit(cache: Path, study: Study) -> list[str]:
     ConfigError for a wrong field, or when its name is taken: by an experiment, or by an earlier study one of whose runs has the same name
     and another configuration.
     """
-    members(study, study.dataset or "")  # a wrong field is found before anything is imported
-    dataset = jobs.imported(cache, study.data) if study.data else str(study.dataset)
+    to_come = {str(number): config for number, config in enumerate(members(study, study.dataset or ""))}
+    if not study.data:
+        return submit_members(cache, study, str(study.dataset))
+    require(cache, to_come, may_be_too_large=True, imported=False)  # what is wrong without the pairs is found before they are imported
+    with jobs.importing(cache, study.data) as dataset:
+        return submit_members(cache, study, dataset)
+
+
+def submit_members(cache: Path, study: Study, dataset: str) -> list[str]:
+    """Queue the members that are not there yet; their ids. Raises as `submit` does."""
     if dataset not in dataset_ids(cache):
         raise ConfigError(f"study {study.name}: dataset {dataset!r} not found, expected one of {', '.join(dataset_ids(cache)) or '(none)'}")
     folder, present = cache / "studies" / study.name, {run.outline.name: run for run in runs_of(cache, study.name)}

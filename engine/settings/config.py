@@ -42,7 +42,7 @@ class RunConfig(Frozen):
         title="Maximum tokens",
         description="Prompt and response together. Longer prompts lose their beginning; what was cut is counted.",
     )
-    seed: int = Field(0, ge=0, title="Seed", description="Fixes the order of the pairs, the head's first weights and sampling.")
+    seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="Fixes the order of the pairs, the head's first weights and sampling.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", title="Device", description="auto takes the GPU when there is one.")
     processes: int = Field(
         0,
@@ -67,7 +67,7 @@ class TrainConfig(RunConfig):
     )
     batch_size: int = Field(8, ge=1, title="Batch size", description="Pairs of one process in one batch.")
     accumulation: int = Field(1, ge=1, title="Accumulation", description="Batches per optimiser step.")
-    epochs: int = Field(1, ge=1, title="Epochs", description="Passes over the training pairs.")
+    epochs: int = Field(1, ge=1, le=10_000, title="Epochs", description="Passes over the training pairs.")
     learning_rate: float = Field(2e-5, gt=0, lt=1, title="Learning rate", description="The highest rate, reached after the warm-up.")
     warmup: float = Field(
         0.05,
@@ -291,6 +291,8 @@ SHOWN = 80  # characters of a refused value
 
 def parse(values: dict[str, Any], where: str = "configuration") -> AnyRun:
     """Check a run's configuration. Raises ConfigError naming every wrong field, its value and what was expected."""
+    if str(values.get("kind")) not in CONFIGS:
+        raise ConfigError(f"{where}: kind is {shortened(values.get('kind'))}, expected one of {', '.join(CONFIGS)}")
     try:
         return ADAPTER.validate_python(values)
     except ValidationError as error:

@@ -67,7 +67,11 @@ def load_declared(model: type[Declared], what: str, folder: Path, name: str) -> 
         known = ", ".join(sorted(p.stem for p in folder.glob("*.json")))
         raise ConfigError(f"{what} {name!r} not found: expected one of {known}, or a path to a .json file")
     try:
-        return model.model_validate(json.loads(path.read_text()))
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start + 1} is not UTF-8 text: save the file as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: too many brackets inside each other") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
     except ValidationError as error:

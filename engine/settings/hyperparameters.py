@@ -11,7 +11,7 @@ SMOOTHING = "Share of the labels that is assumed to be the wrong way round."
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class BradleyTerry(Frozen):

@@ -1,6 +1,7 @@
 """A configuration's fields as command-line options: nested fields with a dot, a choice of models by its name."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, get_args, get_origin
 
@@ -12,6 +13,7 @@ from engine.settings.config import SET_BY_THE_QUEUE, RunConfig
 from engine.settings.hyperparameters import Weighted
 
 FIELD = "field:"
+SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -86,6 +88,8 @@ def given(options: argparse.Namespace, model: type[RunConfig]) -> dict[str, Any]
     for name, value in vars(options).items():
         if not name.startswith(FIELD) or value is None:
             continue
+        if any(SURROGATE.search(text) for text in (value if isinstance(value, list) else [value])):
+            raise ConfigError(f"{name.removeprefix(FIELD)} is {value!r}: expected UTF-8 text")
         outer, _, inner = name.removeprefix(FIELD).partition(".")
         if inner:
             values.setdefault(outer, {})[inner] = value
