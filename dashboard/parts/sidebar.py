@@ -10,6 +10,7 @@ from dashboard.parts.columns import FIELDS
 from dashboard.queries import Choices, Selection
 from dashboard.state import data
 from dashboard.state.messages import _
+from engine.plain import line
 
 MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 
@@ -75,7 +76,7 @@ def of(runs: pl.DataFrame, kind: str) -> pl.DataFrame:
 
 def names(rows: pl.DataFrame, column: str) -> dict[str, str]:
     """{id: name}; a name that stands for several ids gets the end of the id."""
-    rows = rows.unique(column, maintain_order=True)
+    rows = rows.unique(column, maintain_order=True).with_columns(pl.col("name").map_elements(line, return_dtype=pl.String))
     several = set(rows.filter(pl.col("name").is_duplicated())["name"].to_list())
     return {i: f"{n} ({i[-4:]})" if n in several else n for i, n in rows.select(column, "name").iter_rows()}
 

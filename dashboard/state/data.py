@@ -36,7 +36,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.outline.name
+        return line(self.outline.name)
 
     @property
     def kind(self) -> str:
