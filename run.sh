@@ -16,6 +16,7 @@ usage: ./run.sh [COMMAND]
   report --out D  every figure and table as files
   test [--fast] [ARGUMENTS OF PYTEST]
                   linters, types and all tests, in two processes; --fast leaves out the slow and the browser tests
+  test --gpu      only tests/gpu: CUDA against the CPU's numbers, and a table of speed beside TRL
   lint            linters and types only
   bench           benchmarks: every stage beside TRL, transformers and plain tools, in one run; bench --help
   setup           only set up
@@ -134,7 +135,15 @@ lint() {
     "$VENV/bin/mypy" || fail "mypy has complaints"
 }
 
+# What needs CUDA, by itself; on a bare machine the same without this script: python -m pytest -s tests/gpu
+gpu_tests() {
+    anchor
+    cd "$ROOT"
+    PYTHONPATH="$VENV/bench${PYTHONPATH:+:$PYTHONPATH}" exec "$VENV/bin/python" -m pytest -q -s tests/gpu "$@"
+}
+
 tests() {
+    if [ "${1:-}" = --gpu ]; then shift; gpu_tests "$@"; fi
     local fast=""
     [ "${1:-}" != --fast ] || { fast=yes; shift; }
     lint

@@ -1,4 +1,4 @@
-"""run.sh in a copy of its folder, with a Python whose venv, pip, engine and streamlit only write down what they were asked."""
+"""run.sh in a copy of its folder, with a Python whose venv, pip, engine, streamlit and pytest only write down what they were asked."""
 
 import os
 import re
@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 PYTHON = f"""#!/bin/sh
 case "$*" in
     "-m venv "*) mkdir -p "$3/bin" "$3/site" && cp "$0" "$3/bin/python" ;;
-    "-m pip "*) echo "pip $*" >>"$ASKED"; echo "pip's last words"; exit "${{PIP_STATUS:-0}}" ;;
-    "-m engine "* | "-m streamlit "*) echo "$*" >>"$ASKED" ;;
+    "-m pip "*) echo "pip $*" >>"$ASKED"; [ "$7" != --target ] || mkdir -p "$8"; echo "pip's last words"; exit "${{PIP_STATUS:-0}}" ;;
+    "-m engine "* | "-m streamlit "* | "-m pytest "*) echo "$*" >>"$ASKED" ;;
     *sysconfig*) echo "$(dirname "$(dirname "$0")")/site" ;;
     *) exec {sys.executable} "$@" ;;
 esac
@@ -173,6 +173,15 @@ def test_a_full_disk_is_found_before_anything_is_installed(tree: Path) -> None:
     assert done.returncode == 1
     assert f"5 GB of disk are needed in {tree}, 1 GB are free" in done.stderr
     assert asked(tree) == []
+
+
+def test_tests_of_the_gpu_are_run_alone_with_trl_beside_them(tree: Path) -> None:
+    (tree / "tests" / "benchmarks").mkdir(parents=True)
+    shutil.copy(ROOT / "tests" / "benchmarks" / "requirements.txt", tree / "tests" / "benchmarks")
+    run(tree, "test", "--gpu", "-x")
+    _, anchored, tested = asked(tree)
+    assert "--target" in anchored
+    assert tested == "-m pytest -q -s tests/gpu -x"
 
 
 def test_help_and_version_set_nothing_up_and_an_unknown_command_is_refused(tree: Path) -> None:

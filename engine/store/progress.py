@@ -1,19 +1,21 @@
 """What a running run tells the world while it works, and how it hears that it should stop."""
 
+from __future__ import annotations
+
 import logging
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import StoreError
 from engine.machine import memory
-from engine.store import database
 from engine.store.rundir import RunDir, add_rows, write_table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 log = logging.getLogger("engine")
 
@@ -94,6 +96,8 @@ class Progress:
         """Bring what the run's files hold into the database. A busy database never fails a run: the next ingest takes them."""
         if not self.run.writes:
             return
+        from engine.store import database  # here, so that training itself needs no DuckDB
+
         try:
             database.ingest(self.cache, self.run.path)
         except StoreError as error:

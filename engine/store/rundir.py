@@ -8,10 +8,13 @@ A dataset, an import of results and a run are each a folder, and each holds its 
     runs/<id>/       config.json, status.json, metrics.jsonl, log.txt, lock, checkpoints/, model/, and its tables
 """
 
+from __future__ import annotations
+
 import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,9 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import polars as pl
 from pydantic import ValidationError
 
 from engine import ROOT
@@ -30,6 +32,9 @@ from engine.settings.config import AnyRun, RunConfig, explained, shortened
 from engine.settings.files import FORMAT, Outline, parse_written, upgraded
 from engine.store.metrics import Measured, complete_lines, measured, read_line
 from engine.store.status import GOING_ON, Failure, State, Status
+
+if TYPE_CHECKING:
+    import polars as pl  # at run time where a table is read or written: training needs none on a bare machine
 
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
 KEYS = {
@@ -79,12 +84,18 @@ def placing(folder: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.chmod(0o755)
         os.rename(unfinished, folder)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except write_errors() as error:
         if not folder.is_dir():
             raise DataError(f"{folder} cannot be written: {error}") from None
     finally:
         if unfinished:
             shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_errors() -> tuple[type[Exception], ...]:
+    """What is raised when the disk refuses: the system's errors, and those of Polars where it is loaded."""
+    polars = sys.modules.get("polars")
+    return (OSError, polars.exceptions.PolarsError) if polars else (OSError,)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -98,6 +109,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_table(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]) -> None:
     """The folder's rows of a table of schema.sql; columns by name, missing ones are null."""
+    import polars as pl
+
     frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
     with replacing(folder / f"{table}.parquet") as file:
         frame.write_parquet(file)
@@ -105,6 +118,8 @@ def write_table(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, An
 
 def add_rows(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]) -> None:
     """Add rows to a folder's table; a row with the key of an earlier one takes its place."""
+    import polars as pl
+
     new = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
     old = read_table(folder, table)
     if new.height:
@@ -114,6 +129,8 @@ def add_rows(folder: Path, table: str, rows: pl.DataFrame | list[dict[str, Any]]
 
 def read_table(folder: Path, table: str) -> pl.DataFrame | None:
     """The folder's rows of a table; None when it has none. Raises DataError when they cannot be read."""
+    import polars as pl
+
     path = folder / f"{table}.parquet"
     try:
         return pl.read_parquet(path) if path.is_file() else None
