@@ -38,6 +38,8 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
             xanchor="right",
             yanchor="top",
         )
+    if len(limits):  # room above the bars for what is written there
+        plot.update_yaxes(range=[0, 1.25 * frame["share"].to_numpy().max()])
     least = "means are at least these" if len(limits) else ""
     return caption(plot, length_said(frame, unit), longest_said(frame), cut(frame.row(0, named=True)), least)
 
