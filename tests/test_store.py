@@ -1,6 +1,7 @@
 """The database: made anew from the files at any time, shared by processes, and never ahead of what is on disk."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from filled import write_run
 from engine.errors import StoreError
 from engine.settings.config import RewardConfig
 from engine.store import database
-from engine.store.rundir import RunDir, write_table
+from engine.store.rundir import RunDir, write_table, write_text
 from engine.store.status import State
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +120,132 @@ def test_file_that_is_no_database_is_refused_with_a_sentence(empty_cache: Path) 
     database.database_path(empty_cache).write_text("not a database, but long enough to have a header to look at" * 100)
     with pytest.raises(StoreError, match="cannot be opened"), database.reading(empty_cache):
         pass
+
+
+# Killed processes, full disks
+
+
+DIE_WRITING = """
+import os, sys, duckdb
+con = duckdb.connect(sys.argv[1])
+con.execute("insert into about values ('half', 'done')")
+os.kill(os.getpid(), 9)
+"""
+DIE_IN_A_FILE = """
+import os, sys, pathlib
+from engine.store.rundir import replacing, placing
+with placing(pathlib.Path(sys.argv[1]) / "folder") as folder, replacing(pathlib.Path(sys.argv[1]) / "table.parquet") as file:
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), 9)
+    print("open", flush=True)
+    sys.stdin.readline()
+"""
+FULL_DISK = """
+import resource, sys, pathlib
+from engine.__main__ import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+sys.exit(main(["rebuild"]))
+"""
+
+
+def killed_while_writing(cache: Path) -> None:
+    subprocess.run([sys.executable, "-c", DIE_WRITING, str(database.database_path(cache))], check=False)
+    assert database.log_of(database.database_path(cache)).stat().st_size > 0
+
+
+def test_rebuilding_after_a_kill_leaves_a_database_that_opens(copy: Path) -> None:
+    """The killed writer's log does not belong to the new file."""
+    before = contents(copy)
+    killed_while_writing(copy)
+    database.rebuild(copy)
+    assert_same(contents(copy), before)
+    database.ingest(copy, database.folders(copy)[0])
+
+
+def test_change_of_the_schema_after_a_kill_leaves_a_database_that_opens(copy: Path) -> None:
+    before = contents(copy)
+    with database.writing(copy) as con:
+        con.execute("update about set value = 'older' where name = 'schema_sha256'")
+    killed_while_writing(copy)
+    database.ingest(copy, database.folders(copy)[0])
+    assert_same(contents(copy), before)
+
+
+def test_writing_goes_on_after_a_kill(copy: Path) -> None:
+    killed_while_writing(copy)
+    database.ingest(copy, database.folders(copy)[0])
+    assert contents(copy)["runs"].height == 5
+
+
+def test_rebuild_on_a_full_disk_is_a_sentence_and_the_old_database_stays(copy: Path) -> None:
+    before = contents(copy)
+    environment = {**os.environ, "PREFSCOPE_CACHE": str(copy)}
+    done = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "align.duckdb could not be made anew: " in done.stderr
+    assert_same(contents(copy), before)
+    assert not [*copy.glob(".align*")]
+
+
+def test_database_path_that_is_a_folder_is_a_sentence(empty_cache: Path) -> None:
+    database.database_path(empty_cache).mkdir(parents=True)
+    for attempt in (database.reading(empty_cache), database.writing(empty_cache)):
+        with pytest.raises(StoreError, match=r"align\.duckdb is a folder, expected the database's file"), attempt:
+            pass
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What is being written there, made to look two minutes old."""
+    found = [p for p in folder.iterdir() if p.name.startswith(".")]
+    for path in found:
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 120))
+    return found
+
+
+def test_what_a_killed_process_left_unfinished_is_swept_at_the_next_write(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DIE_IN_A_FILE, str(tmp_path), "die"], cwd=ROOT, check=False)
+    assert len(unfinished(tmp_path)) == 2
+    write_text(tmp_path / "other.json", "{}")
+    assert [p.name for p in tmp_path.iterdir()] == ["other.json"]
+
+
+def test_what_a_living_process_writes_is_never_swept(tmp_path: Path) -> None:
+    call = [sys.executable, "-c", DIE_IN_A_FILE, str(tmp_path), "live"]
+    with subprocess.Popen(call, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        assert len(unfinished(tmp_path)) == 2
+        write_text(tmp_path / "other.json", "{}")
+        writer.communicate("\n")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "other.json", "table.parquet"]
+
+
+# What could not be ingested in time
+
+
+def test_next_write_ingests_what_is_missing(copy: Path) -> None:
+    """A run ended while the database was held open: its tables are in its folder only."""
+    late, other = (run_with_metrics(copy, f"20260101-00000{i}-late", State.DONE) for i in range(2))
+    write_table(late.path, "models", [{"model_id": "m", "kind": "reward", "base_model": "b"}])
+    database.ingest(copy, other.path)
+    assert contents(copy)["models"].filter(model_id="m").height == 1
+    assert contents(copy)["metrics"].filter(run_id=late.id).height == 6
+
+
+def test_run_is_done_only_when_its_tables_are_in_the_database(copy: Path) -> None:
+    """Its work is done and nobody holds its lock: it waits for the database, and is not lost."""
+    run = run_with_metrics(copy, "20260101-000000-late", State.FINALISING)
+    assert (run.status.state, run.id in contents(copy)["runs"]["run_id"].to_list()) == ("finalising", False)
+    database.settle_waiting(copy)
+    assert run.status.state == "done"
+    assert contents(copy)["runs"].filter(run_id=run.id)["state"].to_list() == ["done"]
+
+
+def test_damaged_folder_does_not_keep_others_from_being_ingested(copy: Path) -> None:
+    damaged, whole = (run_with_metrics(copy, f"20260101-00000{i}-r", State.DONE) for i in range(2))
+    write_table(damaged.path, "rewards", [{"scorer_id": "s", "no_such_column": 1}])
+    database.ingest(copy, whole.path)
+    assert contents(copy)["metrics"].select("run_id").unique().filter(pl.col("run_id").is_in([damaged.id, whole.id])).height == 1
 
 
 # Several processes

@@ -49,7 +49,8 @@ def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done, kep
     state["state"] = {i: {k: processes.whole(v, run.writes) for k, v in of.items()} for i, of in state["state"].items()}
     if folder.is_dir() or not run.writes:
         return
-    shutil.rmtree(part, ignore_errors=True)
+    for left in folder.parent.glob(".*.part"):  # by a killed process; the run's lock says that there is no other
+        shutil.rmtree(left, ignore_errors=True)
     numbers = sum(w.numel() for w in weights.values())
     disk.check_disk(run.path, disk.needs_disk(0, numbers, 1))
     part.mkdir(parents=True)

@@ -26,6 +26,7 @@ from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
 from engine.settings.config import AnyRun, RunConfig
 from engine.settings.ref import parents_of
+from engine.store.database import settle_waiting
 from engine.store.rundir import RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
@@ -107,6 +108,7 @@ def device_of(run: RunDir) -> str:
 
 def start_next(cache: Path) -> None:
     """Start the oldest queued run of every free device whose parents are done; a run whose parent failed is not started."""
+    settle_waiting(cache)
     for device in {device_of(run) for run in run_dirs(cache) if run.written_status.state is State.QUEUED}:
         lock = take_lock(cache / "locks" / f"{device}.lock")
         if lock is None:

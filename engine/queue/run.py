@@ -65,8 +65,16 @@ def finish(progress: Progress, state: State, failure: Failure | None) -> None:
         wanted = any(r.status.state is State.QUEUED for r in dependants(progress.cache, run.id))
         if not (run.outline.keep_weights or wanted):
             shutil.rmtree(run.path / "model", ignore_errors=True)
-    run.update(state=state, stage="", finished_at=now(), eta_seconds=None)
-    progress.milestone()
+    ended = {"finished_at": now(), "eta_seconds": None}
+    if state is not State.DONE:
+        run.update(state=state, stage="", **ended)
+        progress.milestone()
+        return
+    run.update(**ended)
+    if waits := progress.milestone():
+        run.update(stage=f"waiting for the database: {waits}")
+    elif run.writes:
+        run.settle()
 
 
 def unforeseen(problem: Exception, run: RunDir) -> Failure:

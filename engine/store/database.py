@@ -4,6 +4,7 @@ Files under cache/ are the truth. `ingest` copies a folder's tables into the dat
 `rebuild` makes the database anew from all folders.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -18,13 +19,15 @@ import duckdb
 import polars as pl
 
 from engine.errors import PrefscopeError, RunError, StoreError
-from engine.store.rundir import KINDS_OF_FOLDER, RunDir, run_dirs, wait_for_lock
+from engine.store.rundir import KINDS_OF_FOLDER, RunDir, is_locked, run_dirs, wait_for_lock
 from engine.store.status import State
 
 log = logging.getLogger("engine")
 Connection = duckdb.DuckDBPyConnection
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
+DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
+REMADE = "run `./run.sh engine rebuild`, which makes it anew from the files"
 METRIC_LINES = """
     from (
         select $run_id as run_id, step, split, unnest(map_keys("values")) as name, unnest(map_values("values")) as value, tokens, seconds
@@ -40,31 +43,35 @@ def database_path(cache: Path) -> Path:
 
 def connected(path: Path, read_only: bool, deadline_seconds: float) -> duckdb.DuckDBPyConnection:
     """Open the file, waiting for another process to close it. Raises StoreError naming the holder after the deadline."""
+    refuse_folder(path)
     deadline = time.monotonic() + deadline_seconds
     while True:
         try:
             return duckdb.connect(str(path), read_only=read_only)
         except (duckdb.IOException, duckdb.ConnectionException) as error:
             if "lock" not in str(error).lower() and "configuration" not in str(error).lower():
-                raise StoreError(f"{path} cannot be opened: {error}") from None
+                raise StoreError(f"{path} cannot be opened: {error}: {REMADE}") from None
             if time.monotonic() > deadline:
                 raise StoreError(f"{path} was busy for {deadline_seconds:.0f} s: {error}") from None
             time.sleep(random.uniform(0.01, 0.2))
         except duckdb.Error as error:
-            raise StoreError(f"{path} cannot be opened: {error}") from None
+            raise StoreError(f"{path} cannot be opened: {error}: {REMADE}") from None
+
+
+def refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, expected the database's file: move it away, and the database is made anew")
 
 
 @contextmanager
 def reading(cache: Path, deadline_seconds: float = 10) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection; an empty database in memory when there is no file yet."""
     path = database_path(cache)
-    if path.is_file():
+    if path.exists():
         con = connected(path, True, deadline_seconds)
         if schema_of(con) != SCHEMA_SHA256:
             con.close()
-            raise StoreError(
-                f"{path} was made by another version of Prefscope: run `./run.sh engine rebuild`, which makes it anew from the files"
-            )
+            raise StoreError(f"{path} was made by another version of Prefscope: {REMADE}")
     else:
         con = duckdb.connect()
         con.execute(SCHEMA)
@@ -79,10 +86,11 @@ def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[duckdb.DuckDB
     """A connection inside one transaction: committed when the block ends, rolled back when it raises. Raises StoreError."""
     path = database_path(cache)
     with turn_to_write(cache, deadline_seconds):
-        if not path.is_file() or outdated(path, deadline_seconds):
+        if not path.exists() or outdated(path, deadline_seconds):
             make_anew(cache)
         con = connected(path, False, deadline_seconds)
         try:
+            catch_up(con, cache)
             con.begin()
             yield con
             con.commit()
@@ -127,8 +135,10 @@ def schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def ingest(cache: Path, folder: Path) -> None:
-    """Copy a folder's tables into the database, in one transaction."""
+    """Copy a folder's tables into the database, in one transaction; and before it, what other folders still lack there."""
     with writing(cache) as con:
+        if con.execute("select stamp from ingested where folder = ?", [name_of(folder)]).fetchall() == [(stamp(folder),)]:
+            return
         ingest_into(con, folder)
         recount(con, scorers_touched(con, folder))
 
@@ -140,9 +150,12 @@ def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
             try:
                 con.execute(f"insert or replace into {table} by name select * from read_parquet(?)", [str(path)])
             except duckdb.Error as error:
+                if any(text in str(error) for text in DISK_FULL):
+                    raise
                 raise StoreError(f"{path} does not fit the table {table}: {error}") from None
     if (folder / "status.json").is_file():
         insert_run(con, RunDir(folder))
+    con.execute("insert or replace into ingested values (?, ?)", [name_of(folder), stamp(folder)])
 
 
 def scorers_touched(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
@@ -166,7 +179,7 @@ def recount(con: duckdb.DuckDBPyConnection, scorers: list[str]) -> None:
 
 
 def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
-    outline, status = run.outline, run.status.model_dump(mode="json")
+    outline, status = run.outline, run.status.model_dump(mode="json") | {"state": run.outcome}
     row = {
         "run_id": run.id,
         "kind": outline.kind,
@@ -205,10 +218,29 @@ def rebuild(cache: Path) -> list[str]:
 
 
 def make_anew(cache: Path) -> list[str]:
-    """A damaged folder is left out, with a sentence."""
-    fresh = cache / f".align.{os.getpid()}.duckdb"
-    fresh.unlink(missing_ok=True)
-    con = duckdb.connect(str(fresh))
+    """A damaged folder is left out, with a sentence. The old file's write-ahead log goes with it: the new one would not open beside it.
+
+    The caller has the turn to write. Raises StoreError when the file cannot be written; the old one then stays.
+    """
+    path, fresh = database_path(cache), cache / ".align.duckdb.new"
+    refuse_folder(path)
+    try:
+        discard(fresh)
+        left_out = filled(fresh, cache)
+        log_of(path).unlink(missing_ok=True)
+        os.replace(fresh, path)
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"{path} could not be made anew: {error}") from None
+    finally:
+        discard(fresh)
+    for why in left_out:
+        log.warning("left out of the database: %s", why)
+    return left_out
+
+
+def filled(path: Path, cache: Path) -> list[str]:
+    """Write a database of what the folders hold; why some were left out."""
+    con = duckdb.connect(str(path))
     try:
         con.execute(SCHEMA)
         con.execute("insert into about values ('schema_sha256', ?)", [SCHEMA_SHA256])
@@ -216,15 +248,19 @@ def make_anew(cache: Path) -> list[str]:
         con.begin()
         recount(con, every_scorer(con))
         con.commit()
-    except BaseException:
+        return left_out
+    finally:
         con.close()
-        fresh.unlink(missing_ok=True)
-        raise
-    con.close()
-    os.replace(fresh, database_path(cache))
-    for why in left_out:
-        log.warning("left out of the database: %s", why)
-    return left_out
+
+
+def discard(path: Path) -> None:
+    for part in (path, log_of(path)):
+        part.unlink(missing_ok=True)
+
+
+def log_of(path: Path) -> Path:
+    """DuckDB's write-ahead log of a database file."""
+    return path.with_name(f"{path.name}.wal")
 
 
 def left_out_of(con: duckdb.DuckDBPyConnection, folder: Path) -> str | None:
@@ -237,6 +273,49 @@ def left_out_of(con: duckdb.DuckDBPyConnection, folder: Path) -> str | None:
         return str(error)
     con.commit()
     return None
+
+
+def catch_up(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
+    """Ingest what the database lacks: folders that changed since, or came, while it was held open or their process was killed.
+
+    A run that is going on ingests itself.
+    """
+    known = dict(con.execute("select folder, stamp from ingested").fetchall())
+    for folder in folders(cache):
+        if known.get(name_of(folder)) == stamp(folder) or is_locked(folder / "lock"):
+            continue
+        if why := left_out_of(con, folder):
+            log.warning("left out of the database: %s", why)
+            continue
+        recount(con, scorers_touched(con, folder))
+        if (folder / "status.json").is_file():
+            RunDir(folder).settle()
+
+
+def settle_waiting(cache: Path) -> None:
+    """Ingest the runs that wait for nothing but the database, when it is free now."""
+    waiting = [r for r in run_dirs(cache) if r.written_status.state is State.FINALISING and r.outcome is State.DONE]
+    if any(not is_locked(run.path / "lock") for run in waiting):
+        try:
+            with writing(cache, deadline_seconds=1):
+                pass
+        except StoreError as error:
+            log.warning("not ingested yet: %s", error)
+
+
+def name_of(folder: Path) -> str:
+    """A folder as it is called below the cache: runs/<id>, …"""
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def stamp(folder: Path) -> str:
+    """Changes whenever what is ingested of a folder does; of a status its state alone."""
+    files = [*sorted(folder.glob("*.parquet")), folder / "metrics.jsonl"]
+    parts = [f"{p.name} {(stat := p.stat()).st_size} {stat.st_mtime_ns}" for p in files if p.is_file()]
+    if (folder / "status.json").is_file():
+        run = RunDir(folder)
+        parts.append(run.damage or run.outcome)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def folders(cache: Path) -> list[Path]:

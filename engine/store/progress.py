@@ -92,13 +92,15 @@ class Progress:
         if self.run.writes:
             write_table(self.run.path, table, rows)
 
-    def milestone(self) -> None:
-        """Bring what the run's files hold into the database. A busy database never fails a run: the next ingest takes them."""
+    def milestone(self) -> str | None:
+        """Bring what the run's files hold into the database. A busy one never fails a run: the next that writes takes them; why."""
         if not self.run.writes:
-            return
+            return None
         from engine.store import database  # here, so that training itself needs no DuckDB
 
         try:
             database.ingest(self.cache, self.run.path)
         except StoreError as error:
             log.warning("not ingested yet: %s", error)
+            return str(error)
+        return None

@@ -36,6 +36,7 @@ from engine.store.status import GOING_ON, Failure, State, Status
 if TYPE_CHECKING:
     import polars as pl  # at run time where a table is read or written: training needs none on a bare machine
 
+UNFINISHED = ".unfinished"  # ends the name of what is being written
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
 KEYS = {
     "models": ["model_id"],
@@ -58,14 +59,16 @@ def cache_path() -> Path:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write to a temporary neighbour and rename it over `path` once it is whole and on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    sweep(path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -77,10 +80,13 @@ def placing(folder: Path) -> Iterator[Path]:
 
     When another process has put the same folder there meanwhile, its is kept. Raises DataError when it cannot be written.
     """
-    unfinished = None
+    unfinished, lock = None, None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        sweep(folder.parent)
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=UNFINISHED))
+        lock = os.open(unfinished, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield unfinished
         unfinished.chmod(0o755)
         os.rename(unfinished, folder)
@@ -90,6 +96,22 @@ def placing(folder: Path) -> Iterator[Path]:
     finally:
         if unfinished:
             shutil.rmtree(unfinished, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a folder: whoever writes holds a lock, which ends with its process.
+
+    What is younger than a minute stays, because between its making and its lock it looks like that.
+    """
+    for path in folder.glob(f".*{UNFINISHED}"):
+        try:
+            abandoned = time.time() - path.stat().st_mtime > 60 and not is_locked(path)
+        except OSError:  # it was renamed or removed meanwhile
+            continue
+        if abandoned:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_errors() -> tuple[type[Exception], ...]:
@@ -211,8 +233,19 @@ class RunDir:
         written = self.written_status
         if written.state in GOING_ON and not is_locked(self.path / "lock"):
             again = self.written_status  # it may have ended between the two looks
-            return again.changed(state=State.LOST) if again.state in GOING_ON else again
+            return again.changed(state=State.LOST) if again.state in GOING_ON and not again.finished_at else again
         return written
+
+    @property
+    def outcome(self) -> State:
+        """The state its tables are ingested with: a run that has finished its work is done by that."""
+        status = self.status
+        return State.DONE if status.state is State.FINALISING and status.finished_at else status.state
+
+    def settle(self) -> None:
+        """Its tables are in the database: a run that waited for that alone is done."""
+        if self.written_status.state is State.FINALISING and self.outcome is State.DONE:
+            self.update(state=State.DONE, stage="", eta_seconds=None)
 
     @property
     def written_status(self) -> Status:
@@ -292,13 +325,17 @@ def take_lock(path: Path) -> int | None:
 
 
 def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock on a file or folder."""
     if not path.exists():
         return False
-    descriptor = take_lock(path)
-    if descriptor is None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
         return True
-    os.close(descriptor)
-    return False
+    finally:
+        os.close(descriptor)
 
 
 def wait_for_lock(path: Path, seconds: float) -> int:

@@ -181,6 +181,11 @@ create table about (
     value varchar not null
 );
 
+create table ingested (
+    folder  varchar primary key,        -- below cache/: runs/<id>, datasets/<id>, …
+    stamp   varchar not null            -- of its files when they were ingested; another one now: something is missing here
+);
+
 -- Counted after every ingest (engine.store.database.recount), because counting takes a second where there are millions of rewards.
 create table coverage (
     scorer_id    varchar not null,
