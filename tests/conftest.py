@@ -1,5 +1,6 @@
 """Fixtures shared by several test files."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # time limits fail on a busy machine
 settings.load_profile("busy")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _loaded_modules_are_not_collected() -> None:
+    """A collection looks through 400,000 objects of torch and transformers for half a second, and every toy run makes several."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

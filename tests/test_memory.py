@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_peak_is_measured_anew_after_a_mark() -> None:
 def test_run_records_the_peak_of_every_stage(tmp_path: Path, tiny_llama: Path) -> None:
     """Evaluations after steps 1, 2 and 3 are one stage; the run's peak is that of its highest stage, and it is in the database."""
     cache = tmp_path / "cache"
-    run = executed(cache, reward_config(toy_dataset(cache), tiny_llama, evaluate_every=1))
+    run = executed(cache, reward_config(toy_dataset(cache), tiny_llama, evaluate_every=1), recorded=True)
     status = run.status
     assert status.error is None
     stages = ["loading the model", "tokenising", "scoring validation before training", "training", "scoring validation", "saving the model"]
@@ -196,6 +197,15 @@ class Cycle:
         self.own = self
 
 
+@pytest.fixture
+def nothing_frozen() -> Iterator[None]:
+    """As in a process of the engine; tests begin with what they loaded frozen (conftest.py)."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("nothing_frozen")
 def test_garbage_made_while_the_rest_is_frozen_is_collected() -> None:
     with memory.frozen():
         assert gc.get_freeze_count() > 10_000
@@ -206,6 +216,7 @@ def test_garbage_made_while_the_rest_is_frozen_is_collected() -> None:
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.usefixtures("nothing_frozen")
 def test_training_does_not_look_through_what_was_loaded_at_every_collection(tmp_path: Path) -> None:
     net, frozen = torch.nn.Linear(2, 1), list[int]()
     progress = listening(tmp_path, prepared(tmp_path, reward_config("d", "m")))

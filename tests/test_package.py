@@ -13,7 +13,7 @@ import pytest
 import dashboard.__main__
 
 ROOT = Path(__file__).parents[1]
-OWN = {"engine", "dashboard", "tests", "docs", "tiny", "filled", "benchmarks"}
+OWN = {"engine", "dashboard", "tests", "docs", *(path.stem for folder in ("tests", "docs") for path in (ROOT / folder).rglob("*"))}
 OPTIONAL = {"vllm", "trl"}  # used where somebody has installed them
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -206,7 +206,7 @@ def test_summary_says_how_far_a_score_run_is(scored: Path) -> None:
 
 def test_choice_of_pairs_that_a_run_measures_is_complete(tiny_llama: Path, dataset: str, cache: Path) -> None:
     """Three of the six validation pairs are all that the run is asked to measure: n says it."""
-    executed(cache, reward_config(dataset, tiny_llama, validation_pairs=3))
+    executed(cache, reward_config(dataset, tiny_llama, validation_pairs=3), recorded=True)
     assert {(r["kind"], r["n"]) for r in summary(cache)["reward_models"]} == {("untrained_head", 3), ("head", 3)}
 
 

@@ -179,13 +179,16 @@ def frozen() -> Iterator[None]:
     """Inside, garbage collection passes over every object there is now.
 
     For long loops after a model and its data are loaded: looking through 415,000 objects took 0.55 s at every collection.
+    What was frozen before stays frozen afterwards.
     """
+    outermost = gc.get_freeze_count() == 0
     gc.collect()  # what is garbage by now would stay until the end
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if outermost:
+            gc.unfreeze()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

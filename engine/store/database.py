@@ -86,9 +86,7 @@ def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[duckdb.DuckDB
     """A connection inside one transaction: committed when the block ends, rolled back when it raises. Raises StoreError."""
     path = database_path(cache)
     with turn_to_write(cache, deadline_seconds):
-        if not path.exists() or outdated(path, deadline_seconds):
-            make_anew(cache)
-        con = connected(path, False, deadline_seconds)
+        con = opened_for_writing(cache, deadline_seconds)
         try:
             catch_up(con, cache)
             con.begin()
@@ -117,12 +115,16 @@ def turn_to_write(cache: Path, deadline_seconds: float) -> Iterator[None]:
         os.close(lock)
 
 
-def outdated(path: Path, deadline_seconds: float) -> bool:
-    con = connected(path, True, deadline_seconds)
-    try:
-        return schema_of(con) != SCHEMA_SHA256
-    finally:
+def opened_for_writing(cache: Path, deadline_seconds: float) -> duckdb.DuckDBPyConnection:
+    """A connection to the database, which is made anew first when it is absent or of another schema."""
+    path = database_path(cache)
+    if path.exists():
+        con = connected(path, False, deadline_seconds)
+        if schema_of(con) == SCHEMA_SHA256:
+            return con
         con.close()
+    make_anew(cache)
+    return connected(path, False, deadline_seconds)
 
 
 def schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
