@@ -103,7 +103,7 @@ def add_imports(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> 
     )
     data.add_argument("--validation-share", type=float, default=0.1, help="share of the questions set aside when the source has no splits")
     data.add_argument("--seed", type=int, default=0, help="of that division")
-    data.add_argument("--licence", help="stated with the dataset")
+    data.add_argument("--licence", help="kept with the dataset")
     data.add_argument("--strict", action="store_true", help="fail on the first record that is refused")
     results = command("results", import_finished, "import results made elsewhere: results import FILE")
     results.add_argument("action", choices=["import"])

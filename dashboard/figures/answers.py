@@ -57,8 +57,8 @@ def reward_differences(frame: pl.DataFrame) -> go.Figure:
     plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"})
     plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
     won, mean = first["win_rate"], first["reward_difference"]
-    said = f"above 0 (ties half): {share(won)}", f"mean {estimated(mean)}", by(won, mean)
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *said, "solid line: median", cut(first))
+    parts = f"above 0 (ties half): {share(won)}", f"mean {estimated(mean)}", by(won, mean)
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *parts, "solid line: median", cut(first))
 
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:
@@ -112,8 +112,8 @@ def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
 def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     won = first["win_rate"]
-    said = f"n = {won['n']:,} prompts", f"tuned preferred on {share(won)}", by(won)
-    return caption(histogram(frame, "reward [the scorer's own unit]"), excerpt(first["facet"], 40), *said, "lines: medians", cut(first))
+    parts = f"n = {won['n']:,} prompts", f"tuned preferred on {share(won)}", by(won)
+    return caption(histogram(frame, "reward [the scorer's own unit]"), excerpt(first["facet"], 40), *parts, "lines: medians", cut(first))
 
 
 @figure(

@@ -55,8 +55,8 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text="chosen longer by [words]")
     plot.update_yaxes(title_text="margin: chosen − rejected reward")
     r = first["length_correlation"]
-    said = f"n = {first['n']:,} pairs", f"r = {estimated(r)}", by(r), "outermost 1 % not drawn"
-    return caption(plot, excerpt(first["scorer"], 40), *said)
+    parts = f"n = {first['n']:,} pairs", f"r = {estimated(r)}", by(r), "outermost 1 % not drawn"
+    return caption(plot, excerpt(first["scorer"], 40), *parts)
 
 
 HOVER = "pairs near %{x:.0f} words, margin %{y:.2f}"

@@ -14,8 +14,8 @@ IMPORT = "Import preference pairs on the Data page to see them here."
 def length_said(bins: pl.DataFrame, unit: str) -> str:
     """n, medians and means per series."""
     rows = bins.unique("series", maintain_order=True)
-    said = ", ".join(f"{r['series']} {r['median']:.0f} ({r['mean']:.0f})" for r in rows.iter_rows(named=True))
-    return f"n = {rows['n'].to_numpy().max():,} each\u00a0· median (mean) {unit}: {said}"
+    sides = ", ".join(f"{r['series']} {r['median']:.0f} ({r['mean']:.0f})" for r in rows.iter_rows(named=True))
+    return f"n = {rows['n'].to_numpy().max():,} each\u00a0· median (mean) {unit}: {sides}"
 
 
 def longest_said(bins: pl.DataFrame) -> str:

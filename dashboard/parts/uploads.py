@@ -1,4 +1,4 @@
-"""The import forms: a file or a name goes in, a short engine process imports it, and what it said is shown."""
+"""The import forms: a file or a name goes in, a short engine process imports it, and what it printed is shown."""
 
 import shlex
 
@@ -85,7 +85,7 @@ def call(arguments: list[str]) -> None:
 
 
 def say_imported() -> None:
-    """What the last import said of itself, once."""
-    if said := st.session_state.pop("imported", None):
+    """What the last import printed, once."""
+    if printed := st.session_state.pop("imported", None):
         st.success(_("Imported. It can be picked in the sidebar."))
-        st.code(said, language=None, wrap_lines=True)
+        st.code(printed, language=None, wrap_lines=True)

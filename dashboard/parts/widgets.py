@@ -208,8 +208,8 @@ def preflight(found: dict[str, Any]) -> None:
             st.error(data.literal(sentence))
         for sentence in found["warnings"]:
             st.warning(data.literal(sentence))
-        for name, said in found["facts"].items():
-            st.text(f"{labels[name]}: {said}")
+        for name, text in found["facts"].items():
+            st.text(f"{labels[name]}: {text}")
         for sentence in found["unknown"]:
             st.caption(data.literal(sentence))
         if not found["refusals"]:

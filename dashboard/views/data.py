@@ -21,7 +21,7 @@ def counts() -> None:
         cards.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
         for split, pairs in splits.items():
             cards.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
-    licence = row["licence"] or _("not stated")
+    licence = row["licence"] or _("not given")
     st.caption(data.literal(_("Source: {source}. Licence: {licence}.").format(source=origin(row), licence=licence)))
     if dropped:
         why = [REASONS.get(name, name) for name in dropped]

@@ -112,11 +112,11 @@ def named(sources: str | dict[str, str]) -> str:
 
 
 def opened(sources: str | dict[str, str]) -> Source:
-    """One source with its own splits (a lone one is divided anew), or the stated sources under the stated splits."""
+    """One source with its own splits (a lone one is divided anew), or the given sources under the given splits."""
     if isinstance(sources, str):
         source = open_source(sources)
         return Source({None: next(iter(source.splits.values()))}, source.notes) if len(source.splits) == 1 else source
-    stated = Source()
+    joined = Source()
     for split, place in sources.items():
         if not re.fullmatch(r"\w+", split):
             raise DataError(f"split is {split!r}, expected letters, digits and _")
@@ -124,9 +124,9 @@ def opened(sources: str | dict[str, str]) -> Source:
         choice = split if split in source.splits else next(iter(source.splits))
         if choice != split and len(source.splits) > 1:
             raise DataError(f"source {place} has the splits {', '.join(map(str, source.splits))}: name one, or its files")
-        stated.splits[split] = source.splits[choice]
-        stated.notes += source.notes
-    return stated
+        joined.splits[split] = source.splits[choice]
+        joined.notes += source.notes
+    return joined
 
 
 def parts(source: Source) -> Iterator[tuple[str | None, Iterable[Raw]]]:

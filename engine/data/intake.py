@@ -106,11 +106,11 @@ class Intake:
 
     @property
     def notes(self) -> list[str]:
-        said = [f"{file}: read as {name}" for file, name in self.formats.items()]
+        notes = [f"{file}: read as {name}" for file, name in self.formats.items()]
         ids = {k.pair.pair_id for k in self.kept}
         both = sum(swapped(k.pair) in ids for k in self.kept)
         contrary = [f"{both} pairs are also there with the opposite preference"] if both else []
-        return said + [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
+        return notes + [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
 
 
 def recognised(start: list[Raw]) -> str:

@@ -99,7 +99,7 @@ def why_not(path: Path) -> str:
 
 
 def split_of(path: Path) -> str | None:
-    """The split stated by the file's name, or else by the nearest folder."""
+    """The split named by the file's name, or else by the nearest folder."""
     for part in reversed(path.parts):
         for word in re.split(r"[^a-z]+", part.lower()):
             if word in SPLIT_WORDS:

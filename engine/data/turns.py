@@ -78,8 +78,8 @@ def transcript(value: str, field: str) -> tuple[Turn, ...]:
     before, *pieces = MARKER.split(value)
     if before.strip() or not pieces:
         raise RecordError("bad_turns", f"{field} begins {value!r:.60}, expected \\n\\nHuman:")
-    said = zip(pieces[::2], pieces[1::2], strict=True)
-    return tuple(Turn(ROLES[role], checked_text(content.strip(), f"{field}, turn {i}")) for i, (role, content) in enumerate(said, 1))
+    turns = zip(pieces[::2], pieces[1::2], strict=True)
+    return tuple(Turn(ROLES[role], checked_text(content.strip(), f"{field}, turn {i}")) for i, (role, content) in enumerate(turns, 1))
 
 
 def conversation(record: Record, key: str, transcripts: bool = False) -> tuple[Turn, ...]:

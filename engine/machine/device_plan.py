@@ -38,11 +38,11 @@ def expected_device(wanted: str) -> str:
 
 
 def expected_processes(config: RunConfig) -> int:
-    """The processes a run will have: those stated, or one for each GPU that is visible, or one."""
+    """The processes a run will have: those configured, or one for each GPU that is visible, or one."""
     if config.processes or expected_device(config.device) == "cpu":
         return config.processes or 1
-    stated = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = [d for d in stated.split(",") if d.strip()] if stated is not None else list((NVIDIA / "gpus").glob("*"))
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [d for d in listed.split(",") if d.strip()] if listed is not None else list((NVIDIA / "gpus").glob("*"))
     return max(len(visible), 1)
 
 

@@ -64,9 +64,9 @@ def most_of(number: int) -> int:
     state = PartialState()
     if state.num_processes == 1:
         return number
-    told = torch.tensor([number], device=state.device)
-    torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
-    return int(told.item())
+    largest = torch.tensor([number], device=state.device)
+    torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+    return int(largest.item())
 
 
 def mean_of(values: torch.Tensor) -> torch.Tensor:

@@ -84,8 +84,8 @@ def facts(config: RewardConfig) -> list[str]:
         f"**Longest.** Texts were cut to {config.max_tokens} tokens, the prompt's beginning first: "
         f'`rate.tokenizer.truncation_side = "left"`, and `truncation=True, max_length={config.max_tokens}` in the last line.'
     )
-    told = f"{system} {group}" if config.group_in_prompt else system
-    return [told, ends, longest, SCALE, *([LENGTH] if config.length.changes_scores else [])]
+    system_text = f"{system} {group}" if config.group_in_prompt else system
+    return [system_text, ends, longest, SCALE, *([LENGTH] if config.length.changes_scores else [])]
 
 
 def template_tail(tokenizer: Any, config: RewardConfig) -> str:

@@ -28,8 +28,8 @@ def sample_of(cache: Path, config: RunConfig, model: Path) -> Sample | None:
     tokenizer = load_tokenizer(cache, str(model))
     if isinstance(config, GenerateConfig):
         return of_prompts(Chat(tokenizer, config.system_prompt, 2**31), chosen, config.max_tokens)
-    told = settings.group_in_prompt if isinstance(settings, RewardConfig) else None
-    encoded = encode_pairs(Chat(tokenizer, settings.system_prompt, settings.max_tokens), chosen, told)
+    group_field = settings.group_in_prompt if isinstance(settings, RewardConfig) else None
+    encoded = encode_pairs(Chat(tokenizer, settings.system_prompt, settings.max_tokens), chosen, group_field)
     return described([pair_tokens(e) for e in encoded], sum(c.truncated or r.truncated for c, r in encoded))
 
 

@@ -1,1 +1,1 @@
-"""What a run can be told: one frozen model per kind of run, its hyper-parameters, and the command-line options made from them."""
+"""What a run can be given: one frozen model per kind of run, its hyper-parameters, and the command-line options made from them."""

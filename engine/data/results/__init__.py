@@ -85,12 +85,12 @@ def import_results(
     import_id = f"{slug(name or stem, 'results')}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
     intake = usable(path, mapping)
     tables = filled(intake, Names("generator", import_id, stem, generator), Names("scorer", import_id, stem, scorer), dataset)
-    said, matched = notes(intake), None
+    sentences, matched = notes(intake), None
     if dataset:
         matched = matching(cache, dataset, tables)
-        said.append(f"{matched[0]} of {matched[1]} prompts are in the dataset {dataset}; the file's own pairs were left out")
+        sentences.append(f"{matched[0]} of {matched[1]} prompts are in the dataset {dataset}; the file's own pairs were left out")
     tables.add_dataset(import_id, name or stem, intake.shape.name, printable(path.name), sha256, intake.skipped)
-    return stored(cache, import_id, name or stem, path, intake, tables, tuple(said), matched)
+    return stored(cache, import_id, name or stem, path, intake, tables, tuple(sentences), matched)
 
 
 def content_hash(path: Path) -> str:
@@ -144,7 +144,7 @@ def stored(
     path: Path,
     intake: Intake,
     tables: Tables,
-    said: tuple[str, ...],
+    sentences: tuple[str, ...],
     matched: tuple[int, int] | None,
 ) -> ResultsImport:
     """Put the folder in place unless it is there, ingest it, and say what it holds."""
@@ -161,7 +161,7 @@ def stored(
         tuple(row["name"] for row in tables.scorers.values()),
         sum(n - 1 for (id, *_), n in tables.seen.items() if id in tables.scorers),
         intake.skipped,
-        said,
+        sentences,
         matched,
         folder,
         existed,

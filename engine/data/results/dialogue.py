@@ -26,8 +26,8 @@ def system_prompt(text: str) -> str | None:
 def turns_of(text: str) -> tuple[Turn, ...]:
     """The turns of a decoded dialogue, its system prompt left out. Raises RecordError for an empty turn."""
     _, *pieces = ROLE_LINE.split(text)
-    said = zip(pieces[::2], pieces[1::2], strict=True)
-    return tuple(Turn(role, checked_text(content, f"turn {i}")) for i, (role, content) in enumerate(said) if role != "system")
+    turns = zip(pieces[::2], pieces[1::2], strict=True)
+    return tuple(Turn(role, checked_text(content, f"turn {i}")) for i, (role, content) in enumerate(turns) if role != "system")
 
 
 def prompt_of(text: str) -> tuple[Turn, ...]:

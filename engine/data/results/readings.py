@@ -170,25 +170,25 @@ def notes(intake: Intake) -> list[str]:
 
 def removed(intake: Intake) -> list[str]:
     answers = [(label_of(a), a) for reading in intake.readings for a in reading.answers]
-    said = []
+    sentences = []
     for label, total in Counter(label for label, _ in answers).items():
         whole = [a.whole for name, a in answers if name == label and a.raw is not None]
         if whole:
             cut = f" ({len(whole) - sum(whole)} of them with a cut piece of it)" if not all(whole) else ""
-            said.append(f"{len(whole)} of {total} {label} texts began with a decoded dialogue{cut}: removed, raw text kept")
+            sentences.append(f"{len(whole)} of {total} {label} texts began with a decoded dialogue{cut}: removed, raw text kept")
     systems = Counter(reading.system for reading in intake.readings if reading.system is not None)
-    return said + [f"the system prompt {system!r:.90} was taken from {n} prompts" for system, n in systems.items()]
+    return sentences + [f"the system prompt {system!r:.90} was taken from {n} prompts" for system, n in systems.items()]
 
 
 def repeated(intake: Intake) -> list[str]:
     rewards = [(reading.turns, a.text, a.scorer, a.reward) for reading in intake.readings for a in reading.answers if a.scorer]
     distinct, different = len({r[:3] for r in rewards}), len(set(rewards))
-    said = []
+    sentences = []
     if again := len(rewards) - distinct:
         another = f"{different - distinct} of them with another number"
-        said.append(f"{again} rewards are of a prompt and text scored before, {another}: each kept as record 1, 2, …")
+        sentences.append(f"{again} rewards are of a prompt and text scored before, {another}: each kept as record 1, 2, …")
     if again := len(intake.pairs) - len({p.pair_id for p in intake.pairs}):
-        said.append(f"{again} pairs stand in the file again: each pair kept once")
+        sentences.append(f"{again} pairs stand in the file again: each pair kept once")
     if intake.unpaired:
-        said.append(f"{intake.unpaired} chosen or rejected responses have no counterpart to the same prompt: not in a pair")
-    return said
+        sentences.append(f"{intake.unpaired} chosen or rejected responses have no counterpart to the same prompt: not in a pair")
+    return sentences
