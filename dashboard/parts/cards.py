@@ -14,9 +14,8 @@ from engine.statistics.registry import STATISTICS
 def estimate(row: dict[str, Any], name: str, of: str = "", help: str = "", note: str = "") -> None:
     """A card of a statistic: value, 95 % interval and the n it rests on; the tooltip says what it means and how it was estimated."""
     statistic, found = STATISTICS[name], Estimate(**row[name])
-    form = "{:.1%}" if found.unit == "share" else "{:.2f}"
-    method, value = _("Interval: {method}.").format(method=_(found.method)), form.format(found.value).replace("-", "−")
-    size = _("{interval}, n\u00a0=\u00a0{n:,} {counted}").format(interval=ends(found, form), n=found.n, counted=_(found.counted))
+    method, value = _("Interval: {method}.").format(method=_(found.method)), written(found.value, found.unit)
+    size = _("{interval}, n\u00a0=\u00a0{n:,} {counted}").format(interval=ends(found), n=found.n, counted=_(found.counted))
     number(
         _("{statistic}: {of}").format(statistic=_(statistic.label), of=of) if of else _(statistic.label),
         _("at least {value}").format(value=value) if censored(row, name) else value,
@@ -45,9 +44,16 @@ def answer_length(row: dict[str, Any]) -> None:
         estimate(row, "share_cut", row["generator"])
 
 
-def ends(found: Estimate, form: str) -> str:
-    """The 95 % interval in words; an end that is not known is not said."""
-    low, high = (form.format(end).replace("-", "−") for end in (found.low, found.high))
+def written(value: float, unit: str) -> str:
+    """A share as per cent, a difference of shares as percentage points with its sign, anything else with two decimals."""
+    if unit == "difference of shares":
+        return _("{points:+.1f} points").format(points=100 * value).replace("-", "−")
+    return (f"{value:.1%}" if unit == "share" else f"{value:.2f}").replace("-", "−")
+
+
+def ends(found: Estimate) -> str:
+    """The 95 % interval in words, without an end that is not known."""
+    low, high = (written(end, found.unit) for end in (found.low, found.high))
     if isfinite(found.low) and isfinite(found.high):
         return _("95 % interval {low} to {high}").format(low=low, high=high)
     if isfinite(found.low):
@@ -55,8 +61,8 @@ def ends(found: Estimate, form: str) -> str:
     return _("95 % interval below {high}").format(high=high) if isfinite(found.high) else _("no interval")
 
 
-def number(label: str, value: str, said: str, help: str | None = None) -> None:
+def number(label: str, value: str, remark: str, help: str | None = None) -> None:
     with st.container(border=True, height="stretch", gap="xsmall"):
         st.caption(data.literal(label), help=data.literal(help))
         st.metric(data.literal(label), data.literal(value), label_visibility="collapsed")
-        st.caption(data.literal(said))
+        st.caption(data.literal(remark))

@@ -18,7 +18,7 @@ class Estimate:
     high: float
     n: int
     counted: str = "pairs"  # what n counts: pairs, prompts, answers, rewards
-    unit: str = "share"  # of value, low and high: share, reward, words, tokens, correlation
+    unit: str = "share"  # of value, low and high: share, difference of shares, reward, words, tokens, correlation
     method: str = NO_INTERVAL  # of the interval, in words
     prompts: int | None = None  # different prompts behind the n; None where they are not known
 

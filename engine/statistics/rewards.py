@@ -101,7 +101,7 @@ def length_rule(pairs: pl.DataFrame) -> Estimate:
 def accuracy_gain(pairs: pl.DataFrame) -> Estimate:
     """Mean over pairs of ½ (sgn margin − sgn untrained_margin): two models on the same pairs differ by what each pair says of both."""
     points = (np.sign(pairs["margin"].to_numpy()) - np.sign(pairs["untrained_margin"].to_numpy())) / 2
-    return mean(points, pairs["prompt_id"], unit="share")
+    return mean(points, pairs["prompt_id"], unit="difference of shares")
 
 
 def pooled(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
