@@ -52,14 +52,16 @@ def dataset(cache: Path) -> str:
 
 @pytest.fixture(scope="module")
 def reward(cache: Path, dataset: str) -> RunDir:
-    run = executed(cache, RewardConfig(name="reward model", dataset=dataset, batch_size=4, epochs=2, learning_rate=5e-5, **COMMON))
+    run = executed(
+        cache, RewardConfig(name="reward model", dataset=dataset, batch_size=4, epochs=2, learning_rate=5e-5, **COMMON), recorded=True
+    )
     assert run.status.error is None
     return run
 
 
 @pytest.fixture(scope="module")
 def policy(cache: Path, dataset: str) -> RunDir:
-    run = executed(cache, PolicyConfig(name="dpo", dataset=dataset, batch_size=4, epochs=2, learning_rate=2e-5, **COMMON))
+    run = executed(cache, PolicyConfig(name="dpo", dataset=dataset, batch_size=4, epochs=2, learning_rate=2e-5, **COMMON), recorded=True)
     assert run.status.error is None
     return run
 
@@ -67,8 +69,8 @@ def policy(cache: Path, dataset: str) -> RunDir:
 @pytest.fixture(scope="module")
 def answers(cache: Path, dataset: str, policy: RunDir) -> tuple[RunDir, RunDir]:
     short = {"max_new_tokens": 16, "batch_size": 6, "prompts": 6, **COMMON}
-    base = executed(cache, GenerateConfig(name="base answers", dataset=dataset, **short))
-    tuned = executed(cache, GenerateConfig(name="dpo answers", dataset=dataset, policy=policy.id, **short))
+    base = executed(cache, GenerateConfig(name="base answers", dataset=dataset, **short), recorded=True)
+    tuned = executed(cache, GenerateConfig(name="dpo answers", dataset=dataset, policy=policy.id, **short), recorded=True)
     return base, tuned
 
 
@@ -130,7 +132,7 @@ def test_answers_are_text_and_scored_by_both_reward_models(
     texts = [text for run in answers for text in table(run, "texts")["text"]]
     assert all(len(text) > 10 for text in texts)
     config = ScoreConfig(dataset=dataset, reward_models=(reward.id,), generations=tuple(run.id for run in answers), device="cpu")
-    run = executed(cache, config)
+    run = executed(cache, config, recorded=True)
     assert run.status.error is None
     assert table(run, "rewards").group_by("scorer_id").len()["len"].to_list() == [len(set(texts))] * 2
 
