@@ -293,6 +293,7 @@ def test_dry_run_of_an_experiment_looks_at_every_run(
     assert run_dirs(cache) == []
 
 
+@pytest.mark.slow
 def test_preflight_comes_as_json_for_the_page(cache: Path, dataset: str, tiny_llama: Path) -> None:
     config = reward_config(dataset, tiny_llama)
     found = json.loads(jobs.engine_call(["preflight", config.model_dump_json()], cache))
