@@ -4,22 +4,17 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from engine.statistics.comparison import Comparison
 from engine.statistics.twins import untrained_twin
 from engine.store.database import Connection, frame
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Everything a figure or table can be asked about; an empty part gives an empty frame."""
+class Selection(Comparison):
+    """The comparison, and how it is shown; an empty part gives an empty frame."""
 
-    dataset_id: str | None = None
-    split: str | None = None
     reward_runs: tuple[str, ...] = ()  # overlaid in figures 1 and 2; figure 1 shows the first
     policy_runs: tuple[str, ...] = ()  # overlaid in figures 6 and 7
-    base_scorer: str | None = None
-    trained_scorer: str | None = None
-    base_generator: str | None = None
-    tuned_generator: str | None = None
     map_method: str = "umap"
     pair_id: str | None = None  # Table 1
     study: str | None = None  # Table 3
