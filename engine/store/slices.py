@@ -1,0 +1,157 @@
+"""Which rows a slice selects, and a connection that sees no others.
+
+`show_slice` puts temporary views in front of `pairs` and `answers`. DuckDB looks a name up among temporary objects first, also inside the
+views of schema.sql, so that scored_pairs, scored_answers and compared_answers follow; tests/test_slices.py holds it to that.
+"""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+
+from engine.settings.slices import FIELDS, Contains, OneOf, Range, Slice
+from engine.store.database import Connection, frame, reading
+
+REWARDS_OF_PAIRS = "scored_pairs where dataset_id = $dataset and scorer_id = $scorer{i}"
+WORDS_OF_PAIRS = """(
+    select pair_id, c.words as chosen_words, r.words as rejected_words, c.words - r.words as longer_by
+    from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id where dataset_id = $dataset
+)"""
+REWARDS_OF_ANSWERS = "compared_answers where base_id = $base{i} and tuned_id = $tuned{i} and scorer_id = $scorer{i}"
+BOTH_ANSWERS = """(
+    with one as (
+        select generator_id, prompt_id, avg(tokens) as tokens, avg(words) as words,
+               bool_or(finish_reason = 'length') filter (finish_reason in ('stop', 'length')) as cut  -- null: nobody knows
+        from answers where generator_id in ($base{i}, $tuned{i}) group by generator_id, prompt_id
+    )
+    select prompt_id, b.words as base_words, t.words as tuned_words, b.tokens as base_tokens, t.tokens as tuned_tokens,
+           case when bool_and(b.tokens is not null and t.tokens is not null) over () then t.tokens - b.tokens else t.words - b.words end
+               as tuned_longer_by,
+           b.cut as base_cut, t.cut as tuned_cut
+    from one b join one t using (prompt_id) where b.generator_id = $base{i} and t.generator_id = $tuned{i}
+)"""
+FOUND_IN = {  # of each field the relation that has it, with the key of what it is a property of
+    **dict.fromkeys(("margin", "chosen_reward", "rejected_reward"), REWARDS_OF_PAIRS),
+    **dict.fromkeys(("longer_by", "chosen_words", "rejected_words"), WORDS_OF_PAIRS),
+    **dict.fromkeys(("prompt_type", "source", "pair_id"), "pairs where dataset_id = $dataset"),
+    **dict.fromkeys(("language", "prompt_id"), "prompts"),
+    **dict.fromkeys(("difference", "base_reward", "tuned_reward"), REWARDS_OF_ANSWERS),
+    **dict.fromkeys(("base_words", "tuned_words", "base_tokens", "tuned_tokens", "tuned_longer_by", "base_cut", "tuned_cut"), BOTH_ANSWERS),
+}
+KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
+FOLDED = "lower(replace({}, '’', ''''))"  # in either case, with either apostrophe
+MENTION = """(
+    pair_id in (
+        select pair_id from pairs join prompts p using (prompt_id)
+        join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
+        where dataset_id = $dataset and ({p} or {c} or {r})
+    ) or prompt_id in (
+        select prompt_id from answers join texts a using (text_id) where generator_id in ($base{i}, $tuned{i}) and {a}
+    )
+)"""
+EDGE = r"[^\p{L}\p{N}_]|\p{Han}"  # of a word; Chinese has no blanks
+SPACED = re.compile(r"[^\W\u3400-\u9fff]")  # a letter of a word that ends at an edge
+Bound = dict[str, object]
+
+
+def rows(wanted: Slice) -> tuple[str, Bound]:
+    """A SELECT of dataset_id, split, pair_id, prompt_id of a slice's pairs, and the values bound in it.
+
+    A predicate over prompts selects all their pairs. Of a pair or prompt that was not measured neither a predicate nor its contrary holds.
+    """
+    values: Bound = {"dataset": wanted.dataset_id}
+    conditions = ["true"]
+    for i, predicate in enumerate(wanted.predicates):
+        condition, bound = condition_of(predicate, i)
+        conditions.append(condition)
+        values |= {f"{name}{i}": value for name, value in bound.items()}
+    holds = f"{'not ' if wanted.inverted else ''}({' and '.join(conditions)})"
+    return f"select dataset_id, split, pair_id, prompt_id from pairs where dataset_id = $dataset and {holds}", values
+
+
+def condition_of(predicate: Range | OneOf | Contains, i: int) -> tuple[str, Bound]:
+    """What a predicate asks of a row of `pairs`, and the values bound in it, to whose names the number i is added."""
+    no = "not " if predicate.not_ else ""
+    if isinstance(predicate, Contains):
+        holds, bound = mention_of(predicate, i)
+        return f"{no}{holds}", bound
+    holds, bound = range_of(predicate, i) if isinstance(predicate, Range) else one_of(predicate, i)
+    relation, key = FOUND_IN[predicate.field].format(i=i), KEYS[FIELDS[predicate.field].of]
+    bound |= {who: getattr(predicate, who) for who in FIELDS[predicate.field].needs}
+    return f"{key} in (select {key} from (from {relation}) where {no}({holds}))", bound
+
+
+def range_of(predicate: Range, i: int) -> tuple[str, Bound]:
+    ends = {"low": (">=", predicate.low), "high": ("<", predicate.high)}
+    given = {name: (sign, value) for name, (sign, value) in ends.items() if value is not None}
+    holds = " and ".join(f"{predicate.field} {sign} ${name}{i}" for name, (sign, _) in given.items())
+    return holds, {name: value for name, (_, value) in given.items()}
+
+
+def one_of(predicate: OneOf, i: int) -> tuple[str, Bound]:
+    """A text that is not given is one of the values when None is; a flag that is not known is neither true nor false."""
+    given = [value for value in predicate.values if value is not None]
+    if FIELDS[predicate.field].values == "flag":
+        return f"list_contains(cast($values{i} as boolean[]), {predicate.field})", {"values": given}
+    holds = f"coalesce(list_contains(cast($values{i} as varchar[]), {predicate.field}), $none{i})"
+    return holds, {"values": given, "none": None in predicate.values}
+
+
+def mention_of(predicate: Contains, i: int) -> tuple[str, Bound]:
+    """A word ends where no letter or digit goes on; a Chinese one anywhere."""
+    text, ends = FOLDED.format(f"$text{i}"), predicate.text[0] + predicate.text[-1]
+    bound: Bound = {"text": predicate.text, "base": predicate.base, "tuned": predicate.tuned}
+    found = f"contains({{column}}, {text})"
+    if predicate.word:
+        found = f"regexp_matches({{column}}, $before{i} || regexp_escape({text}) || $after{i})"
+        bound |= {
+            name: f"(?:{end}|{EDGE})" if SPACED.match(c) else "" for name, end, c in zip(("before", "after"), "^$", ends, strict=True)
+        }
+    sides = {side: found.format(column=FOLDED.format(f"{side}.text")) for side in "pcra"}
+    return MENTION.format(i=i, **sides), bound
+
+
+def show_slice(con: Connection, wanted: Slice | None) -> None:
+    """From now on the connection sees only the slice's pairs and the answers to their prompts; all of them again when it is None.
+
+    Nothing is written. What was counted before (coverage, word_counts) and maps stay whole; `whole` names what lies behind a view.
+    """
+    for kind, name in (("view", "pairs"), ("view", "answers"), ("table", "unfinished_answers"), ("table", "slice_pairs")):
+        con.execute(f"drop {kind} if exists temp.main.{name}")
+    if wanted is None:
+        return
+    con.register("selected", selected(con, wanted).to_arrow())
+    con.execute("create temp table slice_pairs as from selected")
+    con.unregister("selected")
+    con.execute("create temp table unfinished_answers as from unfinished_answers")  # of all pairs
+    con.execute(f"create temp view answers as from {whole(con, 'answers')} semi join temp.main.slice_pairs using (prompt_id)")
+    con.execute(f"create temp view pairs as from {whole(con, 'pairs')} semi join temp.main.slice_pairs using (dataset_id, split, pair_id)")
+
+
+def whole(con: Connection, name: str) -> str:
+    """A table or view of the database by its full name, which no slice hides."""
+    ((database,),) = con.execute("select current_database()").fetchall()
+    return f'"{database}".main.{name}'
+
+
+def selected(con: Connection, wanted: Slice) -> pl.DataFrame:
+    """dataset_id, split, pair_id, prompt_id of a slice's pairs, found once for each state of the database."""
+    query = "select path, readonly from duckdb_databases() where database_name = current_database()"
+    ((path, read_only),) = con.execute(query).fetchall()
+    if not read_only:  # in memory, or being written
+        return frame(con, *rows(wanted))
+    stat = Path(path).stat()
+    return selected_of(Path(path).parent, stat.st_mtime_ns, stat.st_size, wanted)
+
+
+@lru_cache(maxsize=8)
+def selected_of(cache: Path, changed_ns: int, size: int, wanted: Slice) -> pl.DataFrame:
+    with reading(cache) as con:
+        return frame(con, *rows(wanted))
+
+
+def pairs_of(cache: Path, wanted: Slice) -> pl.DataFrame:
+    """dataset_id, split, pair_id, prompt_id of a slice's pairs. Raises StoreError."""
+    with reading(cache) as con:
+        return selected(con, wanted)
