@@ -1,5 +1,6 @@
 """The engine trains, generates and scores; it never imports the dashboard. Its rooms, from the last to the first:
 
+commands    the command line's words -> calls, and what they print
 queue       a configuration -> a run's folder and one process that does its work
 planning    what a run will need and what stands in its way
 kinds       what a run does: reward, policy, generate, score, ensemble, embed

@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import __version__
+from engine.commands import imports
 from engine.errors import PrefscopeError
 from engine.plain import line, printable, say
 from engine.queue.preset import PRESETS, Preset, load_preset
@@ -56,8 +56,7 @@ def parser() -> argparse.ArgumentParser:
         added.set_defaults(do=do)
         return added
 
-    command("formats", formats, "list the formats of preference data that are recognised")
-    add_imports(command)
+    imports.add(command)
     for kind, model in CONFIGS.items():
         train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
         add_fields(train, kind, model)
@@ -72,9 +71,6 @@ def parser() -> argparse.ArgumentParser:
     runs = command("runs", list_runs, "list the runs, or act on one: runs cancel|resume|retry|delete|free-weights RUN")
     runs.add_argument("action", nargs="?", choices=["cancel", "resume", "retry", "delete", "free-weights", "watch"])
     runs.add_argument("run", nargs="?")
-    imported = command("datasets", datasets, "list what was imported, or delete one: datasets delete DATASET")
-    imported.add_argument("action", nargs="?", choices=["delete"])
-    imported.add_argument("dataset", nargs="?")
     check = command("preflight", check_run, "what a run would need, as JSON, for a configuration as JSON")
     check.add_argument("config")
     one = command("run", execute_run, "do the work of a queued run in this process (what the queue starts)")
@@ -86,40 +82,6 @@ def parser() -> argparse.ArgumentParser:
     convert = command("convert-models", convert_models, "make the embedded models loadable from their unpacked wheels")
     convert.add_argument("folder", type=Path)
     return top
-
-
-def add_imports(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
-    """What is brought in: preference pairs, and results made elsewhere."""
-    data = command("import", import_data, "import preference pairs: SOURCE, or SPLIT=SOURCE several times")
-    data.add_argument("sources", nargs="+", metavar="[SPLIT=]SOURCE", help="'starter', a file, a folder or a hub name")
-    data.add_argument("--name", help="what to call the dataset (default: after the source)")
-    data.add_argument("--format", help="one of `engine formats` (default: detected)")
-    data.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an option of the format, such as label=safer or question=my_column",
-    )
-    data.add_argument("--validation-share", type=float, default=0.1, help="share of the questions set aside when the source has no splits")
-    data.add_argument("--seed", type=int, default=0, help="of that division")
-    data.add_argument("--licence", help="kept with the dataset")
-    data.add_argument("--strict", action="store_true", help="fail on the first record that is refused")
-    results = command("results", import_finished, "import results made elsewhere: results import FILE")
-    results.add_argument("action", choices=["import"])
-    results.add_argument("file", type=Path)
-    results.add_argument("--name", help="what to call the import (default: after the file)")
-    results.add_argument("--generator", nargs="+", action="extend", default=[], metavar="[FIELD=]NAME", help="whose answers these are")
-    results.add_argument("--scorer", nargs="+", action="extend", default=[], metavar="[FIELD=]NAME", help="whose rewards these are")
-    results.add_argument("--dataset", help="an imported dataset whose prompts these answers belong to")
-    results.add_argument(
-        "--map",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="COLUMN=FIELD",
-        help="our column and the file's field, such as response=output",
-    )
 
 
 def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser]) -> None:
@@ -134,66 +96,6 @@ def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser])
     groups.add_argument("--dataset", help="the id of one dataset (default: all)")
     groups.add_argument("--split", help="one split (default: all)")
     groups.add_argument("--json", action="store_true")
-
-
-def formats(options: argparse.Namespace) -> None:
-    from engine.data.formats import FORMATS
-
-    for name, made in FORMATS.items():
-        say(f"{name:24} {made.description}")
-
-
-def import_data(options: argparse.Namespace) -> None:
-    from engine.data.datasets_io import import_dataset
-
-    named = [re.fullmatch(r"\w+=.*", source, re.DOTALL) for source in options.sources]
-    if len(named) > 1 and not all(named):
-        raise PrefscopeError("several sources need a split each: train=FILE validation=FILE")
-    sources: str | dict[str, str] = by_key("source", "SPLIT=SOURCE", options.sources) if named[0] else options.sources[0]
-    first = sources if isinstance(sources, str) else next(iter(sources.values()))
-    made = import_dataset(
-        cache_path(), options.name or printable(Path(first).name.split(".")[0]), sources, format=options.format,
-        options=by_key("--option", "KEY=VALUE", options.option), validation_share=options.validation_share,
-        seed=options.seed, strict=options.strict, licence=options.licence,
-    )  # fmt: skip
-    say(f"{made.dataset_id}: format {made.format}, kept {made.kept} pairs " + ", ".join(f"{n} {s}" for s, n in made.splits.items()))
-    for reason, records in made.dropped_by.items():
-        say(f"  dropped {records}: {reason}")
-    for note in made.notes:
-        say(f"  {note}")
-    if made.dropped:
-        say(f"  dropped records, with their lines: {made.path / 'rejects.jsonl'}")
-
-
-def by_key(option: str, expected: str, words: list[str]) -> dict[str, str]:
-    """KEY=VALUE words as a dictionary. Raises PrefscopeError for a word that is none, and for a key that is given twice."""
-    found: dict[str, str] = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        if not key or not value:
-            raise PrefscopeError(f"{option} is {word!r}, expected {expected}")
-        if key in found:
-            raise PrefscopeError(f"{option} {key}= is given twice, as {found[key]!r} and {value!r}: expected it once")
-        found[key] = value
-    return found
-
-
-def import_finished(options: argparse.Namespace) -> None:
-    from engine.data.results import import_results
-
-    made = import_results(
-        cache_path(), options.file, name=options.name, generator=one_or_several("--generator", options.generator),
-        scorer=one_or_several("--scorer", options.scorer),
-        dataset=options.dataset, mapping=by_key("--map", "COLUMN=FIELD", options.map) or None,
-    )  # fmt: skip
-    say(made.describe())
-
-
-def one_or_several(option: str, names: list[str]) -> str | dict[str, str] | None:
-    """Nothing, one name, or {name in the file: name}."""
-    if len(names) == 1 and "=" not in names[0]:
-        return names[0]
-    return by_key(option, "one NAME, or FIELD=NAME for each", names) or None
 
 
 def submit_one(options: argparse.Namespace) -> int:
@@ -317,23 +219,6 @@ def list_runs(options: argparse.Namespace) -> int:
     for folder, why in damaged(cache, "runs").items():
         say(f"{folder.name:52} {'damaged':20} {line(why)}")
     return 0
-
-
-def datasets(options: argparse.Namespace) -> None:
-    """List what was imported, or delete one import."""
-    from engine.data.datasets_io import imports
-    from engine.queue.removal import delete_import
-
-    if options.action and not options.dataset:
-        raise PrefscopeError("datasets delete needs the id of a dataset")
-    if options.action:
-        delete_import(cache_path(), options.dataset)
-        say(f"delete: {options.dataset}")
-        return
-    for dataset_id, splits in imports(cache_path()).items():
-        say(f"{dataset_id:40} " + (", ".join(f"{count} {split}" for split, count in splits.items()) or "answers and rewards only"))
-    for folder, why in damaged(cache_path(), "datasets", "results").items():
-        say(f"{folder.name:40} damaged: {why}")
 
 
 def execute_run(options: argparse.Namespace) -> int:

@@ -12,7 +12,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for folder in ("engine", "dashboard") for p in (ROOT / folder).rglob("*.py"))
 TORCH = ("torch", "transformers", "accelerate", "safetensors", "peft")
-ROOMS = ("queue", "planning", "serve", "kinds", "model", "data", "statistics", "store", "machine", "settings")  # each uses those after it
+ROOMS = (
+    "commands",
+    "queue",
+    "planning",
+    "serve",
+    "kinds",
+    "model",
+    "data",
+    "statistics",
+    "store",
+    "machine",
+    "settings",
+)  # each uses those after it
 STREAMLIT = ("dashboard/app", "dashboard/state/", "dashboard/parts/", "dashboard/views/")
 HOMES = {
     "streamlit": STREAMLIT,

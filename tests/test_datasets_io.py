@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.__main__ import main
-from engine.data.datasets_io import Import, dataset_ids, import_dataset, load_pairs, preview
+from engine.data.datasets_io import Import, dataset_ids, import_dataset, load_pairs
 from engine.data.formats import REASONS
 from engine.data.rejects import KEPT
 from engine.data.sources import STARTER
@@ -297,11 +297,6 @@ def test_disk_that_fills_up_leaves_no_half_dataset(empty_cache: Path, ten: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
     assert list((empty_cache / "datasets").iterdir()) == []
-
-
-def test_preview_shows_the_first_pairs_and_writes_nothing(ten: Path) -> None:
-    seen = preview(str(ten), limit=3)
-    assert (seen.format, len(seen.pairs), seen.dropped_by) == ("align-anything", 3, {})
 
 
 @pytest.mark.skipif(not any(STARTER.glob("*.jsonl")), reason="engine/data/starter holds no pairs yet")

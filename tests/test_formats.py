@@ -161,6 +161,35 @@ def test_columns_can_be_mapped() -> None:
         parser("mapped", {"question": "q", "chosen": "c"})({"q": "Hi", "c": "x"}, 1)
 
 
+def test_two_scores_name_the_higher_response() -> None:
+    named = {"question": "q", "response_1": "a", "response_2": "b", "score_1": "s", "score_2": "t"}
+    record = {"q": "Hi", "a": "x", "b": "y", "s": "3.5", "t": 4}
+    assert texts(parser("mapped", named)(record, 1)) == ("Hi", "y", "x")
+    assert reason("mapped", {**record, "t": 3.5}, **named) == "bad_label"
+    assert reason("mapped", {**record, "t": "high"}, **named) == "wrong_type"
+
+
+def test_a_system_text_goes_in_front_of_the_question_and_an_input_behind_it() -> None:
+    """Of a conversation in front of its first turn and behind its last one; an empty text changes nothing."""
+    named = {"question": "q", "chosen": "c", "rejected": "r", "system": "s", "input": "i"}
+    sides = {"c": "x", "r": "y"}
+    assert (
+        texts(parser("mapped", named)({"q": "Translate.", "s": "Be brief.", "i": "Hund", **sides}, 1))[0] == "Be brief.\n\nTranslate.\nHund"
+    )
+    assert parser("mapped", named)({"q": "Translate.", "s": "", "i": None, **sides}, 1).turns == (Turn("user", "Translate."),)
+    talk = [said("user", "Hi"), said("assistant", "Hello"), said("user", "So?")]
+    turns = parser("mapped", named)({"q": talk, "s": "Be brief.", "i": "Now.", **sides}, 1).turns
+    assert [turn.content for turn in turns] == ["Be brief.\n\nHi", "Hello", "So?\nNow."]
+
+
+def test_without_a_question_two_conversations_share_their_prompt() -> None:
+    """The way Chatbot Arena has them: the label names a model, and the two conversations begin alike."""
+    talks = {side: [said("user", "Hi"), said("assistant", side)] for side in ("a", "b")}
+    named = {"response_1": "a", "response_2": "b", "label": "winner", "first": "model_a", "second": "model_b"}
+    assert texts(parser("mapped", named)({**talks, "winner": "model_b"}, 1)) == ("Hi", "b", "a")
+    assert reason("mapped", {**talks, "winner": "tie"}, **named) == "bad_label"
+
+
 @pytest.mark.parametrize(("record", "name"), [(ALIGN, "align-anything"), (PKU, "pku-saferlhf"), (HH, "hh-rlhf")])
 def test_format_is_detected_from_keys_and_shapes(record: dict[str, Any], name: str) -> None:
     assert detect({**record, "more": 1}) == name
@@ -168,6 +197,13 @@ def test_format_is_detected_from_keys_and_shapes(record: dict[str, Any], name: s
 
 def test_transcript_with_its_own_prompt_is_trl() -> None:
     assert detect({"prompt": "Hi", **HH}) == "trl"
+
+
+@pytest.mark.parametrize("more", [{"instruction": "Hi", "input": ""}, {"question": "Hi", "system": "Be brief."}])
+def test_what_trl_would_leave_out_is_no_trl(more: dict[str, str]) -> None:
+    """LLaMA-Factory's instruction, and a system text of each record: read as trl the prompt would be lost, or its half."""
+    with pytest.raises(DataError, match="no format has the keys"):
+        detect({**more, "chosen": "I like a", "rejected": "I like b"})
 
 
 def test_unknown_keys_are_named() -> None:
@@ -180,7 +216,6 @@ def test_wrong_options_are_refused_before_reading() -> None:
         ("nope", {}, "format is 'nope'"),
         ("hh-rlhf", {"label": "safer"}, "no option 'label'"),
         ("pku-saferlhf", {"label": "kinder"}, "option label is 'kinder'"),
-        ("mapped", {}, "needs the option question"),
     ]:
         with pytest.raises(DataError, match=message):
             parser(name, options)

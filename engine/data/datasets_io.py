@@ -7,12 +7,10 @@ import hashlib
 import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +42,13 @@ class Import:
     path: Path
     existed: bool  # the same pairs had been imported before and nothing was changed
 
-
-@dataclass(frozen=True)
-class Preview:
-    """The first pairs of a source, before it is imported."""
-
-    format: str
-    pairs: list[PreferencePair]
-    dropped_by: dict[str, int]
-    notes: tuple[str, ...]
+    def describe(self) -> str:
+        """The import in a few lines."""
+        splits = ", ".join(f"{pairs} {split}" for split, pairs in self.splits.items())
+        lines = [f"{self.dataset_id}: format {self.format}, kept {self.kept} pairs {splits}"]
+        lines += [f"  dropped {records}: {reason}" for reason, records in self.dropped_by.items()]
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join([*lines, *([f"  dropped records, with their lines: {self.path / 'rejects.jsonl'}"] if self.dropped else [])])
 
 
 # Importing
@@ -77,17 +73,12 @@ def import_dataset(
     divided by a hash of the question. Raises DataError: unreadable source, unknown format, wrong option, nothing kept, or (strict) the
     first record that is refused.
     """
-    if not 0 <= validation_share < 1:
-        raise DataError(f"validation_share is {validation_share}, expected at least 0 and below 1")
     require_utf8(name=name, licence=licence)
-    intake, notes = Intake(strict, max_chars), []
+    intake = Intake(strict, max_chars)
     source = opened(sources)
     for split, raws in parts(source):
         intake.read(split, raws, format, options or {})
-    if any(k.split is None for k in intake.kept):
-        notes.append(f"split by a hash of the question with seed {seed}: {validation_share:.0%} validation")
-        intake.divide(validation_share, seed)
-    intake.separate()
+    notes = intake.settle(validation_share, seed)
     require_pairs(sources, list(source.splits), intake)
     return written(cache, name, sources, licence, intake, (*source.notes, *notes, *intake.notes, *intake.rejects.notes))
 
@@ -135,7 +126,7 @@ def parts(source: Source) -> Iterator[tuple[str | None, Iterable[Raw]]]:
 
 def written(cache: Path, name: str, sources: str | dict[str, str], licence: str | None, intake: Intake, notes: tuple[str, ...]) -> Import:
     """Put the tables in place under their content's name, and into the database. Raises DataError when the cache cannot be written."""
-    sha256, splits = content_sha256(intake), dict(sorted(Counter(str(k.split) for k in intake.kept).items()))
+    sha256, splits = content_sha256(intake), intake.splits
     dataset_id = f"{slug(name, 'dataset')}-{sha256[:8]}"
     row = {
         "dataset_id": dataset_id,
@@ -216,16 +207,7 @@ def pair_row(dataset_id: str, kept: Kept, prompt_id: str) -> dict[str, Any]:
     }
 
 
-# Looking and reading back
-
-
-def preview(source: str, format: str | None = None, options: dict[str, Any] | None = None, limit: int = 20) -> Preview:
-    """What the first `limit` records of a source would become. Raises DataError as import_dataset does."""
-    intake = Intake()
-    for split, raws in parts(opened(source)):
-        intake.read(split, islice(iter(raws), limit), format, options or {})
-        break
-    return Preview(" + ".join(intake.formats.values()), [k.pair for k in intake.kept], intake.dropped_by, tuple(intake.notes))
+# Reading back
 
 
 def dataset_ids(cache: Path) -> list[str]:

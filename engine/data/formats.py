@@ -11,13 +11,16 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from engine.data.records import PreferencePair
+from engine.data import columns
+from engine.data.records import PreferencePair, Turn
 from engine.data.turns import (
     MARKER,
     Record,
     answer,
+    around,
     branched,
     conversation,
+    higher,
     keys_of,
     messages,
     pair,
@@ -171,29 +174,23 @@ def hh_rlhf(record: Record, line: int) -> PreferencePair:
     "trl",
     keys=("chosen", "rejected"),
     description="TRL preference; explicit or implicit prompt, plain strings or message lists",
+    shape=lambda record: columns.guess([record]).get("question", "prompt") in ("prompt", "question") and not record.get("system"),
 )
 def trl(record: Record, line: int, *, transcripts: bool = False) -> PreferencePair:
     """Source: TRL's page "Dataset formats and types"; the prompt may be called question. transcripts: as in align_anything.
 
     Raises RecordError.
     """
-    chosen, rejected = present(record, "chosen"), present(record, "rejected")
     key = next((key for key in ("prompt", "question") if record.get(key) is not None), None)
-    if isinstance(chosen, list) and isinstance(rejected, list):
-        conversations = messages(chosen, "chosen"), messages(rejected, "rejected")
-        if key is None or max(map(len, conversations)) > 1:
-            return pair(*branched(*conversations), record, line)
-    if key is None:
-        return pair(*split_strings(text(record, "chosen"), text(record, "rejected")), record, line)
-    return pair(conversation(record, key, transcripts), answer(record, "chosen"), answer(record, "rejected"), record, line)
+    return pair(*divided(record, key, "chosen", "rejected", transcripts), record, line)
 
 
-@format("mapped", keys=(), description="any record; name its columns: question and chosen, rejected or response_1, response_2, label")
+@format("mapped", keys=(), description="any record; its columns are guessed from their names, or named by the options")
 def mapped(
     record: Record,
     line: int,
     *,
-    question: str,
+    question: str | None = None,
     chosen: str | None = None,
     rejected: str | None = None,
     response_1: str | None = None,
@@ -201,22 +198,53 @@ def mapped(
     label: str | None = None,
     first: str = "1",
     second: str = "2",
+    score_1: str | None = None,
+    score_2: str | None = None,
+    input: str | None = None,
+    system: str | None = None,
     prompt_type: str = "prompt_type",
     source: str = "source",
     transcripts: bool = False,
 ) -> PreferencePair:
     """Options are column names; first and second are the label's values for response_1 and response_2.
 
-    Raises RecordError, and DataError when the options name neither chosen and rejected nor two responses and a label.
+    Without question the responses are whole conversations, or texts with a common beginning. A text in the column input goes behind the
+    question, one in the column system in front of it.
+    Raises RecordError, and DataError when the options name neither chosen and rejected nor two responses and a label or two scores.
     """
-    prompt = conversation(record, question, transcripts)
-    if chosen and rejected and not (response_1 or response_2 or label):
-        return pair(prompt, answer(record, chosen), answer(record, rejected), record, line, prompt_type, source)
-    if response_1 and response_2 and label and not (chosen or rejected):
-        best = preferred(record, label, (first, second))
-        responses = answer(record, response_1), answer(record, response_2)
-        return pair(prompt, responses[best], responses[1 - best], record, line, prompt_type, source)
-    raise DataError("format mapped needs the options question, chosen, rejected or question, response_1, response_2, label")
+    if chosen and rejected and not (response_1 or response_2 or label or score_1 or score_2):
+        sides = chosen, rejected
+    elif response_1 and response_2 and label and not (chosen or rejected or score_1 or score_2):
+        sides = in_order((response_1, response_2), preferred(record, label, (first, second)))
+    elif response_1 and response_2 and score_1 and score_2 and not (chosen or rejected or label):
+        sides = in_order((response_1, response_2), higher(record, score_1, score_2))
+    else:
+        raise DataError(
+            "format mapped needs the options chosen, rejected or response_1, response_2, label or response_1, response_2, score_1, score_2"
+        )
+    turns, better, worse = divided(record, question, *sides, transcripts)
+    return pair(around(turns, record, system, input), better, worse, record, line, prompt_type, source)
+
+
+def in_order(sides: tuple[str, str], best: int) -> tuple[str, str]:
+    return sides[best], sides[1 - best]
+
+
+def divided(
+    record: Record, question: str | None, chosen: str, rejected: str, transcripts: bool = False
+) -> tuple[tuple[Turn, ...], str, str]:
+    """The prompt and the two responses in these columns; without a question it is what both responses begin with. Raises RecordError."""
+    sides = present(record, chosen), present(record, rejected)
+    if all(isinstance(side, list) for side in sides):
+        conversations = messages(sides[0], chosen), messages(sides[1], rejected)
+        if question is None or max(map(len, conversations)) > 1:
+            return branched(*conversations)
+    if question is not None:
+        return conversation(record, question, transcripts), answer(record, chosen), answer(record, rejected)
+    texts = text(record, chosen), text(record, rejected)
+    if all(MARKER.match(side) for side in texts):
+        return branched(transcript(texts[0], chosen), transcript(texts[1], rejected))
+    return split_strings(*texts)
 
 
 def remarks(record: Record, read: PreferencePair) -> list[str]:

@@ -1,20 +1,24 @@
 """The checks between a source's records and a dataset: what passes is kept, the rest is counted by reason."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
+from engine.data import columns
 from engine.data.files import Raw
 from engine.data.formats import REASONS, Parser, detect, parser, remarks
-from engine.data.records import PreferencePair, Turn
+from engine.data.records import PreferencePair, Turn, digest, text_id
 from engine.data.rejects import Rejects
+from engine.data.turns import Record
 from engine.errors import DataError, RecordError
 
 MAX_CHARS = 32_000  # of one text, about 8,000 tokens
-LOOK_AHEAD = 20  # records in which a format must be recognised
+NEITHER = re.compile(r"[\W_]+")  # letters nor digits
+LOOK_AHEAD = 100  # records in which a format must be recognised
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Intake:
     rejects: Rejects = field(default_factory=Rejects)
     records: Counter[str | None] = field(default_factory=Counter)  # by split
     formats: dict[str, str] = field(default_factory=dict)  # file: format
+    columns: dict[str, dict[str, Any]] = field(default_factory=dict)  # file: the columns of the format `mapped`
     remarks: Counter[str] = field(default_factory=Counter)
     seen: set[tuple[str | None, str]] = field(default_factory=set)
 
@@ -46,7 +51,9 @@ class Intake:
         records = self.readable(split, raws)
         if not (start := list(islice(records, LOOK_AHEAD))):
             return
-        self.formats[start[0].file] = name = format or recognised(start)
+        name, options = recognised(start, options) if format is None else (format, named(start, options) if format == "mapped" else options)
+        self.formats[start[0].file] = name
+        self.columns |= {start[0].file: options} if name == "mapped" else {}
         parse = parser(name, options)
         for raw in chain(start, records):
             self.read_one(split, raw, parse)
@@ -61,10 +68,9 @@ class Intake:
                 yield raw
 
     def read_one(self, split: str | None, raw: Raw, parse: Parser) -> None:
-        assert isinstance(raw.content, dict)
         try:
-            self.keep(Kept(split, raw.file, parse(raw.content, raw.line)))
-            self.remarks.update(remarks(raw.content, self.kept[-1].pair))
+            self.keep(Kept(split, raw.file, parse(record_of(raw), raw.line)))
+            self.remarks.update(remarks(record_of(raw), self.kept[-1].pair))
         except RecordError as error:
             self.refuse(raw, error)
 
@@ -84,6 +90,21 @@ class Intake:
         if self.strict:
             raise DataError(f"{raw.file} line {raw.line}: {error} ({error.reason})") from None
         self.rejects.add(raw, error)
+
+    def settle(self, share: float, seed: int) -> list[str]:
+        """Give every pair its split and keep the splits apart; what was done, in a sentence. Raises DataError for a share that is none."""
+        if not 0 <= share < 1:
+            raise DataError(f"validation_share is {share}, expected at least 0 and below 1")
+        without = any(k.split is None for k in self.kept)
+        if without:
+            self.divide(share, seed)
+        self.separate()
+        return [f"split by a hash of the question with seed {seed}: {share:.0%} validation"] if without else []
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """{split: pairs}"""
+        return dict(sorted(Counter(str(k.split) for k in self.kept).items()))
 
     def separate(self) -> None:
         """Drop training pairs whose question is in another split, so that published validation sets stay whole and comparable."""
@@ -106,27 +127,55 @@ class Intake:
 
     @property
     def notes(self) -> list[str]:
-        notes = [f"{file}: read as {name}" for file, name in self.formats.items()]
+        notes = [f"{file}: read as {name}{in_words(self.columns.get(file, {}))}" for file, name in self.formats.items()]
         ids = {k.pair.pair_id for k in self.kept}
         both = sum(swapped(k.pair) in ids for k in self.kept)
         contrary = [f"{both} pairs are also there with the opposite preference"] if both else []
         return notes + [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
 
 
-def recognised(start: list[Raw]) -> str:
-    """The format of the first record that has one. Raises DataError with the first one's keys."""
+def recognised(start: list[Raw], options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The format of the first record that has one, with its options; otherwise `mapped` with the columns guessed and given.
+
+    Raises DataError with the first record's keys.
+    """
     first: DataError | None = None
     for raw in start:
         try:
-            assert isinstance(raw.content, dict)
-            return detect(raw.content)
+            return detect(record_of(raw)), options
         except DataError as error:
             first = first or DataError(f"{raw.file} line {raw.line}: {error}")
+    found = filled_in(start, options)
+    if columns.is_whole(found) and any(columns.has_prompt(record_of(raw), found) for raw in start):
+        return "mapped", found
     raise first or DataError("there is no record")
 
 
+def named(start: list[Raw], options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `mapped` as they are given when they are whole, otherwise with the columns guessed."""
+    return options if columns.is_whole(options) else filled_in(start, options)
+
+
+def filled_in(start: list[Raw], options: dict[str, Any]) -> dict[str, Any]:
+    """The columns guessed and given. Where a side is given, no side is guessed."""
+    guessed = columns.guess([record_of(raw) for raw in start])
+    if any(columns.is_side(option) for option in options):
+        guessed = {option: column for option, column in guessed.items() if not columns.is_side(option)}
+    return {**guessed, **options}
+
+
+def record_of(raw: Raw) -> Record:
+    assert isinstance(raw.content, dict)
+    return raw.content
+
+
+def in_words(options: dict[str, Any]) -> str:
+    return f": {' '.join(f'{option}={value}' for option, value in options.items())}" if options else ""
+
+
 def swapped(pair: PreferencePair) -> str:
-    return PreferencePair(pair.turns, pair.rejected, pair.chosen).pair_id
+    """The id of the pair with the opposite preference."""
+    return digest(pair.prompt_id, text_id(pair.rejected), text_id(pair.chosen))
 
 
 def is_training(split: str | None) -> bool:
@@ -136,7 +185,7 @@ def is_training(split: str | None) -> bool:
 def normalised(turns: tuple[Turn, ...]) -> str:
     """The question as it is compared: all turns, lower case, letters and digits only."""
     text = " ".join(t.content for t in turns)
-    return "".join(c for c in text.lower() if c.isalnum()) or text
+    return NEITHER.sub("", text.lower()) or text
 
 
 def by_hash(turns: tuple[Turn, ...], share: float, seed: int) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 LETTER = re.compile(r"[^\W\d_]")
@@ -28,11 +29,11 @@ class PreferencePair:
     source: str | None = None
     line: int | None = None  # line or record number in its file, from 1
 
-    @property
+    @cached_property
     def prompt_id(self) -> str:
         return prompt_id(self.turns)
 
-    @property
+    @cached_property
     def pair_id(self) -> str:
         return digest(self.prompt_id, text_id(self.chosen), text_id(self.rejected))
 

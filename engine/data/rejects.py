@@ -13,6 +13,18 @@ MAX_DETAIL = 500  # characters
 MAX_EXCERPT = 300
 
 
+@dataclass(frozen=True)
+class Dropped:
+    """How many records were refused for one reason, and the first of them."""
+
+    reason: str
+    records: int
+    file: str
+    line: int
+    detail: str
+    excerpt: str
+
+
 @dataclass
 class Rejects:
     """Exact counts by reason, and the first records of each with file, line, detail and beginning."""
@@ -29,6 +41,12 @@ class Rejects:
     @property
     def total(self) -> int:
         return self.counts.total()
+
+    @property
+    def by_reason(self) -> tuple[Dropped, ...]:
+        """Each reason with its first record, the most frequent reason first."""
+        first = {reject["reason"]: reject for reject in reversed(self.kept)}
+        return tuple(Dropped(**{**first[reason], "records": n}) for reason, n in self.counts.most_common())
 
     @property
     def notes(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -65,6 +66,14 @@ def preferred(record: Record, key: str, allowed: tuple[str, str]) -> int:
     return labels.index(found)
 
 
+def higher(record: Record, first: str, second: str) -> int:
+    """0 or 1: which of two scores is the higher one."""
+    scores = score(record, first), score(record, second)
+    if scores[0] == scores[1]:
+        raise RecordError("bad_label", f"{first} and {second} are both {record[first]!r:.60}, expected two different scores")
+    return int(scores[1] > scores[0])
+
+
 def messages(value: list[Any], field: str) -> tuple[Turn, ...]:
     """The turns of a message list. A leading system message is left out: prompts are stored without one."""
     if not all(isinstance(m, dict) and "role" in m and "content" in m for m in value):
@@ -90,6 +99,13 @@ def conversation(record: Record, key: str, transcripts: bool = False) -> tuple[T
     if transcripts and MARKER.match(question):
         return transcript(question.rstrip().removesuffix("\n\nAssistant:"), key)
     return (Turn("user", question),)
+
+
+def around(turns: tuple[Turn, ...], record: Record, before: str | None, behind: str | None) -> tuple[Turn, ...]:
+    """The turns with the text of a column in front of the first one and that of another behind the last one, where they hold any."""
+    start, end = (label_in(record, key) if key else None for key in (before, behind))
+    first = (replace(turns[0], content=f"{start}\n\n{turns[0].content}"), *turns[1:]) if start and turns else turns
+    return (*first[:-1], replace(first[-1], content=f"{first[-1].content}\n{end}")) if end and first else first
 
 
 def answer(record: Record, key: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.data import sources
-from engine.data.datasets_io import preview
+from engine.data.preview import check, sample
 from engine.data.records import PreferencePair
 
 LOOKED_AT = 5000  # records of a file from which pairs are drawn
@@ -53,7 +53,7 @@ def stated(text: str) -> Workload:
 def candidates(workload: Workload, seed: int) -> list[PreferencePair]:
     """The pairs of the workload's part of its file, in a seeded order."""
     turns = {"single": range(1, 2), "multi": range(2, LONGEST), "all": range(1, LONGEST)}[workload.part]
-    found = [p for p in preview(str(workload.file), limit=LOOKED_AT).pairs if len(p.turns) in turns]
+    found = [k.pair for k in check(sample(str(workload.file), LOOKED_AT)).kept if len(k.pair.turns) in turns]
     random.Random(seed).shuffle(found)
     return found
 

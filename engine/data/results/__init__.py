@@ -9,11 +9,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.data.files import require_file, require_utf8, slug
+from engine.data.files import Raw, require_file, require_utf8, slug
+from engine.data.rejects import Dropped
 from engine.data.results.readings import Intake, notes, take_in
 from engine.data.results.shapes import SHAPES, Shape, recognise
 from engine.data.results.tables import Names, Naming, Tables
@@ -23,15 +24,13 @@ from engine.plain import printable
 from engine.store import database
 from engine.store.rundir import placing, read_table, wait_for_lock, write_table, write_text
 
-__all__ = ["SHAPES", "ResultsImport", "Shape", "import_results", "recognise"]
+__all__ = ["SHAPES", "ResultsCheck", "ResultsImport", "Shape", "check_results", "import_results", "recognise"]
 
 
 @dataclass(frozen=True)
-class ResultsImport:
-    """What was recognised in a file of results, and what became of it."""
+class Found:
+    """What was recognised in a file of results, and what can be used of it."""
 
-    import_id: str
-    name: str
     shape: str
     records: int  # in the file
     counts: dict[str, int]  # table: rows
@@ -41,6 +40,14 @@ class ResultsImport:
     skipped: dict[str, int]  # reason: records
     notes: tuple[str, ...]
     matched: tuple[int, int] | None  # prompts that the named dataset has too, of how many
+
+
+@dataclass(frozen=True)
+class ResultsImport(Found):
+    """What became of a file of results."""
+
+    import_id: str
+    name: str
     path: Path
     existed: bool  # imported before; nothing was changed
 
@@ -56,6 +63,14 @@ class ResultsImport:
             f"  skipped: {skipped} (see rejects.jsonl)" if skipped else "  skipped: none",
         ]
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+@dataclass(frozen=True)
+class ResultsCheck(Found):
+    """What an import of a file's first records would make of them."""
+
+    dropped: tuple[Dropped, ...]
+    unnamed: dict[str, tuple[str, ...]]  # generator | scorer: fields of the file that stand for one and give it no name
 
 
 def import_results(
@@ -83,14 +98,25 @@ def import_results(
             require_utf8(**{kind: given})
     options = json.dumps([sha256, generator, scorer, dataset, mapping], sort_keys=True, default=dict)
     import_id = f"{slug(name or stem, 'results')}-{hashlib.sha256(options.encode()).hexdigest()[:8]}"
-    intake = usable(path, mapping)
+    intake = usable(read_file(path), mapping, printable(path))
     tables = filled(intake, Names("generator", import_id, stem, generator), Names("scorer", import_id, stem, scorer), dataset)
-    sentences, matched = notes(intake), None
-    if dataset:
-        matched = matching(cache, dataset, tables)
-        sentences.append(f"{matched[0]} of {matched[1]} prompts are in the dataset {dataset}; the file's own pairs were left out")
+    found = described(cache, intake, tables, dataset)
     tables.add_dataset(import_id, name or stem, intake.shape.name, printable(path.name), sha256, intake.skipped)
-    return stored(cache, import_id, name or stem, path, intake, tables, tuple(sentences), matched)
+    existed = put(cache, cache / "results" / import_id, path, intake, tables)
+    database.ingest(cache, cache / "results" / import_id)
+    return ResultsImport(**vars(found), import_id=import_id, name=name or stem, path=cache / "results" / import_id, existed=existed)
+
+
+def check_results(cache: Path, raws: Iterable[Raw], stem: str, dataset: str | None, mapping: Mapping[str, str] | None) -> ResultsCheck:
+    """What an import would make of these records; nothing is written. Raises DataError as import_results does."""
+    intake = usable(raws, mapping, stem)
+    tables = filled(intake, Names("generator", "", stem, None), Names("scorer", "", stem, None), dataset)
+    answers = [answer for reading in intake.readings for answer in reading.answers]
+    unnamed = {
+        kind: tuple(dict.fromkeys(label.text for label in labels if label and not label.is_name))
+        for kind, labels in (("generator", [a.generator for a in answers]), ("scorer", [a.scorer for a in answers]))
+    }
+    return ResultsCheck(**vars(described(cache, intake, tables, dataset)), dropped=intake.rejects.by_reason, unnamed=unnamed)
 
 
 def content_hash(path: Path) -> str:
@@ -103,11 +129,11 @@ def content_hash(path: Path) -> str:
         raise DataError(f"file {printable(path)} cannot be read: {error.strerror}") from None
 
 
-def usable(path: Path, mapping: Mapping[str, str] | None) -> Intake:
-    """The file's records as its shape reads them. Raises DataError when none is of a known shape or none can be used."""
-    intake = take_in(read_file(path), mapping, printable(path))
+def usable(raws: Iterable[Raw], mapping: Mapping[str, str] | None, file: str) -> Intake:
+    """The records as their shape reads them. Raises DataError when none is of a known shape or none can be used."""
+    intake = take_in(raws, mapping, file)
     if not intake.readings:
-        raise DataError(f"no record of {printable(path)} can be used: {intake.rejects.in_words()}")
+        raise DataError(f"no record of {file} can be used: {intake.rejects.in_words()}")
     return intake
 
 
@@ -137,34 +163,20 @@ def matching(cache: Path, dataset: str, tables: Tables) -> tuple[int, int]:
     return len(ids & set(pairs["prompt_id"])), len(ids)
 
 
-def stored(
-    cache: Path,
-    import_id: str,
-    name: str,
-    path: Path,
-    intake: Intake,
-    tables: Tables,
-    sentences: tuple[str, ...],
-    matched: tuple[int, int] | None,
-) -> ResultsImport:
-    """Put the folder in place unless it is there, ingest it, and say what it holds."""
-    folder = cache / "results" / import_id
-    existed = put(cache, folder, path, intake, tables)
-    database.ingest(cache, folder)
-    return ResultsImport(
-        import_id,
-        name,
-        intake.shape.name,
-        intake.records,
-        {table: frame.height for table, frame in tables.frames().items()},
-        tuple(row["name"] for row in tables.generators.values()),
-        tuple(row["name"] for row in tables.scorers.values()),
-        sum(n - 1 for (id, *_), n in tables.seen.items() if id in tables.scorers),
-        intake.skipped,
-        sentences,
-        matched,
-        folder,
-        existed,
+def described(cache: Path, intake: Intake, tables: Tables, dataset: str | None) -> Found:
+    """What the tables hold. Raises DataError when there is no such dataset."""
+    matched = matching(cache, dataset, tables) if dataset else None
+    own = [f"{matched[0]} of {matched[1]} prompts are in the dataset {dataset}; the file's own pairs were left out"] if matched else []
+    return Found(
+        shape=intake.shape.name,
+        records=intake.records,
+        counts={table: frame.height for table, frame in tables.frames().items()},
+        generators=tuple(row["name"] for row in tables.generators.values()),
+        scorers=tuple(row["name"] for row in tables.scorers.values()),
+        repeats=sum(n - 1 for (id, *_), n in tables.seen.items() if id in tables.scorers),
+        skipped=intake.skipped,
+        notes=(*notes(intake), *own),
+        matched=matched,
     )
 
 
