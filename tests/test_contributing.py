@@ -18,6 +18,7 @@ from engine.queue.preset import PRESETS
 from engine.queue.study import STUDIES
 from engine.settings.config import CONFIGS
 from engine.settings.hyperparameters import AnyPolicyLoss
+from engine.statistics.claims.claim import CLAIMS
 from engine.statistics.registry import STATISTICS
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ def paths(what: str) -> list[str]:
 
 
 def test_the_table_names_everything_that_can_be_added() -> None:
-    things = {"loss", "figure", "statistic", "kind of run", "page", "format of preference data", "preset", "study", "library"}
+    things = {"loss", "figure", "statistic", "claim", "kind of run", "page", "format of preference data", "preset", "study", "library"}
     assert ROWS.keys() == things
     assert len(PLACES) >= 20
 
@@ -69,6 +70,11 @@ def test_figures_are_where_the_table_says() -> None:
 def test_statistics_are_where_the_table_says() -> None:
     _, *functions, _ = paths("statistic")
     assert {file_of(made.measure) for made in STATISTICS.values()} == {*functions}
+
+
+def test_claims_are_where_the_table_says() -> None:
+    place = Path(paths("claim")[0]).parent.as_posix()
+    assert {Path(file_of(stating.state)).parent.as_posix() for stating in CLAIMS.values()} == {place}
 
 
 def test_kinds_of_run_are_where_the_table_says() -> None:

@@ -1,5 +1,5 @@
 """Numbers and arrays in, estimates out; and the tables of groups, studies and the summary made of them."""
 
-from engine.statistics import answers, rewards  # their statistics register themselves
+from engine.statistics import answers, lengths, rewards  # their statistics register themselves
 
-__all__ = ["answers", "rewards"]
+__all__ = ["answers", "lengths", "rewards"]

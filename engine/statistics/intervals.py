@@ -7,6 +7,7 @@ the central limit theorem over units serves as well. Every interval names its me
 
 from collections.abc import Callable
 from math import inf, sqrt
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.statistics.estimate import NO_INTERVAL, Estimate, nothing
 
-Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
-ENDS = (0.025, 0.975)
+ALPHA = 0.05  # how often an interval may miss; divided by k where k intervals must hold together (Bonferroni)
+Z95 = NormalDist().inv_cdf(1 - ALPHA / 2)
+ENDS = (ALPHA / 2, 1 - ALPHA / 2)
 RESAMPLES = 2000
 AT_ONCE = 250  # resamples, which bounds the memory of drawing
 MOST_UNITS = 2000
@@ -59,7 +61,7 @@ def checked(values: ArrayLike) -> Array:
     return found
 
 
-def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", counted: str = "pairs") -> Estimate:
+def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", counted: str = "pairs", alpha: float = ALPHA) -> Estimate:
     """The mean with a bootstrap-t interval, which also holds for skewed values and few of them.
 
     m = Σ_u s_u / Σ_u c_u over units with sum s and count c;  se² = U/(U − 1) Σ_u (s_u − m c_u)² / (Σ_u c_u)²,
@@ -75,10 +77,11 @@ def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", co
     low, high = -inf, inf
     method = f"{NO_INTERVAL}: all values are equal"
     if len(units) > MOST_UNITS:
-        low, high, method = middle - Z95 * error, middle + Z95 * error, by_prompt("normal interval", len(units), v.size)
+        half, method = NormalDist().inv_cdf(1 - alpha / 2) * error, by_prompt("normal interval", len(units), v.size)
+        low, high = middle - half, middle + half
     elif error > 1e-12 * np.abs(v).max():
         method = by_prompt("bootstrap-t", len(units), v.size)
-        below, above = np.quantile(studentised(units, middle, error), ENDS, method="inverted_cdf")
+        below, above = np.quantile(studentised(units, middle, error), (alpha / 2, 1 - alpha / 2), method="inverted_cdf")
         low, high = middle - above * error, middle - below * error
     return Estimate(middle, float(low), float(high), v.size, counted, unit, method, prompt_count(prompts))
 
@@ -107,7 +110,7 @@ def studentised(units: Array, middle: float, error: float) -> Array:
     return np.copysign(t, away)
 
 
-def wilson(successes: float, n: int, *, counted: str = "pairs", prompts: int | None = None) -> Estimate:
+def wilson(successes: float, n: int, *, counted: str = "pairs", prompts: int | None = None, alpha: float = ALPHA) -> Estimate:
     """The share successes / n with Wilson's score interval, which stays inside 0 to 1 and is sound for small n.
 
     centre = (p + z²/2n) / (1 + z²/n),  half width = z √(p(1−p)/n + z²/4n²) / (1 + z²/n)
@@ -115,14 +118,15 @@ def wilson(successes: float, n: int, *, counted: str = "pairs", prompts: int | N
     """
     if n == 0:
         return Estimate(float("nan"), 0.0, 1.0, 0, counted, prompts=prompts)
-    p, shrink = successes / n, 1 + Z95**2 / n
-    centre = (p + Z95**2 / (2 * n)) / shrink
-    half = Z95 * sqrt(p * (1 - p) / n + Z95**2 / (4 * n * n)) / shrink
+    z = NormalDist().inv_cdf(1 - alpha / 2)
+    p, shrink = successes / n, 1 + z**2 / n
+    centre = (p + z**2 / (2 * n)) / shrink
+    half = z * sqrt(p * (1 - p) / n + z**2 / (4 * n * n)) / shrink
     low, high = max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
     return Estimate(p, low, high, n, counted, "share", "Wilson's interval", prompts)
 
 
-def share(points: ArrayLike, prompts: Prompts = None, *, counted: str = "pairs") -> Estimate:
+def share(points: ArrayLike, prompts: Prompts = None, *, counted: str = "pairs", alpha: float = ALPHA) -> Estimate:
     """The mean of points 0, ½ (a tie) and 1: Wilson's interval where observations are independent and few are ties, else bootstrap-t.
 
     Where all units agree nothing can be learned from drawing them again: Wilson's interval with units in the place of observations.
@@ -132,22 +136,38 @@ def share(points: ArrayLike, prompts: Prompts = None, *, counted: str = "pairs")
     known = prompt_count(prompts)
     units = p.size if known is None else known
     if not p.size or (units == p.size and (p == 0.5).mean() <= MOST_TIES):
-        return wilson(float(p.sum()), p.size, counted=counted, prompts=known)
-    found = mean(p, prompts, unit="share", counted=counted)
+        return wilson(float(p.sum()), p.size, counted=counted, prompts=known, alpha=alpha)
+    found = mean(p, prompts, unit="share", counted=counted, alpha=alpha)
     if found.low == -inf and found.high == inf:
-        alike = wilson(found.value * units, units)
+        alike = wilson(found.value * units, units, alpha=alpha)
         low, high, method = alike.low, alike.high, by_prompt(alike.method, units, p.size)
     else:
         low, high, method = max(0.0, found.low), min(1.0, found.high), found.method
     return Estimate(found.value, low, high, p.size, counted, "share", method, known)
 
 
-def share_above_zero(differences: ArrayLike, prompts: Prompts = None, *, counted: str = "pairs") -> Estimate:
+def share_above_zero(differences: ArrayLike, prompts: Prompts = None, *, counted: str = "pairs", alpha: float = ALPHA) -> Estimate:
     """The share of positive differences, ties counted half: accuracy of margins, win rate of reward differences.
 
     (#{d > 0} + ½ #{d = 0}) / n. Raises ValueError when a difference is nan.
     """
-    return share((np.sign(checked(differences)) + 1) / 2, prompts, counted=counted)
+    return share((np.sign(checked(differences)) + 1) / 2, prompts, counted=counted, alpha=alpha)
+
+
+def difference_of_shares(first: Estimate, second: Estimate) -> Estimate:
+    """first − second of two shares of different rows, from the intervals of both.
+
+    d = p₁ − p₂,  low = d − √((p₁ − l₁)² + (u₂ − p₂)²),  high = d + √((u₁ − p₁)² + (p₂ − l₂)²)
+    Newcombe 1998, method 10, of Wilson's intervals; of others it is Zou and Donner's (2008). n: the rows of both together.
+    """
+    d, n = first.value - second.value, first.n + second.n
+    if not (first.n and second.n):
+        return Estimate(d, -1.0, 1.0, n, first.counted, "difference of shares")
+    low = d - sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
+    high = d + sqrt((first.high - first.value) ** 2 + (second.value - second.low) ** 2)
+    wilsons = {first.method, second.method} == {"Wilson's interval"}
+    method = "Newcombe's interval" if wilsons else "interval of a difference, from those of both"
+    return Estimate(d, low, high, n, first.counted, "difference of shares", method)
 
 
 def median(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", counted: str = "rewards") -> Estimate:

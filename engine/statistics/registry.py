@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import polars as pl
 
 from engine.statistics.estimate import Estimate
 
 Measure = Callable[[pl.DataFrame], Estimate]
+AnyMeasure = TypeVar("AnyMeasure", bound=Measure)
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,10 @@ class Statistic:
 STATISTICS: dict[str, Statistic] = {}
 
 
-def statistic(name: str, label: str, help: str, *, of: str) -> Callable[[Measure], Measure]:
+def statistic(name: str, label: str, help: str, *, of: str) -> Callable[[AnyMeasure], AnyMeasure]:
     """Register the function below it. A measured view has the columns that its statistics read, and no nulls in them."""
 
-    def registered(measure: Measure) -> Measure:
+    def registered(measure: AnyMeasure) -> AnyMeasure:
         STATISTICS[name] = Statistic(name, label, help, of, measure)
         return measure
 

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from engine.statistics.estimate import Estimate
-from engine.statistics.intervals import correlation, mean, share_above_zero, spread
+from engine.statistics.intervals import ALPHA, correlation, mean, share_above_zero, spread
 from engine.statistics.registry import statistic
 
 REWARD_UNIT = "A reward has no zero and only its scorer's own unit: only differences under the same scorer mean something."
@@ -23,8 +23,8 @@ REWARD_UNIT = "A reward has no zero and only its scorer's own unit: only differe
     "Share of pairs whose chosen response gets the higher reward, ties half. One half: no better than guessing.",
     of="scored_pairs",
 )
-def accuracy(pairs: pl.DataFrame) -> Estimate:
-    return share_above_zero(pairs["margin"], pairs["prompt_id"])
+def accuracy(pairs: pl.DataFrame, alpha: float = ALPHA) -> Estimate:
+    return share_above_zero(pairs["margin"], pairs["prompt_id"], alpha=alpha)
 
 
 @statistic(
@@ -98,10 +98,10 @@ def length_rule(pairs: pl.DataFrame) -> Estimate:
     "Accuracy of the trained scorer minus that of the untrained one, pair by pair on the same pairs. 0: nothing was learned.",
     of="pairs_of_two_scorers",
 )
-def accuracy_gain(pairs: pl.DataFrame) -> Estimate:
+def accuracy_gain(pairs: pl.DataFrame, alpha: float = ALPHA) -> Estimate:
     """Mean over pairs of ½ (sgn margin − sgn untrained_margin): two models on the same pairs differ by what each pair says of both."""
     points = (np.sign(pairs["margin"].to_numpy()) - np.sign(pairs["untrained_margin"].to_numpy())) / 2
-    return mean(points, pairs["prompt_id"], unit="difference of shares")
+    return mean(points, pairs["prompt_id"], unit="difference of shares", alpha=alpha)
 
 
 def pooled(pairs: pl.DataFrame) -> tuple[pl.Series, pl.Series]:

@@ -1,0 +1,25 @@
+"""Claims about a dataset: what was kept, and how often the longer response is the chosen one."""
+
+from engine.statistics.claims.claim import Claim, Sentence, claim
+from engine.statistics.claims.evidence import Evidence, one
+from engine.store.database import frame
+
+KEPT = "{kept} of {records:records} are kept"
+LONGER = Sentence(
+    KEPT + "; the longer response is chosen in {by:whole} of pairs.",
+    KEPT + "; the longer response is chosen in only {by:whole} of pairs.",
+    KEPT + "; whether the longer response is chosen more often: the pairs cannot tell.",
+    unknown=KEPT + "; too little data to say more: {by:counted}.",
+    detail="Longer is chosen: {by:full} of the {by:counted} shown, ties half.",
+)
+
+
+@claim("kept", page="data", of=("length_rule",))
+def kept(evidence: Evidence) -> Claim | None:
+    """Records kept of those read, in all splits; and the length rule on the pairs that are looked at."""
+    counts = frame(evidence.con, "select kept, dropped from datasets where dataset_id = $id", {"id": evidence.comparison.dataset_id})
+    rule = one(evidence.lengths, "length_rule")
+    if counts.is_empty() or rule is None:
+        return None
+    pairs, dropped = counts.row(0)
+    return LONGER.claim(rule, kept=pairs, records=pairs + dropped)

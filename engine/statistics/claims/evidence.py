@@ -1,0 +1,138 @@
+"""What claims are made of: the rows of a comparison, each kind read once, when a claim asks for it."""
+
+from functools import cached_property
+
+import polars as pl
+
+from engine.plain import line
+from engine.settings.hyperparameters import AnyPolicyLoss
+from engine.settings.options import models_in, named, titled
+from engine.statistics.comparison import Comparison
+from engine.statistics.estimate import Estimate
+from engine.statistics.registry import measured
+from engine.statistics.wording import Term, Value
+from engine.store.database import Connection, frame
+
+SCORED = """
+    select scorer_id, pair_id, prompt_id, prompt_type, source, margin, chosen_words, rejected_words
+    from scored_pairs where scorer_id in ($trained, $untrained) and dataset_id = $dataset and split = $split order by pair_id
+"""
+LENGTHS = """
+    select prompt_id, c.words as chosen_words, r.words as rejected_words
+    from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
+    where dataset_id = $dataset and split = $split order by pair_id
+"""
+COMPARED = """
+    select * from compared_answers
+    where base_id = $base and tuned_id = $tuned and scorer_id in ($trained, $untrained)
+      and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
+"""
+NAMES = """
+    select generator_id, g.name, g.kind, r.config ->> '$.loss.name' as loss
+    from generators g left join models m using (model_id) left join runs r using (run_id) where generator_id in ($base, $tuned)
+"""
+SEEN = """
+    with trained_on as (
+        select distinct r.dataset_id, coalesce(r.config ->> 'train_split', 'train') as split
+        from scorers s join models m on m.model_id = s.model_id or list_contains(s.members ->> '$[*].run_id', m.run_id)
+        join runs r using (run_id) where s.scorer_id = $scorer
+    ), seen as (select distinct pair_id from pairs join trained_on using (dataset_id, split))
+    select count(*) as pairs, count(seen.pair_id) as seen, (select count(*) from trained_on) as runs
+    from pairs left join seen using (pair_id) where dataset_id = $dataset and split = $split
+"""
+LONGEST_NAME = 40  # characters of a name in a sentence
+
+
+class Evidence:
+    """The rows that a comparison is about, as frames."""
+
+    def __init__(self, con: Connection, comparison: Comparison) -> None:
+        self.con, self.comparison = con, comparison
+        self.places: dict[str, object] = {
+            "dataset": comparison.dataset_id, "split": comparison.split, "trained": comparison.trained_scorer,
+            "untrained": comparison.base_scorer, "base": comparison.base_generator, "tuned": comparison.tuned_generator,
+        }  # fmt: skip
+
+    def read(self, query: str, **values: object) -> pl.DataFrame:
+        """The result of a query in which $dataset, $split, $trained, $untrained, $base and $tuned stand for the comparison's."""
+        return frame(self.con, query, {name: value for name, value in {**self.places, **values}.items() if f"${name}" in query})
+
+    @cached_property
+    def scored(self) -> pl.DataFrame:
+        return self.read(SCORED)
+
+    @cached_property
+    def pairs(self) -> pl.DataFrame:
+        """What the trained scorer says of the pairs."""
+        return self.scored.filter(scorer_id=self.comparison.trained_scorer) if self.comparison.trained_scorer else self.scored.clear()
+
+    @cached_property
+    def untrained_pairs(self) -> pl.DataFrame:
+        return self.scored.filter(scorer_id=self.comparison.base_scorer) if self.comparison.base_scorer else self.scored.clear()
+
+    @cached_property
+    def pairs_of_both(self) -> pl.DataFrame:
+        """The pairs that both have scored, with margin and untrained_margin."""
+        untrained = self.untrained_pairs.select("pair_id", "prompt_id", untrained_margin="margin")
+        return self.pairs.join(untrained, on=["pair_id", "prompt_id"], how="inner", maintain_order="left")
+
+    @cached_property
+    def lengths(self) -> pl.DataFrame:
+        """prompt_id, chosen_words, rejected_words of all pairs of the split, scored or not."""
+        return self.read(LENGTHS)
+
+    @cached_property
+    def compared(self) -> pl.DataFrame:
+        return self.read(COMPARED)
+
+    @cached_property
+    def answers(self) -> pl.DataFrame:
+        """Both generators' answers under the trained scorer."""
+        return self.compared.filter(scorer_id=self.comparison.trained_scorer) if self.comparison.trained_scorer else self.compared.clear()
+
+    @cached_property
+    def untrained_answers(self) -> pl.DataFrame:
+        return self.compared.filter(scorer_id=self.comparison.base_scorer) if self.comparison.base_scorer else self.compared.clear()
+
+    @cached_property
+    def what_pairs(self) -> Term:
+        """What these pairs are to the trained scorer."""
+        return self.what_pairs_of(self.comparison.trained_scorer)
+
+    def what_pairs_of(self, scorer: str | None) -> Term:
+        """unseen pairs where none is among those of its run's training split, training pairs where all are, else pairs."""
+        pairs, seen, runs = self.read(SEEN, scorer=scorer).row(0)
+        if not runs or not pairs or 0 < seen < pairs:
+            return Term("pairs")
+        return Term("training pairs" if seen else "unseen pairs")
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What sentences call base and tuned: the base model, a policy by its loss, anything else by its own name."""
+        rows = {row["generator_id"]: row for row in self.read(NAMES).iter_rows(named=True)}
+        found = {who: rows.get(self.places[who]) for who in ("base", "tuned")}
+        losses = [row["loss"] for row in found.values() if row and row["loss"]]
+        return {who: name_of(row, by_loss=len(set(losses)) == len(losses)) for who, row in found.items() if row}
+
+
+def name_of(row: dict[str, str], by_loss: bool) -> str:
+    if row["kind"] == "base":
+        return Term("the base model")
+    models = {named(model): model for model in models_in(AnyPolicyLoss)}
+    return titled(models[row["loss"]]) if by_loss and row["loss"] in models else shortened(row["name"])
+
+
+def shortened(name: str) -> str:
+    """A name on one line, cut where it is long."""
+    plain = line(name)
+    return plain if len(plain) <= LONGEST_NAME else plain[: LONGEST_NAME - 1] + "…"
+
+
+def one(rows: pl.DataFrame, name: str) -> Estimate | None:
+    """A registered statistic of these rows; None where there are none."""
+    return None if rows.is_empty() else measured(rows, [name])[name]
+
+
+def given(**estimates: Estimate | None) -> dict[str, Value]:
+    """Those that there are."""
+    return {name: estimate for name, estimate in estimates.items() if estimate}

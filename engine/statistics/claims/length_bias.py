@@ -1,0 +1,76 @@
+"""Claims about what length has to do with a reward model's ranking."""
+
+from engine.statistics.claims.claim import Claim, Sentence, claim
+from engine.statistics.claims.evidence import Evidence, one
+
+PAGE = "length_bias"
+BEATS = Sentence(
+    "It beats “the longer response is better” by {by:whole unsigned} points.",
+    "“The longer response is better” beats it by {by:whole unsigned} points.",
+    "Whether it beats “the longer response is better”: the pairs cannot tell.",
+    detail="Reward model {right:full}, longer response {rule:full}; difference {by} points {by:interval}, n = {by:n} {pairs}.",
+)
+RULE = Sentence(
+    "Taking the longer response gets {by:whole} right.",
+    "Taking the longer response gets only {by:whole} right.",
+    "Whether the longer response is chosen more often: the pairs cannot tell.",
+    detail="{by:full}, n = {by:counted}, ties count half.",
+)
+ADVANTAGE = Sentence(
+    "More often right when the chosen response is longer: {longer:whole} against {shorter:whole}.",
+    "More often right when the chosen response is shorter: {shorter:whole} against {longer:whole}.",
+    "Whether it is right more often when the chosen response is longer: the pairs cannot tell.",
+    unknown="Too little data to say whether length sways it.",
+    detail="Chosen longer {longer:full}, n = {longer:n}; chosen shorter {shorter:full}, n = {shorter:n}; "
+    "difference {by} points {by:interval}.",
+    detail_unknown="n = {longer:n} with the longer response chosen, {shorter:n} with the shorter one.",
+)
+MATCHED = Sentence(
+    "On length-matched pairs it ranks {by:whole} right.",
+    "On length-matched pairs it ranks only {by:whole} right: worse than guessing.",
+    "On length-matched pairs it cannot tell: {by:whole} right.",
+    unknown="Too little data on length-matched pairs to say: {by:counted}.",
+    detail="{by:full}, n = {by:n} pairs that differ by at most 10\u00a0% in words.",
+)
+CORRELATES = Sentence(
+    "The longer the chosen response, the larger the margin.",
+    "The longer the chosen response, the smaller the margin.",
+    "Whether margins rise with length: the pairs cannot tell.",
+    detail="Correlation {by:full}, n = {by:counted}.",
+)
+
+
+@claim("gain_over_length_rule", page=PAGE, of=("gain_over_length_rule", "accuracy", "length_rule"), finding=True)
+def gain_over_length_rule(evidence: Evidence) -> Claim | None:
+    """The reward model against the rule that the longer response is the better one, on the same pairs."""
+    gain, right, rule = (one(evidence.pairs, name) for name in ("gain_over_length_rule", "accuracy", "length_rule"))
+    return BEATS.claim(gain, right=right, rule=rule, pairs=evidence.what_pairs) if gain and right and rule else None
+
+
+@claim("length_rule", page=PAGE, of=("length_rule",))
+def length_rule(evidence: Evidence) -> Claim | None:
+    """How far one comes with length alone."""
+    rule = one(evidence.lengths, "length_rule")
+    return RULE.claim(rule) if rule else None
+
+
+@claim("length_advantage", page=PAGE, of=("length_advantage", "accuracy_chosen_longer", "accuracy_chosen_shorter"), finding=True)
+def length_advantage(evidence: Evidence) -> Claim | None:
+    """Accuracy where length speaks for the chosen response, and where it speaks against it."""
+    names = "length_advantage", "accuracy_chosen_longer", "accuracy_chosen_shorter"
+    advantage, longer, shorter = (one(evidence.pairs, name) for name in names)
+    return ADVANTAGE.claim(advantage, longer, shorter, longer=longer, shorter=shorter) if advantage and longer and shorter else None
+
+
+@claim("accuracy_length_matched", page=PAGE, of=("accuracy_length_matched",))
+def accuracy_length_matched(evidence: Evidence) -> Claim | None:
+    """Accuracy where length cannot decide."""
+    right = one(evidence.pairs, "accuracy_length_matched")
+    return MATCHED.claim(right) if right else None
+
+
+@claim("length_correlation", page=PAGE, of=("length_correlation",))
+def length_correlation(evidence: Evidence) -> Claim | None:
+    """Whether margins go with length."""
+    r = one(evidence.pairs, "length_correlation")
+    return CORRELATES.claim(r) if r else None

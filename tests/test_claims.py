@@ -1,0 +1,234 @@
+"""What the numbers say in sentences, and that sentences never say more than their numbers."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.statistics import claims as package
+from engine.statistics.claims import Claim, Sureness, claims, findings, side, sureness
+from engine.statistics.claims.claim import CLAIMS, TEMPLATES, Sentence, Side
+from engine.statistics.comparison import Comparison
+from engine.statistics.estimate import Estimate
+from engine.statistics.registry import STATISTICS
+from engine.store.database import Connection, reading, recount
+
+DATASET, TRAINED, UNTRAINED, BASE, TUNED = "starter-1", "trained", "untrained", "base-200", "dpo-200"
+COMPARISON = Comparison(DATASET, "validation", TRAINED, UNTRAINED, BASE, TUNED)
+UNITS = ("share", "difference of shares", "reward", "tokens", "correlation")
+
+
+@st.composite
+def estimates(draw: st.DrawFn) -> Estimate:
+    unit = draw(st.sampled_from(UNITS))
+    bounds = {"share": (0.0, 1.0)}.get(unit, (-1.0, 1.0))
+    low, value, high = sorted(draw(st.tuples(*[st.floats(*bounds)] * 3)))
+    open_ends = draw(st.tuples(st.booleans(), st.booleans())) if unit in ("reward", "tokens") else (False, False)
+    low, high = -np.inf if open_ends[0] else low, np.inf if open_ends[1] else high
+    return Estimate(value, low, high, draw(st.integers(0, 60)), draw(st.sampled_from(["pairs", "prompts"])), unit)
+
+
+def allowed(e: Estimate) -> str:
+    """The rule of the verdicts, said once more."""
+    middle = 0.5 if e.unit == "share" else 0
+    if e.n < 20 or (e.unit == "share" and e.high - e.low > 0.4):
+        return "unknown"
+    return "above" if e.low > middle else "below" if e.high < middle else "across"
+
+
+@given(estimates())
+def test_a_side_is_said_only_where_the_whole_interval_lies_on_it(estimate: Estimate) -> None:
+    assert side(estimate) == allowed(estimate)
+    words = {"above": "clear", "below": "clear", "across": "uncertain", "unknown": "too little data"}
+    assert sureness(estimate) == words[allowed(estimate)]
+
+
+@given(estimates(), estimates())
+def test_a_sentence_is_the_one_its_numbers_allow_and_as_sure_as_they_are(by: Estimate, part: Estimate) -> None:
+    """A sentence with a part of too little data says nothing either."""
+    said = Sentence("{by} up", "{by} down", "{by} cannot tell", "too little").claim(by, part)
+    expected = "unknown" if allowed(part) == "unknown" else allowed(by)
+    templates = {"above": "{by} up", "below": "{by} down", "across": "{by} cannot tell", "unknown": "too little"}
+    assert said.template == templates[expected]
+    assert (said.sureness is Sureness.CLEAR) == (expected in ("above", "below"))
+    assert said.text()
+
+
+def test_a_number_that_is_none_is_too_little_data() -> None:
+    assert side(Estimate(float("nan"), -np.inf, np.inf, 40, unit="reward")) is Side.UNKNOWN
+
+
+def sentences(of: ModuleType = package) -> Iterator[Sentence]:
+    """Every sentence of the claims' modules."""
+    modules = [getattr(of, name) for name in ("overview", "data", "training", "reward_model", "length_bias", "answers")]
+    for value in [value for module in modules for value in vars(module).values()]:
+        yield from (found for found in (value.values() if isinstance(value, dict) else [value]) if isinstance(found, Sentence))
+
+
+COUNTS = ("ties", "lost", "seed")  # templates that count what is there, whatever the interval
+
+
+@pytest.mark.parametrize("sentence", [s for s in sentences() if not any(word in s.across for word in COUNTS)], ids=lambda s: s.above)
+def test_what_cannot_be_told_says_so_and_gives_no_direction(sentence: Sentence) -> None:
+    assert "cannot" in sentence.across
+    assert "oo little data" in sentence.unknown
+    assert not {"{by}", "{by:whole}", "{by:full}", "{by:interval}"} & set(sentence.unknown.split())
+    assert not any(word in sentence.across for word in ("equal", "no effect", "the same", "only"))
+    assert len({sentence.above, sentence.across, sentence.unknown}) == 3
+
+
+@pytest.fixture
+def con(tmp_path: Path) -> Iterator[Connection]:
+    """An empty database in memory."""
+    with reading(tmp_path) as con:
+        yield con
+
+
+def insert(con: Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    con.register("rows", pl.DataFrame(rows, infer_schema_length=None).to_arrow())
+    con.execute(f"insert into {table} by name select * from rows")
+    con.unregister("rows")
+
+
+def scored(con: Connection, rows: list[dict[str, Any]], *, split: str = "validation", kind: str = "head") -> None:
+    """Pairs: margin, and what else differs from an untrained margin of 0.5 and 10 words against 8."""
+    rows = [{"untrained": 0.5, "chosen": 10, "rejected": 8, "type": None, **row} for row in rows]
+    insert(con, "datasets", [about_data(len(rows))])
+    insert(con, "runs", [{"run_id": "rm", "kind": "reward", "name": "rm", "parents": "[]", "state": "done", "dataset_id": DATASET}
+                         | {"config": json.dumps({"train_split": "train", "seed": 0})}])  # fmt: skip
+    insert(con, "models", [{"model_id": "rm", "kind": "reward", "base_model": "smol", "run_id": "rm"}])
+    insert(con, "scorers", [scorer(TRAINED, kind, "rm"), scorer(UNTRAINED, "untrained_head", "smol")])
+    texts = {(who, i): {"text_id": f"{who}{i}", "text": who, "chars": 1, "language": "other", "words": row[who]}
+             for i, row in enumerate(rows) for who in ("chosen", "rejected")}  # fmt: skip
+    insert(con, "texts", list(texts.values()))
+    insert(con, "prompts", [{"prompt_id": f"p{i}", "turns": "[]", "text": "?", "language": "other"} for i in range(len(rows))])
+    pair = {"dataset_id": DATASET, "split": split}
+    insert(con, "pairs", [{**pair, "pair_id": f"{i:04}", "prompt_id": f"p{i}", "chosen_id": f"chosen{i}", "rejected_id": f"rejected{i}"}
+                          | {"prompt_type": row["type"]} for i, row in enumerate(rows)])  # fmt: skip
+    rewards = [(s, f"p{i}", f"{who}{i}", row[margin] if who == "chosen" else 0.0) for i, row in enumerate(rows)
+               for s, margin in ((TRAINED, "margin"), (UNTRAINED, "untrained")) for who in ("chosen", "rejected")]  # fmt: skip
+    insert(con, "rewards", [reward(*values) for values in rewards])
+    recount(con, [TRAINED, UNTRAINED])
+
+
+def about_data(kept: int) -> dict[str, Any]:
+    text = {"dataset_id": DATASET, "name": "starter", "format": "f", "source": "s", "sha256": "0", "dropped_by": "{}", "splits": "{}"}
+    return {**text, "kept": kept, "dropped": 2, "created_at": "2026-01-01"}
+
+
+def scorer(scorer_id: str, kind: str, model: str) -> dict[str, Any]:
+    return {"scorer_id": scorer_id, "name": scorer_id, "kind": kind, "model_id": model, "seed": 0}
+
+
+def reward(scorer_id: str, prompt_id: str, text_id: str, value: float) -> dict[str, Any]:
+    return {"scorer_id": scorer_id, "prompt_id": prompt_id, "text_id": text_id, "reward": value, "record": 0}
+
+
+def answered(con: Connection, rows: list[dict[str, Any]], *, loss: str | None = "dpo") -> None:
+    """Answers to the prompts: difference under the trained scorer, and what else differs from 100 tokens that ended by themselves."""
+    rows = [{"untrained": 0.5, "base": 100, "tuned": 100, "base_end": "stop", "tuned_end": "stop", **row} for row in rows]
+    config = json.dumps({"loss": {"name": loss}})
+    insert(con, "runs", [{"run_id": "dpo", "kind": "policy", "name": "dpo", "parents": "[]", "state": "done", "config": config}])
+    insert(con, "models", [{"model_id": "dpo", "kind": "policy", "base_model": "smol", "run_id": "dpo"}])
+    generators = [(BASE, "smol", "base"), (TUNED, "dpo" if loss else None, "tuned" if loss else "imported")]
+    insert(con, "generators", [{"generator_id": g, "model_id": m, "name": g, "kind": k, "settings": "{}"} for g, m, k in generators])
+    for g, who in ((BASE, "base"), (TUNED, "tuned")):
+        insert(con, "texts", [{"text_id": f"{who}{i}", "text": who, "chars": 1, "words": 5, "language": "other"} for i in range(len(rows))])
+        insert(con, "generations", [
+            {"generation_id": f"{who}{i}", "generator_id": g, "prompt_id": f"p{i}", "text_id": f"{who}{i}", "tokens": row[who]}
+            | {"finish_reason": row[f"{who}_end"]} for i, row in enumerate(rows)
+        ])  # fmt: skip
+        judged = [(s, f"p{i}", f"{who}{i}", row[of] if who == "tuned" else 0.0) for i, row in enumerate(rows)
+                  for s, of in ((TRAINED, "difference"), (UNTRAINED, "untrained"))]  # fmt: skip
+        insert(con, "rewards", [reward(*values) for values in judged])
+    recount(con, [TRAINED, UNTRAINED])
+
+
+def said(con: Connection, page: str | None = None, comparison: Comparison = COMPARISON) -> dict[str, Claim]:
+    return {claim.name: claim for claim in claims(con, comparison, page)}
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def of_200(right: int, untrained: int = 104, **more: Any) -> list[dict[str, Any]]:
+    """200 pairs, the first `right` of them ranked right, and as many as said by the untrained model; the longer is chosen in 118."""
+    lengths = [{"chosen": 10, "rejected": 8} if i % 200 < 118 else {"chosen": 8, "rejected": 10} for i in range(200)]
+    order = np.random.default_rng(0).permutation(200)
+    return [
+        {"margin": 1.0 if i < right else -1.0, "untrained": 1.0 if order[i] < untrained else -1.0, **lengths[i], **more} for i in range(200)
+    ]
+
+
+def wins(won: int, ties: int = 0, of: int = 200, **more: Any) -> list[dict[str, Any]]:
+    return [{"difference": 1.0 if i < won else 0.0 if i < won + ties else -1.0, "untrained": (-1.0) ** i, **more} for i in range(of)]
+
+
+def test_the_headline_says_both_where_both_are_clear(con: Connection) -> None:
+    """162 of 200 are 81.0 % [75.0, 85.8]; 118 of 200 59.0 % [52.1, 65.6]; 151 and half a tie of 200 75.75 % [69.4, 81.2] (Wilson)."""
+    scored(con, of_200(162))
+    answered(con, wins(151, ties=1))
+    claim = said(con, "overview")["headline"]
+    assert plain(str(claim)) == "The reward model ranks 81 % of unseen pairs right and prefers DPO’s answer on 76 % of prompts."
+    detail = (
+        "81.0 % [75.0, 85.8] of 200 pairs, where taking the longer response gets 59.0 % [52.1, 65.6]. 75.8 % [69.4, 81.2] of 200 prompts."
+    )
+    assert (plain(claim.detail_text()), claim.sureness) == (detail, "clear")
+
+
+def test_what_is_not_clear_leaves_the_headline_and_has_its_own_line(con: Connection) -> None:
+    """103 of 200 are 51.5 % [44.6, 58.3], which holds one half."""
+    scored(con, of_200(162))
+    answered(con, wins(103))
+    found = said(con, "overview")
+    assert plain(str(found["headline"])) == "The reward model ranks 81 % of unseen pairs right."
+    assert plain(str(found["preference"])) == "Whose answers are better: the reward model cannot tell, DPO’s win 52 %."
+    assert found["preference"].sureness == "uncertain"
+    assert plain(str(found["untrained_accuracy"])) == "The untrained model cannot tell chosen from rejected: 52 %."
+
+
+def test_pairs_of_the_training_split_are_not_called_unseen(con: Connection) -> None:
+    scored(con, of_200(162), split="train")
+    claim = said(con, "reward_model", Comparison(DATASET, "train", TRAINED, UNTRAINED))["ranks"]
+    assert plain(claim.detail_text()).endswith("n = 200 training pairs.")
+
+
+def test_of_an_imported_scorer_nobody_knows_what_it_has_seen(con: Connection) -> None:
+    scored(con, of_200(162))
+    con.execute("update scorers set model_id = null, kind = 'imported'")
+    assert plain(str(said(con, "overview")["headline"])) == "The reward model ranks 81 % of pairs right."
+
+
+def test_a_reward_model_is_told_beside_the_untrained_one(con: Connection) -> None:
+    scored(con, of_200(162))
+    assert plain(str(said(con)["ranks"])) == "It ranks 81 % right; the untrained model cannot tell."
+
+
+def test_twelve_pairs_are_too_few_to_say_anything(con: Connection) -> None:
+    scored(con, of_200(162)[:12])
+    assert {plain(str(said(con)[name])) for name in ("headline", "ranks")} == {"Too little data to say: 12 pairs."}
+
+
+def test_every_page_has_its_headline_and_a_page_says_what_all_say(con: Connection) -> None:
+    scored(con, of_200(162))
+    answered(con, wins(151))
+    every = claims(con, COMPARISON)
+    assert list(dict.fromkeys(claim.page for claim in every)) == list(package.PAGES)
+    assert [claim.as_json() for page in package.PAGES for claim in claims(con, COMPARISON, page)] == [claim.as_json() for claim in every]
+    assert {claim.template for claim in every} | {claim.detail for claim in every} - {""} <= TEMPLATES
+
+
+def test_an_empty_comparison_says_nothing(con: Connection) -> None:
+    assert claims(con, Comparison()) == findings(con, Comparison()) == []
+
+
+def test_claims_rest_on_registered_statistics() -> None:
+    assert {name for stating in CLAIMS.values() for name in stating.of} <= set(STATISTICS)
