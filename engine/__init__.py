@@ -2,6 +2,7 @@
 
 commands    the command line's words -> calls, and what they print
 queue       a configuration -> a run's folder and one process that does its work
+serve       a resident process for the playground and the views of single tokens
 planning    what a run will need and what stands in its way
 kinds       what a run does: reward, policy, generate, score, ensemble, embed
 model       networks: loaded and saved, packed, their log-probabilities and answers

@@ -7,6 +7,7 @@ PrefscopeError            a sentence for the user: what, where, what was found, 
 ├── ModelError            a model folder, tokenizer or chat template
 ├── RunError              a run that cannot start, continue or be changed
 │   └── TooLargeError     memory does not suffice for it
+├── ServeError            the playground's process: busy, gone, or asked for what it cannot give
 └── StoreError            the database: busy past the deadline, or unreadable
 """
 
@@ -41,6 +42,10 @@ class RunError(PrefscopeError):
 
 class TooLargeError(RunError):
     """Memory does not suffice for a run."""
+
+
+class ServeError(PrefscopeError):
+    """The playground's process cannot do what was asked."""
 
 
 class StoreError(PrefscopeError):

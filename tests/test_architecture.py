@@ -15,8 +15,8 @@ TORCH = ("torch", "transformers", "accelerate", "safetensors", "peft")
 ROOMS = (
     "commands",
     "queue",
-    "planning",
     "serve",
+    "planning",
     "kinds",
     "model",
     "data",
@@ -36,10 +36,16 @@ HOMES = {
     "sklearn": ("engine/kinds/embed", "engine/statistics/words"),
     "wordcloud": ("dashboard/figures/clouds",),
     "kaleido": ("dashboard/report/",),
-    "subprocess": ("engine/queue/",),
+    "subprocess": ("engine/queue/", "engine/serve/client"),
     "fcntl": ("engine/store/rundir",),
     "psutil": ("engine/machine/", "engine/planning/preflight"),
-    **dict.fromkeys(TORCH, ("engine/model/", "engine/kinds/", "engine/machine/processes", "engine/queue/run", "engine/queue/process")),
+    **dict.fromkeys(
+        TORCH,
+        (
+            *("engine/model/", "engine/kinds/", "engine/machine/processes", "engine/queue/run", "engine/queue/process"),
+            *("engine/serve/replies", "engine/serve/__main__"),
+        ),
+    ),
 }
 EVERYWHERE = ("engine.errors", "engine.plain")
 STORED = ("engine.store", "engine.statistics")
@@ -112,7 +118,7 @@ def test_pages_and_queue_work_without_torch() -> None:
     modules = (
         "dashboard.state.data, dashboard.queries, dashboard.figures, dashboard.report.export, "
         "engine.queue.jobs, engine.queue.study, engine.queue.process, engine.settings.config, engine.store.database, "
-        "engine.statistics.summary, engine.planning.preflight"
+        "engine.statistics.summary, engine.planning.preflight, engine.serve.client, engine.serve.needs"
     )
     heavy = ("torch", "transformers", "datasets", "umap", "sklearn")
     program = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"

@@ -104,8 +104,7 @@ def seed_of(config: GenerateConfig, number: int) -> int:
 
 
 def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
-    model = networks.load_policy(cache, config.policy, attention=STEP_ATTENTION)
-    model = model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
+    model = policy_that_writes(cache, config.policy, precision, device)
     ends = end_tokens(model.generation_config, tokenizer)
 
     def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
@@ -113,6 +112,12 @@ def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, pre
         return continued(model, prompts, ends, config, device)
 
     return Writer(written, ends)
+
+
+def policy_that_writes(cache: Path, policy: str, precision: str, device: str) -> Any:
+    """The network that writes token by token, in the precision it computes in."""
+    model = networks.load_policy(cache, policy, attention=STEP_ATTENTION)
+    return model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
 
 
 def vllm_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
@@ -153,10 +158,16 @@ def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number
     seconds = (time.monotonic() - began) / len(prompts)
     found: list[Answer] = []
     for tokens in written:
-        stopped = bool(tokens) and tokens[-1] in writer.ends
-        text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True).strip()
-        found.append((text, len(tokens), "stop" if stopped else "length", seconds))
+        text, reason = answer_of(tokenizer, tokens, writer.ends)
+        found.append((text, len(tokens), reason, seconds))
     return found
+
+
+def answer_of(tokenizer: Any, tokens: Sequence[int], ends: Sequence[int]) -> tuple[str, str]:
+    """The text of new tokens, and why they end: stop, or length."""
+    stopped = bool(tokens) and tokens[-1] in ends
+    text = tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True).strip()
+    return text, "stop" if stopped else "length"
 
 
 def end_tokens(settings: Any, tokenizer: Any) -> list[int]:

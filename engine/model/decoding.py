@@ -1,7 +1,7 @@
 """Writing token by token: prompts read without padding, key-value caches that grow, a step's attention over them."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,20 +166,36 @@ def cached(flat: Cache, packed: Packed, lengths: Sequence[int], begin: int) -> K
     return KeyValueCache(torch.tensor(starts, device=places.device), longest, keys, values)
 
 
-@torch.no_grad()
 def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], config: GenerateConfig, device: str) -> list[list[int]]:
-    """New tokens after each prompt, to an end token or max_new_tokens. Finished rows leave the batch once they are an eighth of it."""
+    """New tokens after each prompt, to an end token or max_new_tokens."""
+    written: list[list[int]] = [[] for _ in prompts]
+    for step in steps(model, prompts, ends, config, device):
+        for row, token in step:
+            written[row].append(token)
+    return written
+
+
+@torch.no_grad()
+def steps(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    ends: Sequence[int],
+    config: GenerateConfig,
+    device: str,
+    generator: torch.Generator | None = None,
+) -> Iterator[list[tuple[int, int]]]:
+    """(prompt, new token) of every answer that goes on, step by step. Finished rows leave the batch once they are an eighth of it.
+
+    generator: what samples; None is torch's own.
+    """
     places = torch.tensor([[len(p)] for p in prompts], device=device)  # (B, 1), of each row's next token
     stops = torch.tensor(list(ends), device=device)
-    written: list[list[int]] = [[] for _ in prompts]
     rows = torch.arange(len(prompts), device=device)  # the prompt of each row that is still in the batch
     open_ = torch.ones(len(prompts), dtype=torch.bool, device=device)
     caches, logits = read_prompts(model, prompts, device)
     for step in range(1, config.max_new_tokens + 1):
-        ids = drawn(logits.float(), config)[:, None]
-        for row, token, is_open in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True):
-            if is_open:
-                written[row].append(token)
+        ids = drawn(logits.float(), config, generator)[:, None]
+        yield [(row, token) for row, token, goes_on in zip(rows.tolist(), ids[:, 0].tolist(), open_.tolist(), strict=True) if goes_on]
         open_ = open_ & ~torch.isin(ids[:, 0], stops)
         if step == config.max_new_tokens or not open_.any():
             break
@@ -191,13 +207,12 @@ def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int],
             cache.open_column()
         logits = model(input_ids=ids, position_ids=places, use_cache=False, logits_to_keep=1, caches=caches).logits[:, -1]
         places = places + 1
-    return written
 
 
-def drawn(logits: torch.Tensor, config: GenerateConfig) -> torch.Tensor:
+def drawn(logits: torch.Tensor, config: GenerateConfig, generator: torch.Generator | None = None) -> torch.Tensor:
     """The next token of each row, (B,): the most probable at temperature 0, else drawn from the top-p set. logits: (B, V)."""
     if config.temperature == 0:
         return logits.argmax(-1)
     warmed = TemperatureLogitsWarper(config.temperature)(None, logits)
     kept = TopPLogitsWarper(config.top_p)(None, warmed) if config.top_p < 1 else warmed
-    return torch.multinomial(kept.softmax(-1), 1)[:, 0]
+    return torch.multinomial(kept.softmax(-1), 1, generator=generator)[:, 0]

@@ -18,16 +18,24 @@ CACHED_ROWS = 64  # of logits, whose fp32 copy a processor's cache holds
 def response_logps(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int = LOGIT_CHUNK) -> torch.Tensor:
     """Σ_t log π(y_t | x, y_<t) of each response, end-of-turn token included, and of its tokens in common with its pair's other, (N, 2).
 
-    In nats. hidden: (T, d). Only positions before a response token meet the language-model head, `chunk` at a time. The backward pass
-    begins with the last chunk, a full one, whose logits are kept for it; those of each other chunk it computes again.
+    In nats. hidden: (T, d).
+    """
+    found = logps_by_token(hidden, head, packed, chunk)
+    totals = torch.zeros(len(packed.rows), 2, device=hidden.device)
+    return totals.index_add(0, packed.owner, torch.stack([found, found * packed.common], 1))
+
+
+def logps_by_token(hidden: torch.Tensor, head: Any, packed: Packed, chunk: int = LOGIT_CHUNK) -> torch.Tensor:
+    """log π(y_t | x, y_<t) of every response token to the end of turn, (S,) in nats. hidden: (T, d).
+
+    Only positions before a response token meet the language-model head, `chunk` at a time. The backward pass begins with the last
+    chunk, a full one, whose logits are kept for it; those of each other chunk it computes again.
     """
     states = hidden.index_select(0, packed.before)
     edges = [0, *range(len(states) % chunk or chunk, len(states), chunk), len(states)]
     *again, kept = [(states[a:b], packed.targets[a:b]) for a, b in pairwise(edges)]
     parts = [checkpoint(token_logps, head, *part, use_reentrant=False) for part in again]
-    found = torch.cat([*parts, token_logps(head, *kept)])
-    totals = torch.zeros(len(packed.rows), 2, device=hidden.device)
-    return totals.index_add(0, packed.owner, torch.stack([found, found * packed.common], 1))
+    return torch.cat([*parts, token_logps(head, *kept)])
 
 
 def token_logps(head: Any, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from engine.errors import ModelError
 from engine.machine import processes
 from engine.model.folders import source_of
-from engine.model.logps import response_logps
+from engine.model.logps import logps_by_token, response_logps
 from engine.model.packing import Packed
 from engine.model.tree import ATTENTION
 from engine.settings.config import TrainConfig
@@ -114,6 +114,11 @@ class Policy(nn.Module):
         """Sum of log π(y_t | x, y_<t) over each response, first token to end of turn, and over its tokens in common, (N, 2) in nats."""
         hidden = hidden_states(self.model.base_model, packed)
         return response_logps(hidden, self.model.get_output_embeddings(), packed)
+
+    def by_token(self, packed: Packed) -> torch.Tensor:
+        """log π(y_t | x, y_<t) of every response token, (S,) in nats."""
+        hidden = hidden_states(self.model.base_model, packed)
+        return logps_by_token(hidden, self.model.get_output_embeddings(), packed)
 
 
 def hidden_states(backbone: Any, packed: Packed) -> torch.Tensor:

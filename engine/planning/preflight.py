@@ -19,6 +19,7 @@ from engine.planning.references import Findings, check_models, check_runs, check
 from engine.planning.workload import Sample, items_of
 from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.store.rundir import is_locked, run_dirs
+from engine.store.server import server_of
 from engine.store.status import State
 
 TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
@@ -220,12 +221,12 @@ def memory_of(config: RunConfig, network: Network, longest: int | None) -> int:
 
 
 def free_memory(cache: Path, config: RunConfig) -> int | None:
-    """Bytes the run can have once it is its turn: what is free, what the run before it holds, within its own limit."""
+    """Bytes the run can have once it is its turn: what is free, what the run before it and the playground hold, within its own limit."""
     device = device_plan.expected_device(config.device)
     free = memory.free(device)
     if device == "cuda" or free is None:
         return free
-    there = free + held_by_runs(cache)
+    there = free + held_by_runs(cache) + held_by_server(cache)
     given = config.memory_gb if isinstance(config, TrainConfig) else None
     return there if given is None else min(there, round(given * 1e9))
 
@@ -236,10 +237,22 @@ def held_by_runs(cache: Path) -> int:
     for run in run_dirs(cache):
         status = run.written_status
         if status.state is State.RUNNING and status.pid and is_locked(run.path / "lock"):
-            with suppress(psutil.Error):
-                process = psutil.Process(status.pid)
-                held += sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+            held += held_by(status.pid)
     return held
+
+
+def held_by_server(cache: Path) -> int:
+    """Resident bytes of the playground's process, which ends when a run begins."""
+    server = server_of(cache)
+    return held_by(server.pid) if server else 0
+
+
+def held_by(pid: int) -> int:
+    """Resident bytes of a process and its children; 0 when it has ended."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return sum(int(p.memory_info().rss) for p in (process, *process.children(recursive=True)))
+    return 0
 
 
 def with_disk(case: Case, made: Preflight) -> Preflight:

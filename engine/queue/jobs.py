@@ -21,7 +21,7 @@ from engine import ROOT
 from engine.data.datasets_io import import_dataset
 from engine.errors import PrefscopeError, RunError
 from engine.machine import memory
-from engine.machine.device_plan import expected_device
+from engine.machine.device_plan import WAITING, expected_device
 from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
 from engine.settings.config import AnyRun, RunConfig
@@ -31,9 +31,6 @@ from engine.store.rundir import RunDir, find_run, is_locked, now, placing, run_d
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
 LOCKS = "PREFSCOPE_LOCKS"
-# How long OpenMP's threads spin before they sleep when they wait for each other. Its default takes the processor from what else runs
-# (a step then takes up to five times as long); none at all makes a step a third longer where nothing else does.
-WAITING = {"GOMP_SPINCOUNT": "2000"}
 
 
 def new_run_id(kind: str, name: str) -> str:

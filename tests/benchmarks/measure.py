@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import ROOT
-from engine.queue.jobs import WAITING
+from engine.machine.device_plan import WAITING
 
 
 class MeasurementError(Exception):
