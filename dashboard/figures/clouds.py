@@ -68,9 +68,14 @@ def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
     )  # fmt: skip
     plot.update_xaxes(range=[-8, WIDTH + 8], visible=False)
     plot.update_yaxes(range=[-8, HEIGHT + 8], visible=False)
-    return caption(
-        plot, f"{len(words)} most frequent words without stop words", f"{counts[words[0][0]]:,} × {escaped(words[0][0])}" if words else ""
-    )
+    most = f"{counts[words[0][0]]:,} × {escaped(words[0][0])}" if words else ""
+    return caption(plot, f"{len(words)} most frequent words without stop words", most, counted_said(frame))
+
+
+def counted_said(frame: pl.DataFrame) -> str:
+    """That the words of a large slice were counted in some of its pairs."""
+    counted, pairs = frame.select("counted_pairs", "pairs").row(0)
+    return f"counted in {counted:,} of {pairs:,} pairs" if counted < pairs else ""
 
 
 MIN_BARS = 8
@@ -125,4 +130,6 @@ def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     plot.update_yaxes(range=[-0.5 - empty, len(frame) - 0.5 + empty])
     plot.update_yaxes(showgrid=False, dtick=1, categoryorder="array", categoryarray=[escaped(w) for w in frame["word"]], tickfont_size=10)
     method = "log-odds with a fixed prior of ½ (Monroe et al. 2008)"
-    return caption(plot, method, "words of 10 uses and more", "at most 5\u00a0% expected to be chance (Benjamini-Hochberg)")
+    return caption(
+        plot, method, "words of 10 uses and more", "at most 5\u00a0% expected to be chance (Benjamini-Hochberg)", counted_said(frame)
+    )

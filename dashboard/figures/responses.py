@@ -9,6 +9,7 @@ from dashboard.figures.shapes import histogram
 from dashboard.figures.theme import COLOURS, caption, paragraph
 
 IMPORT = "Import preference pairs on the Data page to see them here."
+FAINT = 0.32  # opacity of what a slice leaves out
 
 
 def length_said(bins: pl.DataFrame, unit: str) -> str:
@@ -37,14 +38,15 @@ def lengths(frame: pl.DataFrame) -> go.Figure:
 )
 def response_map(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
-    few = len(frame) < 1500
+    shown = 0.9 if len(frame) < 1500 else 0.65
+    whole = bool(frame["kept"].all())
     for side, symbol in (("chosen", "circle"), ("rejected", "x-thin")):
         rows = frame.filter(pl.col("series") == side)
         marker = {
             "color": COLOURS[side],
             "symbol": symbol,
-            "size": 6 if few else 4,
-            "opacity": 0.9 if few else 0.65,
+            "size": 6 if len(frame) < 1500 else 4,
+            "opacity": shown if whole else [shown * (1 if kept else FAINT) for kept in rows["kept"]],
             "line": {"width": 1, "color": COLOURS[side]},
         }
         plot.add_scatter(
@@ -54,4 +56,5 @@ def response_map(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text="first map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
     plot.update_yaxes(title_text="second map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
     method = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}.get(frame["method"][0], "map")
-    return caption(plot, f"n = {len(frame):,} responses", f"{method} of all-MiniLM-L6-v2 embeddings", "near = alike")
+    n = f"n = {len(frame):,} responses" if whole else f"n = {frame['kept'].sum():,} of {len(frame):,} responses, the others faint"
+    return caption(plot, n, f"{method} of all-MiniLM-L6-v2 embeddings", "near = alike")

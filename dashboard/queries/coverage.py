@@ -2,15 +2,17 @@
 
 import polars as pl
 
-from dashboard.queries.answers import ASKED, compared
+from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
 from engine.store.database import Connection, frame
+from engine.store.slices import whole
 
-MISSING = f"""
-    with wanted as (
-        select cast(null as varchar) as generator_id, count(*) as expected from pairs where dataset_id = $dataset and split = $split
+MISSING = """
+    with here as (from {pairs} where dataset_id = $dataset and split = $split), wanted as (
+        select cast(null as varchar) as generator_id, count(*) as expected from here
         union all
-        select generator_id, count(*) from answers where generator_id in ($base, $tuned) and {ASKED} group by generator_id
+        select generator_id, count(*) from {answers} where generator_id in ($base, $tuned) and prompt_id in (select prompt_id from here)
+        group by generator_id
     )
     select s.name as scorer, g.name as generator, coalesce(c.scored, 0) as scored, coalesce(c.expected, w.expected) as expected
     from scorers s cross join wanted w left join generators g using (generator_id)
@@ -22,9 +24,12 @@ MISSING = f"""
 
 
 def missing_scores(con: Connection, selection: Selection) -> pl.DataFrame:
-    """What the selected scorers have not scored wholly, and is not shown: scorer, generator (null: the pairs), scored, expected."""
+    """What the selected scorers have not scored wholly, and is not shown: scorer, generator (null: the pairs), scored, expected.
+
+    Of all pairs and prompts, whatever the slice.
+    """
     scorers = {"untrained": selection.base_scorer, "trained": selection.trained_scorer}
-    return frame(con, MISSING, {**compared(selection), **scorers})
+    return frame(con, MISSING.format(pairs=whole(con, "pairs"), answers=whole(con, "answers")), {**compared(selection), **scorers})
 
 
 def differing_settings(con: Connection, selection: Selection) -> pl.DataFrame:

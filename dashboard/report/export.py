@@ -32,6 +32,7 @@ from engine.plain import say
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
 from engine.store.rundir import cache_path, write_text
+from engine.store.slices import show_slice
 
 PICTURES = ("svg", "pdf", "png")
 OTHERS = ("html", "json", "csv", "tex")
@@ -87,6 +88,7 @@ def read(cache: Path, request: Request) -> Content:
     """The frames of every part, and the headline numbers."""
     with database.reading(cache) as con:
         database.show_live(con, cache)
+        show_slice(con, request.selection.slice)
         return Content(
             [(f, f.query(con, request.selection)) for f in figures.FIGURES if f.name in request.parts],
             [(t, t.query(con, request.selection)) for t in figures.TABLES if t.name in request.parts],

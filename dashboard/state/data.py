@@ -14,8 +14,11 @@ from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import line
 from engine.settings.config import RunConfig
 from engine.settings.files import Outline
+from engine.settings.slices import Slice
+from engine.statistics.comparison import Comparison
 from engine.store import database
 from engine.store.rundir import RunDir, cache_path, run_dirs
+from engine.store.slices import show_slice
 from engine.store.status import ENDED, Reason, State, Status
 
 Result = TypeVar("Result")
@@ -66,12 +69,20 @@ def remembered(
 ) -> Any:
     with database.reading(Path(cache)) as con:
         database.show_live(con, Path(cache))
+        if wanted := slice_of(*values, *named.values()):
+            show_slice(con, wanted)
         return _query(con, *values, **named)
+
+
+def slice_of(*values: object) -> Slice | None:
+    """The slice of what is looked at, when that is among the values."""
+    return next((value.slice for value in values if isinstance(value, Comparison)), None)
 
 
 def read(query: Callable[..., Result], *values: object, key: str = "", **named: object) -> Result:
     """query(connection, *values, **named), remembered until the database or a live curve changes.
 
+    The connection sees the rows of the slice alone when a value is a comparison with one.
     key: names the query when its function's own name is not unique. A busy or unreadable database stops the page with its sentence.
     """
     cache = cache_path()

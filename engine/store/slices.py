@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from engine.settings.slices import FIELDS, Contains, OneOf, Range, Slice
+from engine.settings.slices import FIELDS, SOURCES, Contains, OneOf, Range, Slice
 from engine.store.database import Connection, frame, reading
 
 REWARDS_OF_PAIRS = "scored_pairs where dataset_id = $dataset and scorer_id = $scorer{i}"
@@ -39,6 +39,7 @@ FOUND_IN = {  # of each field the relation that has it, with the key of what it 
     **dict.fromkeys(("difference", "base_reward", "tuned_reward"), REWARDS_OF_ANSWERS),
     **dict.fromkeys(("base_words", "tuned_words", "base_tokens", "tuned_tokens", "tuned_longer_by", "base_cut", "tuned_cut"), BOTH_ANSWERS),
 }
+TABLES = {"dataset": "datasets", "scorer": "scorers", "base": "generators", "tuned": "generators"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
 FOLDED = "lower(replace({}, '’', ''''))"  # in either case, with either apostrophe
 MENTION = """(
@@ -155,3 +156,23 @@ def pairs_of(cache: Path, wanted: Slice) -> pl.DataFrame:
     """dataset_id, split, pair_id, prompt_id of a slice's pairs. Raises StoreError."""
     with reading(cache) as con:
         return selected(con, wanted)
+
+
+def counts(con: Connection, wanted: Slice) -> dict[str, tuple[int, int]]:
+    """{split: (pairs of the slice, pairs)} of the slice's dataset."""
+    found = dict(selected(con, wanted).group_by("split").len().iter_rows())
+    every = f"select split, count(*) from {whole(con, 'pairs')} where dataset_id = $dataset group by split order by split"
+    return {split: (found.get(split, 0), pairs) for split, pairs in frame(con, every, {"dataset": wanted.dataset_id}).iter_rows()}
+
+
+def gone(con: Connection, wanted: Slice) -> str | None:
+    """What the slice asks for and is not here any more, in one sentence; None when all of it is."""
+    needed = [("dataset", wanted.dataset_id)]
+    needed += [(who, name) for p in wanted.predicates for who in SOURCES if (name := getattr(p, who, None)) is not None]
+    for who, name in needed:
+        table = TABLES[who]
+        key = f"{table[:-1]}_id"
+        if frame(con, f"select 1 from {table} where {key} = $name", {"name": name}).is_empty():
+            what = {"base": "generator of base answers", "tuned": "generator of tuned answers"}.get(who, who)
+            return f"the slice ({wanted.words()}) asks for the {what} {name!r:.80}, which is not here"
+    return None
