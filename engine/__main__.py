@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import __version__
-from engine.commands import imports
+from engine.commands import imports, slices
 from engine.errors import PrefscopeError
 from engine.plain import line, printable, say
 from engine.queue.preset import PRESETS, Preset, load_preset
@@ -17,6 +17,7 @@ from engine.settings.config import CONFIGS, RunConfig, parse
 from engine.settings.options import add_fields, given
 from engine.store.damage import damaged
 from engine.store.rundir import cache_path, run_dirs
+from engine.store.saved_slices import slice_from
 from engine.store.status import State
 
 
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     imports.add(command)
+    slices.add(command)
     for kind, model in CONFIGS.items():
         train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
         add_fields(train, kind, model)
@@ -78,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     summary = command("summary", show_summary, "the experiment's numbers, with intervals")
     summary.add_argument("--json", action="store_true")
     summary.add_argument("--all-settings", action="store_true", help="also compare answers that were written under other decoding settings")
+    summary.add_argument("--slice", metavar="NAME", help="only the rows of a slice: a saved one, or one as JSON")
     command("rebuild", rebuild, "make the database anew from the files")
     convert = command("convert-models", convert_models, "make the embedded models loadable from their unpacked wheels")
     convert.add_argument("folder", type=Path)
@@ -138,7 +141,7 @@ def run_experiment(options: argparse.Namespace) -> int:
     if not options.wait:
         return 0
     status = watch(run_ids)
-    show_summary(argparse.Namespace(json=False, all_settings=False))
+    show_summary(argparse.Namespace(json=False, all_settings=False, slice=None))
     return status
 
 
@@ -230,7 +233,8 @@ def execute_run(options: argparse.Namespace) -> int:
 def show_summary(options: argparse.Namespace) -> None:
     from engine.statistics import summary
 
-    found = summary.summary(cache_path(), options.all_settings)
+    wanted = slice_from(cache_path(), options.slice) if options.slice else None
+    found = summary.summary(cache_path(), options.all_settings, wanted)
     say(summary.as_json(found) if options.json else summary.as_text(found))
 
 

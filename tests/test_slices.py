@@ -10,14 +10,23 @@ Four pairs of the dataset d. The scorer s has not scored pair d, and no answer t
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from filled import DATASET
 
+from dashboard import queries
+from dashboard.queries import Selection
+from dashboard.report import export
+from dashboard.state import data
 from engine.data.records import words
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DataError
 from engine.settings.slices import Contains, OneOf, Range, Slice, parse_predicate, parse_slice
+from engine.statistics.summary import as_text, summary
 from engine.store import database
 from engine.store.database import Connection
 from engine.store.slices import rows, show_slice
@@ -241,6 +250,100 @@ def test_a_slice_of_a_file_sees_what_was_written_since(filled_cache: Path, tmp_p
                 assert con.execute("select count(*) from pairs").fetchall() == expected != [(0,)]
 
 
+# What the summary, the pages and the report show
+
+ADVICE = Slice(dataset_id=DATASET, predicates=(OneOf(field="prompt_type", values=("advice",)),))
+TYPED = f"prompt_type = 'advice' and dataset_id = '{DATASET}'"
+
+
+def test_summary_of_a_slice_counts_its_rows_alone(filled_cache: Path) -> None:
+    """Accuracy and win rate from the rows of all views, and how many pairs of each split the slice has."""
+    with database.reading(filled_cache) as con:
+        right = f"select scorer_id, count(*), avg((margin > 0)::int) from scored_pairs where {TYPED} group by scorer_id"
+        won = f"""
+            select scorer_id, count(*), avg((difference > 0)::int) from compared_answers join comparable using (base_id, tuned_id)
+            where paired and prompt_id in (select prompt_id from pairs where {TYPED}) group by scorer_id
+        """
+        expected = {name: sorted(con.execute(query).fetchall()) for name, query in (("accuracy", right), ("win_rate", won))}
+        parts = f"select split, count(*) filter ({TYPED}), count(*) from pairs group by split order by split"
+        splits = con.execute(parts).fetchall()
+    found = summary(filled_cache, wanted=ADVICE)
+    shown = {"accuracy": found["reward_models"], "win_rate": found["policies"]}
+    for name, shown_rows in shown.items():
+        assert sorted((r["scorer_id"], r["n"], pytest.approx(r[name].value)) for r in shown_rows) == expected[name]
+    assert [(r["split"], r["pairs"], r["of"]) for r in found["slice"]] == splits
+    assert as_text(found).startswith("Slice prompt type is advice: 2 of 6 pairs of train, 10 of 30 pairs of validation\n")
+
+
+def test_a_slice_whose_scorer_is_gone_is_one_sentence(filled_cache: Path) -> None:
+    lost = Slice(dataset_id=DATASET, predicates=(Range(field="margin", high=0, scorer="lost"),), name="hard")
+    with pytest.raises(DataError, match=r"the slice \(hard: margin < 0\) asks for the scorer 'lost', which is not here"):
+        summary(filled_cache, wanted=lost)
+    with pytest.raises(DataError, match="dataset 'elsewhere', which is not here"):
+        summary(filled_cache, wanted=Slice(dataset_id="elsewhere"))
+
+
+@contextmanager
+def sliced(cache: Path, wanted: Slice | None) -> Iterator[tuple[Connection, Selection]]:
+    with database.reading(cache) as con:
+        chosen = replace(queries.default_selection(con), slice=wanted)
+        database.show_live(con, cache)
+        show_slice(con, wanted)
+        yield con, chosen
+
+
+def test_words_of_a_slice_are_counted_in_its_pairs(filled_cache: Path) -> None:
+    """Those of all pairs as they were counted at the import; nine of ten chosen responses to advice begin with gathering what one needs."""
+    counts = {}
+    for wanted in (None, Slice(dataset_id=DATASET), ADVICE):
+        with sliced(filled_cache, wanted) as (con, chosen):
+            counts[wanted] = queries.word_counts(con, chosen)
+    assert counts[None].equals(counts[Slice(dataset_id=DATASET)])
+    assert counts[ADVICE].select("counted_pairs", "pairs").row(0) == (10, 10)
+    gather = counts[ADVICE].filter(pl.col("word") == "gather")
+    assert gather.select("word", "chosen", "rejected").rows() == [("gather", 9, 0)]
+
+
+def test_the_map_keeps_its_points_and_says_which_are_in_the_slice(filled_cache: Path) -> None:
+    with sliced(filled_cache, None) as (con, chosen):
+        every = queries.response_map(con, chosen)
+    with sliced(filled_cache, ADVICE) as (con, chosen):
+        some = queries.response_map(con, chosen)
+        texts = "select text[:160] from pairs join texts on text_id in (chosen_id, rejected_id) where split = 'validation'"
+        kept = {text for (text,) in con.execute(texts).fetchall()}
+    places = ["series", "x", "y", "text"]
+    assert every["kept"].all()
+    assert every.select(places).sort(places).equals(some.select(places).sort(places))
+    assert set(some.filter("kept")["text"]) == kept
+
+
+def test_a_slice_hides_no_missing_score(filled_cache: Path) -> None:
+    """An unknown scorer has scored none of 30 pairs; the slice has none of them."""
+    with sliced(filled_cache, Slice(dataset_id=DATASET, inverted=True)) as (con, chosen):
+        con.execute("create temp table coverage as from coverage limit 0")
+        missing = queries.missing_scores(con, chosen)
+    assert missing.filter(pl.col("generator").is_null())["expected"].to_list() == [30, 30]
+
+
+@pytest.mark.parametrize("value", [Selection(slice=ADVICE), Selection()])
+def test_a_page_reads_the_rows_of_its_slice(filled_cache: Path, monkeypatch: pytest.MonkeyPatch, value: Selection) -> None:
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(filled_cache))
+    (pairs,) = data.read(count_pairs, value)
+    assert pairs == (12 if value.slice else 36)
+
+
+def count_pairs(con: Connection, selection: Selection) -> tuple[int, ...]:
+    return database.frame(con, "select count(*) from pairs").row(0)
+
+
+def test_the_report_of_a_slice_says_so_and_lists_its_pairs(filled_cache: Path, tmp_path: Path) -> None:
+    asked = ["--out", str(tmp_path), "--cache", str(filled_cache), "--format", "csv", "--format", "json", "--slice", ADVICE.as_json()]
+    assert export.main(asked) == 0
+    assert pl.read_csv(tmp_path / "slice.csv").height == 12
+    assert "slice: prompt type is advice" in (tmp_path / "fig-4b-scores-trained.json").read_text().replace("<br>", " ")
+    assert "n = 10" in (tmp_path / "fig-4b-scores-trained.json").read_text()
+
+
 # In JSON and in words
 
 
@@ -256,7 +359,7 @@ def test_words_of_a_slice() -> None:
     kind = OneOf(field="prompt_type", values=("safety", "advice"))
     assert Slice(dataset_id="d", predicates=(margin, kind)).words() == "margin < 0, prompt type is safety or advice"
     assert Slice(dataset_id="d", predicates=(margin,), inverted=True, name="hard").words({"s": "RM"}) == "hard: all but: margin < 0 (by RM)"
-    assert Range(field="margin", low=-1.5, high=0, scorer="s", not_=True).words() == "margin < -1.5 or ≥ 0"
+    assert Range(field="margin", low=-1.5, high=0, scorer="s", not_=True).words() == "margin < −1.5 or ≥ 0"
     assert OneOf(field="source", values=("a", None, "b", "c")).words() == "source is a, none given or 2 others"
     assert OneOf(field="tuned_cut", values=(True,), **BOTH).words() == "tuned answer cut"
     assert OneOf(field="pair_id", values=("a", "b"), not_=True).words() == "pairs left out: 2"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import polars as pl
 
-from dashboard.figures.theme import dressed, say
+from dashboard.figures.theme import caption, dressed, escaped, say
 from dashboard.queries import Selection
 from engine.store.database import Connection
 
@@ -61,10 +61,10 @@ def figure(*, name: str, title: str, page: str, query: Query, empty: str, number
     return registered
 
 
-def drawn(chosen: Figure, frame: pl.DataFrame, theme_name: str = "light") -> go.Figure:
-    """The figure of a frame that was queried before; axes and one sentence when the frame is empty."""
+def drawn(chosen: Figure, frame: pl.DataFrame, theme_name: str = "light", remark: str = "") -> go.Figure:
+    """The figure of a frame that was queried before; axes and one sentence when the frame is empty. remark: added to its caption."""
     plot = say(chosen.empty) if frame.is_empty() else chosen.draw(frame)
-    return dressed(plot, chosen.title, theme_name)
+    return dressed(caption(plot, plot.layout.title.subtitle.text, escaped(remark)), chosen.title, theme_name)
 
 
 def render(chosen: Figure, con: Connection, selection: Selection, theme_name: str = "light") -> go.Figure:

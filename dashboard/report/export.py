@@ -12,7 +12,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,13 @@ from dashboard.figures import Figure, Table
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text, html_table, latex_table
 from dashboard.state.messages import _
-from engine.errors import PrefscopeError, StoreError
+from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import say
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
 from engine.store.rundir import cache_path, write_text
-from engine.store.slices import show_slice
+from engine.store.saved_slices import slice_from
+from engine.store.slices import described, selected, show_slice
 
 PICTURES = ("svg", "pdf", "png")
 OTHERS = ("html", "json", "csv", "tex")
@@ -63,6 +64,8 @@ class Content:
     figures: list[tuple[Figure, pl.DataFrame]]
     tables: list[tuple[Table, pl.DataFrame]]
     numbers: list[dict[str, Any]]
+    slice: str = ""  # which rows all of it is about, in words; empty: all
+    pairs: pl.DataFrame | None = None  # those of the slice
 
 
 def formats_here() -> tuple[str, ...]:
@@ -85,14 +88,18 @@ def everything() -> tuple[str, ...]:
 
 
 def read(cache: Path, request: Request) -> Content:
-    """The frames of every part, and the headline numbers."""
+    """The frames of every part, and the headline numbers. Raises DataError when what the slice asks for is gone."""
+    selection = request.selection
     with database.reading(cache) as con:
         database.show_live(con, cache)
-        show_slice(con, request.selection.slice)
+        words = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
+        show_slice(con, selection.slice)
         return Content(
-            [(f, f.query(con, request.selection)) for f in figures.FIGURES if f.name in request.parts],
-            [(t, t.query(con, request.selection)) for t in figures.TABLES if t.name in request.parts],
-            numbers(con, request.selection),
+            [(f, f.query(con, selection)) for f in figures.FIGURES if f.name in request.parts],
+            [(t, t.query(con, selection)) for t in figures.TABLES if t.name in request.parts],
+            numbers(con, selection),
+            words,
+            selected(con, selection.slice) if selection.slice else None,
         )
 
 
@@ -127,7 +134,7 @@ def write(cache: Path, request: Request, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".report-") as name:
         folder = Path(name)
-        drawn = {stem(f): figures.drawn(f, frame, request.theme) for f, frame in content.figures}
+        drawn = {stem(f): figures.drawn(f, frame, request.theme, content.slice) for f, frame in content.figures}
         write_figures(folder, drawn, request)
         write_tables(folder, content, request)
         if "html" in request.formats:
@@ -174,6 +181,8 @@ def write_tables(folder: Path, content: Content, request: Request) -> None:
         for name, frame in frames.items():
             write_text(folder / f"{name}.csv", csv_text(frame))
         write_text(folder / "numbers.csv", csv_text(pl.DataFrame(content.numbers, schema=NUMBERS)))
+        if content.pairs is not None:
+            write_text(folder / "slice.csv", csv_text(content.pairs))
     if "tex" in request.formats:
         for table, frame in content.tables:
             write_text(folder / f"{stem(table)}.tex", latex_table(frame, table.title, f"tab:{table.name}"))
@@ -186,6 +195,7 @@ def index(content: Content, drawn: dict[str, go.Figure]) -> str:
         "<style>body{font-family:'Liberation Sans',Arial,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}td,th{text-align:left;"
         "vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ddd;white-space:pre-wrap}figure{margin:2rem 0}</style>",
         "<script src='plotly.min.js'></script></head><body><h1>Prefscope</h1>",
+        *([f"<p>{html.escape(content.slice)}</p>"] if content.slice else []),
         html_table(pl.DataFrame(content.numbers, schema=NUMBERS)),
         f"<p>{html.escape(FORMULAS)}</p>",
     ]
@@ -214,14 +224,19 @@ def asked(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=cache_path(), help="the cache to read")
     parser.add_argument("--dataset", help="dataset id; the newest with finished runs when absent")
     parser.add_argument("--split", help="split of the dataset")
+    parser.add_argument("--slice", metavar="NAME", help="only the rows of a slice of the dataset: a saved one, or one as JSON")
     return parser.parse_args(arguments)
 
 
 def lines(arguments: list[str] | None) -> Iterator[str]:
     """Do what the command line asks and say it."""
     options = asked(arguments)
+    wanted = slice_from(options.cache, options.slice) if options.slice else None
+    if wanted and options.dataset not in (None, wanted.dataset_id):
+        raise DataError(_("the slice is of dataset {found}, expected {dataset}").format(found=wanted.dataset_id, dataset=options.dataset))
     with database.reading(options.cache) as con:
-        selection = queries.default_selection(con, options.dataset, options.split)
+        dataset = wanted.dataset_id if wanted else options.dataset
+        selection = replace(queries.default_selection(con, dataset, options.split), slice=wanted)
     if selection.dataset_id is None:
         raise StoreError(_("{cache} holds no dataset: import one or run the starter experiment first").format(cache=options.cache))
     formats = [f for f in options.format or formats_here() if f in formats_here()]

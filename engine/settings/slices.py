@@ -49,6 +49,13 @@ FIELDS = {
     "base_cut": Property("base answer cut", "prompt", "flag", ANSWERED),  # whether the limit of new tokens cut it
     "tuned_cut": Property("tuned answer cut", "prompt", "flag", ANSWERED),
 }
+
+
+def written(number: float) -> str:
+    """A number as short as it can be: 0, −1.5."""
+    return f"{number:g}".replace("-", "−")
+
+
 Value = Annotated[str, StringConstraints(max_length=MOST_CHARS)]
 
 
@@ -66,7 +73,7 @@ class Predicate(BaseModel):
         """A sentence with named gaps, and what fills them, so that it can be translated."""
         raise NotImplementedError
 
-    def words(self, scorers: Mapping[str, str] = {}, number: Callable[[float], str] = "{:g}".format) -> str:
+    def words(self, scorers: Mapping[str, str] = {}, number: Callable[[float], str] = written) -> str:
         """`margin < 0`, `prompt type is safety or advice`, `tuned answer cut`.
 
         scorers: {scorer_id: name} of those to be named, `margin < 0 (by reward model)`. number: how a number is written.
@@ -206,7 +213,7 @@ class Slice(BaseModel):
     inverted: bool = False
     name: str = Field("", max_length=80)  # of a saved one
 
-    def words(self, scorers: Mapping[str, str] = {}, number: Callable[[float], str] = "{:g}".format) -> str:
+    def words(self, scorers: Mapping[str, str] = {}, number: Callable[[float], str] = written) -> str:
         """Its name if it has one, and what holds of its rows."""
         said = ", ".join(predicate.words(scorers, number) for predicate in self.predicates) or "all pairs"
         said = f"all but: {said}" if self.inverted else said

@@ -8,11 +8,13 @@ from typing import Any
 import polars as pl
 
 from engine.plain import on_one_line
+from engine.settings.slices import Slice
 from engine.statistics.coverage import Scoring, incomplete, scoring_now
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
 from engine.statistics.twins import pairs_with_twin
 from engine.store.database import Connection, frame, reading
+from engine.store.slices import counts, described, show_slice
 
 REWARD_MODELS = """
     select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.*
@@ -41,26 +43,36 @@ OF_ANSWERS = ("tokens_mean", "words_mean", "share_cut")
 OF_COMPARISONS = ("win_rate", "reward_difference")
 
 
-def summary(cache: Path, all_settings: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """{"reward_models", "policies", "other_settings", "incomplete", "scoring"}; every number is an Estimate; accuracies and win rates
-    count ties half.
+def summary(cache: Path, all_settings: bool = False, wanted: Slice | None = None) -> dict[str, list[dict[str, Any]]]:
+    """{"slice", "reward_models", "policies", "other_settings", "incomplete", "scoring"}; every number is an Estimate; accuracies and win
+    rates count ties half.
 
+    slice: of one that is wanted, its words and how many pairs of each split it has; the numbers are then of its rows alone.
     other_settings: generators that answered under differing decoding settings, and what differs; they stand under policies only when
     `all_settings` asks for them. incomplete: what is scored in part and has no number yet. scoring: runs that are at it.
     """
     with reading(cache) as con:
+        sliced = [] if wanted is None else slice_rows(con, wanted)
+        show_slice(con, wanted)
         pairs, answers = frame(con, REWARD_MODELS), frame(con, POLICIES, {"all_settings": all_settings})
         unlike, missing = frame(con, OTHER_SETTINGS).to_dicts(), incomplete(con).to_dicts()
         scored = pairs.partition_by("scorer_id", "dataset_id", "split", maintain_order=True)
         reward_models = [{**reward_model(f), **gain(con, f)} for f in scored]
     compared = answers.partition_by("tuned_id", "base_id", "scorer_id", maintain_order=True)
     return {
+        "slice": sliced,
         "reward_models": reward_models,
         "policies": [policy(f) for f in compared],
         "other_settings": unlike,
         "incomplete": missing,
         "scoring": [asdict(run) for run in scoring_now(cache)],
     }
+
+
+def slice_rows(con: Connection, wanted: Slice) -> list[dict[str, Any]]:
+    """slice (in words), split, pairs (of the slice), of (all), a row for each split. Raises DataError when what it asks for is gone."""
+    words = described(con, wanted)
+    return [{"slice": words, "split": split, "pairs": pairs, "of": of} for split, (pairs, of) in counts(con, wanted).items()]
 
 
 def reward_model(rows: pl.DataFrame) -> dict[str, Any]:
@@ -122,7 +134,10 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     if not any(found.values()):
         return "nothing has been scored yet"
     found = {part: list(map(on_one_line, rows)) for part, rows in found.items()}
-    lines = ["Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval; rewards compare within a unit)"]
+    lines = [
+        *slice_said(found["slice"]),
+        "Reward models (accuracy: share of pairs with chosen above rejected, ties half, 95 % interval; rewards compare within a unit)",
+    ]
     lines.append(f"{'model':32}{'dataset / split':34}{'pairs':>6}  {'accuracy':24}{'interval by':32}{'mean':>9}{'std':>9}  unit")
     for r in found["reward_models"]:
         right, mean, std = r["accuracy"], r["reward_mean"], r["reward_std"]
@@ -147,6 +162,12 @@ def as_text(found: dict[str, list[dict[str, Any]]]) -> str:
     if found["policies"]:
         lines.append("cut: share of answers that reached the limit of new tokens, so that their lengths are at least (≥) what is counted")
     return "\n".join([*lines, *remarks(found)])
+
+
+def slice_said(rows: list[dict[str, Any]]) -> list[str]:
+    """Which slice the numbers are of, and how much of each split that is."""
+    parts = ", ".join(f"{r['pairs']:,} of {r['of']:,} pairs of {r['split']}" for r in rows)
+    return [f"Slice {rows[0]['slice']}: {parts}", ""] if rows else []
 
 
 def remarks(found: dict[str, list[dict[str, Any]]]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
+from engine.errors import DataError
 from engine.settings.slices import FIELDS, SOURCES, Contains, OneOf, Range, Slice
 from engine.store.database import Connection, frame, reading
 
@@ -39,7 +40,12 @@ FOUND_IN = {  # of each field the relation that has it, with the key of what it 
     **dict.fromkeys(("difference", "base_reward", "tuned_reward"), REWARDS_OF_ANSWERS),
     **dict.fromkeys(("base_words", "tuned_words", "base_tokens", "tuned_tokens", "tuned_longer_by", "base_cut", "tuned_cut"), BOTH_ANSWERS),
 }
-TABLES = {"dataset": "datasets", "scorer": "scorers", "base": "generators", "tuned": "generators"}
+TABLES = {
+    "dataset": ("datasets", "dataset_id"),
+    "scorer": ("scorers", "scorer_id"),
+    **dict.fromkeys(("base", "tuned"), ("generators", "generator_id")),
+}
+NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
 FOLDED = "lower(replace({}, '’', ''''))"  # in either case, with either apostrophe
 MENTION = """(
@@ -167,12 +173,23 @@ def counts(con: Connection, wanted: Slice) -> dict[str, tuple[int, int]]:
 
 def gone(con: Connection, wanted: Slice) -> str | None:
     """What the slice asks for and is not here any more, in one sentence; None when all of it is."""
-    needed = [("dataset", wanted.dataset_id)]
-    needed += [(who, name) for p in wanted.predicates for who in SOURCES if (name := getattr(p, who, None)) is not None]
+    needed = [("dataset", wanted.dataset_id), *sources_of(wanted)]
     for who, name in needed:
-        table = TABLES[who]
-        key = f"{table[:-1]}_id"
+        table, key = TABLES[who]
         if frame(con, f"select 1 from {table} where {key} = $name", {"name": name}).is_empty():
-            what = {"base": "generator of base answers", "tuned": "generator of tuned answers"}.get(who, who)
-            return f"the slice ({wanted.words()}) asks for the {what} {name!r:.80}, which is not here"
+            return f"the slice ({wanted.words()}) asks for the {NAMES.get(who, who)} {name!r:.80}, which is not here"
     return None
+
+
+def described(con: Connection, wanted: Slice) -> str:
+    """The slice in words, with the names of its scorers. Raises DataError when what it asks for is gone."""
+    if why := gone(con, wanted):
+        raise DataError(why)
+    names = "select scorer_id, name from scorers where scorer_id in (select unnest($ids))"
+    ids = [name for who, name in sources_of(wanted) if who == "scorer"]
+    return wanted.words(dict(frame(con, names, {"ids": ids}).iter_rows()))
+
+
+def sources_of(wanted: Slice) -> list[tuple[str, str]]:
+    """(scorer, base or tuned, its id) of everything that measured what the predicates are about."""
+    return [(who, name) for p in wanted.predicates for who in SOURCES if (name := getattr(p, who, None)) is not None]
