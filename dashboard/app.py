@@ -1,10 +1,10 @@
-"""The dashboard's frame: page list, the one selection in the sidebar, and the place where an error becomes a sentence."""
+"""The dashboard's frame: page list, the line that says what is looked at, and the place where an error becomes a sentence."""
 
 from pathlib import Path
 
 import streamlit as st
 
-from dashboard.parts import sidebar
+from dashboard.parts import chips
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
@@ -33,12 +33,13 @@ def pages() -> dict[str, list[st.Page]]:
     }
 
 
-st.set_page_config(page_title="Prefscope", page_icon=str(HERE / "icon.svg"), layout="wide")
+st.set_page_config(page_title="Prefscope", page_icon=str(HERE / "icon.svg"), layout="wide", initial_sidebar_state=216)
+st.html(HERE / "look.css")
 st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
 page = st.navigation(pages())
 try:
-    st.session_state["selection"] = sidebar.selection()
-    sidebar.say_unknown()
+    st.session_state["selection"] = chips.selection()
+    chips.say_unknown()
     page.run()
 except PrefscopeError as error:
     data.refuse(error)

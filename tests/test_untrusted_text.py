@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import figures, queries
-from dashboard.parts import sidebar
+from dashboard.parts import chips
 from engine.__main__ import main
 from engine.plain import UNSEEN, line, printable
 from engine.store import database
@@ -132,7 +132,7 @@ def test_terminal_output_has_no_control_characters_and_one_line_for_each_row(
 def test_names_to_pick_from_are_lines_and_stay_apart() -> None:
     """Two names that look alike get the ends of their ids."""
     rows = pl.DataFrame({"scorer_id": ["s-0001", "s-0002", "s-0003"], "name": ["a\tb", "a \u202eb", "c"]})
-    assert sidebar.names(rows, "scorer_id") == {"s-0001": "a b (0001)", "s-0002": "a b (0002)", "s-0003": "c"}
+    assert chips.names(rows, "scorer_id") == {"s-0001": "a b (0001)", "s-0002": "a b (0002)", "s-0003": "c"}
 
 
 def test_only_say_prints() -> None:

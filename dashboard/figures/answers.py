@@ -54,7 +54,7 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
 )
 def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"})
+    plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"}, fields={"difference": "difference"})
     plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
     won, mean = first["win_rate"], first["reward_difference"]
     parts = f"above 0 (ties half): {share(won)}", f"mean {estimated(mean)}", by(won, mean)
@@ -113,7 +113,13 @@ def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     won = first["win_rate"]
     parts = f"n = {won['n']:,} prompts", f"tuned preferred on {share(won)}", by(won)
-    return caption(histogram(frame, "reward [the scorer's own unit]"), excerpt(first["facet"], 40), *parts, "lines: medians", cut(first))
+    return caption(
+        histogram(frame, "reward [the scorer's own unit]", fields={"base": "base_reward", "tuned": "tuned_reward"}),
+        excerpt(first["facet"], 40),
+        *parts,
+        "lines: medians",
+        cut(first),
+    )
 
 
 @figure(
@@ -123,6 +129,7 @@ def judged(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.answers_under_base,
     empty=JUDGE,
+    scorer="untrained",
 )
 def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
     return judged(frame)

@@ -1,17 +1,23 @@
 """The lists of figures and tables, and the one call that page and export share."""
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 import polars as pl
 
-from dashboard.figures.theme import caption, dressed, escaped, say
+from dashboard.figures.theme import caption, dressed, escaped, say, undressed
 from dashboard.queries import Selection
 from engine.store.database import Connection
 
 Query = Callable[[Connection, Selection], pl.DataFrame]
+Plot = go.Figure
 Draw = Callable[[pl.DataFrame], go.Figure]
+Size = Literal["large", "medium", "small"]
+HEIGHTS: dict[Size, int] = {"large": 280, "medium": 300, "small": 260}  # pixels of the drawing on a page
+FADED = 0.32  # opacity of what is not looked at, of its own
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,8 @@ class Figure:
     query: Query
     draw: Draw
     empty: str  # what to do when there is nothing to draw
+    size: Size = "medium"  # large: whole width, the one figure of a page that carries its answer
+    scorer: Literal["trained", "untrained"] = "trained"  # whose rewards its marks stand for
 
     @property
     def label(self) -> str:
@@ -51,11 +59,21 @@ FIGURES: list[Figure] = []
 TABLES: list[Table] = []
 
 
-def figure(*, name: str, title: str, page: str, query: Query, empty: str, number: str = "") -> Callable[[Draw], Draw]:
+def figure(
+    *,
+    name: str,
+    title: str,
+    page: str,
+    query: Query,
+    empty: str,
+    number: str = "",
+    size: Size = "medium",
+    scorer: Literal["trained", "untrained"] = "trained",
+) -> Callable[[Draw], Draw]:
     """Register the function below it as the drawing of a figure."""
 
     def registered(draw: Draw) -> Draw:
-        FIGURES.append(Figure(number, name, title, page, query, draw, empty))
+        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer))
         return draw
 
     return registered
@@ -70,3 +88,53 @@ def drawn(chosen: Figure, frame: pl.DataFrame, theme_name: str = "light", remark
 def render(chosen: Figure, con: Connection, selection: Selection, theme_name: str = "light") -> go.Figure:
     """Query, draw and dress a figure: what the page shows and what the report prints."""
     return drawn(chosen, chosen.query(con, selection), theme_name)
+
+
+def on_screen(chosen: Figure, frame: pl.DataFrame, theme_name: str) -> tuple[go.Figure, str]:
+    """The drawing without its title, which stands above it on a page, and what stands below it in plain text."""
+    plot = chosen.draw(frame)
+    below = html.unescape((plot.layout.title.subtitle.text or "").replace("<br>", " "))
+    return undressed(plot, theme_name, HEIGHTS[chosen.size]), below
+
+
+Mark = Mapping[str, Any]  # {field: [low, high]} or {field: value}, fields of engine.settings.slices
+
+
+def stands_for(trace: Any, marks: Iterable[Mark]) -> None:
+    """Say of each bar, dot or box of a trace which rows it stands for, so that selecting it selects them."""
+    trace.meta = {"marks": [dict(mark) for mark in marks]}
+
+
+def marks_of(trace: Any) -> list[Mark]:
+    return list(trace.meta["marks"]) if isinstance(trace.meta, dict) and "marks" in trace.meta else []
+
+
+def marks(plot: go.Figure) -> list[Mark]:
+    return [mark for trace in plot.data for mark in marks_of(trace)]
+
+
+def faded(plot: go.Figure, looked_at: Callable[[Mark], bool]) -> go.Figure:
+    """Marks that do not stand for what is looked at are drawn faint, not left out."""
+    for trace in plot.data:
+        if (named := marks_of(trace)) and trace.marker is not None:
+            full = 1.0 if trace.marker.opacity is None else trace.marker.opacity
+            trace.marker.opacity = [full if looked_at(mark) else full * FADED for mark in named]
+    return plot
+
+
+def outlined(plot: go.Figure, second: go.Figure) -> go.Figure:
+    """The same figure of a second comparison over the first: bars as outlines, dots hollow, lines dotted."""
+    for trace in second.data:
+        trace.update(legendgroup=f"second {trace.legendgroup or trace.name}", showlegend=False, meta=None)
+        if trace.type == "bar":
+            trace.update(marker={"color": "rgba(0,0,0,0)", "pattern": None, "line": {"width": 2}})
+        elif trace.type in ("scatter", "scattergl"):
+            trace.update(opacity=0.9)
+            if trace.marker is not None and trace.marker.symbol is None:
+                trace.marker.symbol = "diamond-open"
+            if trace.line is not None:
+                trace.line.dash = "dot"
+        else:
+            continue
+        plot.add_trace(trace)
+    return plot

@@ -14,7 +14,7 @@ SCORE = "Train a reward model, then start a score run on the Runs page, to see r
 def scores(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     accuracy = f"accuracy {share(first['accuracy'])}"
-    plot = histogram(frame, "reward [the scorer's own unit]")
+    plot = histogram(frame, "reward [the scorer's own unit]", fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
     return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", accuracy, by(first["accuracy"]), "lines: medians")
 
 
@@ -33,6 +33,7 @@ def score_boxes(frame: pl.DataFrame) -> go.Figure:
     page="reward_model",
     query=queries.base_scores,
     empty=SCORE,
+    scorer="untrained",
 )
 def scores_base(frame: pl.DataFrame) -> go.Figure:
     return scores(frame)
@@ -74,10 +75,17 @@ def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     return score_boxes(frame)
 
 
-@figure(name="margins", title="How clearly is the order right or wrong?", page="reward_model", query=queries.margin_histogram, empty=SCORE)
+@figure(
+    name="margins",
+    title="How clearly is the order right or wrong?",
+    page="reward_model",
+    query=queries.margin_histogram,
+    empty=SCORE,
+    size="large",
+)
 def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"})
+    plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"}, fields={"margin": "margin"})
     plot.add_vline(x=0, line={"color": COLOURS["rejected"], "width": 2, "dash": "dot"})
     right = f"right of 0 (ties half): {share(first['accuracy'])}"
     return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", right, by(first["accuracy"]), "solid line: median")

@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
+from dashboard.figures.registry import stands_for
 from dashboard.figures.theme import COLOURS, PATTERNS, excerpt, fill
 from engine.statistics.estimate import Estimate
 
@@ -44,8 +45,17 @@ def bars(estimates: pl.Series) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, "thickness": 1.5, **lengths}
 
 
-def histogram(bins: pl.DataFrame, x_title: str, names: dict[str, str] | None = None, medians: bool = True) -> go.Figure:
-    """Overlaid bars of the share of each series, with its median as a dashed line. bins: queries.histogram of one facet."""
+def histogram(
+    bins: pl.DataFrame,
+    x_title: str,
+    names: dict[str, str] | None = None,
+    medians: bool = True,
+    fields: dict[str, str] | None = None,
+) -> go.Figure:
+    """Overlaid bars of the share of each series, with its median as a dashed line. bins: queries.histogram of one facet.
+
+    fields: what the values of a series are, as a slice calls them, so that bars can be selected.
+    """
     plot = go.Figure()
     for (series,), rows in bins.group_by("series", maintain_order=True):
         who = str(series)
@@ -59,6 +69,8 @@ def histogram(bins: pl.DataFrame, x_title: str, names: dict[str, str] | None = N
             marker=fill(who),
             showlegend=bins["series"].n_unique() > 1,
         )
+        if field := (fields or {}).get(who):
+            stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
         if medians:
             plot.add_vline(x=rows["median"][0], line={"color": COLOURS[who], "width": 2, "dash": "dash" if who in PATTERNS else "solid"})
     plot.update_layout(barmode="overlay", bargap=0)

@@ -149,6 +149,21 @@ def dressed(plot: go.Figure, title: str, theme_name: str) -> go.Figure:
     )
 
 
+def undressed(plot: go.Figure, theme_name: str, height: int) -> go.Figure:
+    """Give a drawn figure its template for a page, where the title stands above and the caption below."""
+    panel_titles = any(note.yref == "paper" for note in plot.layout.annotations)
+    rows = legend_rows(plot)
+    plot.update_layout(
+        template=template(theme_name),
+        title=None,
+        height=max(height, plot.layout.height or 0) + 20 * rows,
+        margin={"t": 14 + 20 * rows + 18 * panel_titles, "l": 0, "r": 8, "b": 8, "autoexpand": True},
+        showlegend=rows > 0,
+    )
+    plot.layout.title = None
+    return plot
+
+
 def say(sentence: str) -> go.Figure:
     """Empty axes with what to do next."""
     plot = go.Figure()

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import figures, queries
+from dashboard import figures
+from dashboard.parts import figure as figure_part
 from dashboard.parts.columns import headed, readable, row_height
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
@@ -42,11 +43,6 @@ KINDS = {
 }
 
 
-def theme() -> str:
-    """The viewer's theme: light or dark."""
-    return "dark" if st.context.theme.type == "dark" else "light"
-
-
 def heading(title: str, needs_data: bool = True) -> Selection:
     """The page's title and what it is about. Without a dataset it says how to begin, and stops there when the page needs one."""
     st.title(data.literal(title))
@@ -56,10 +52,6 @@ def heading(title: str, needs_data: bool = True) -> Selection:
         if needs_data:
             st.stop()
         return selection
-    row = data.read(queries.dataset, selection).row(0, named=True)
-    st.caption(data.literal(_("Dataset {name}, split {split}").format(name=row["name"], split=selection.split or "–")))
-    if row["source"] == "starter":
-        st.info(_("The starter set is a small set written by a language model for demonstration, not human annotations."))
     return selection
 
 
@@ -84,28 +76,13 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
         st.rerun()
 
 
-def show(figure: figures.Figure, selection: Selection) -> None:
-    """A figure as the report prints it, with its numbers as CSV; while there is nothing to draw, how to get it."""
-    rows = data.read(figure.query, selection, key=figure.name)
-    label = figure.label if figure.number else ""
-    if rows.is_empty():
-        with st.container(border=True, gap="xsmall"):
-            st.text(figure.title)
-            st.caption(data.literal(f"{label}: {figure.empty}" if label else figure.empty))
-        return
-    st.plotly_chart(
-        figures.drawn(figure, rows, theme()), theme=None, key=f"figure_{figure.name}", alt=figure.title, config={"displaylogo": False}
-    )
-    below(label, rows, figure.name)
-
-
 def show_page(page: str, selection: Selection, *also: str) -> None:
     """The figures of a page, side by side where there is room, and those of other pages with these numbers."""
     others = [f for f in figures.FIGURES if f.number in also]
     with st.grid(min_column_width=430, gap="medium"):
         for figure in [*figures.on_page(page), *others]:
             with st.container():
-                show(figure, selection)
+                figure_part.show(figure, selection)
 
 
 def show_table(table: figures.Table, selection: Selection) -> None:

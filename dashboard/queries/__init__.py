@@ -36,7 +36,19 @@ from dashboard.queries.scores import (
     trained_scores,
 )
 from dashboard.queries.selection import Choices, Selection, choices, default_selection
-from dashboard.queries.tables import answered_prompts, dataset, pairs, preference_pair, prompt, prompt_types, prompts, responses_to, runs
+from dashboard.queries.tables import (
+    answered_prompts,
+    dataset,
+    pairs,
+    preference_pair,
+    prompt,
+    prompt_types,
+    prompts,
+    responses_to,
+    runs,
+    sliced_counts,
+    sliced_pairs,
+)
 
 __all__ = [
     "Choices", "Selection", "accuracy_by_group", "accuracy_by_length", "accuracy_gain", "answer_length_summary", "answer_lengths",
@@ -45,6 +57,7 @@ __all__ = [
     "generators_under_scorers", "histogram", "length_rule", "margin_by_length", "margin_histogram", "missing_scores", "pairs",
     "policy_curves", "policy_rewards", "preference_pair", "prompt", "prompt_types", "prompts", "rejected_words",
     "response_lengths", "response_map", "responses_to", "reward_curves", "reward_curves_compared", "reward_differences",
-    "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "study", "study_runs", "trained_boxes",
+    "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "sliced_counts", "sliced_pairs",
+    "study", "study_runs", "trained_boxes",
     "trained_scores", "validation_accuracy", "win_rates", "word_counts",
 ]  # fmt: skip

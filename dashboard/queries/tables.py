@@ -171,3 +171,26 @@ def dataset(con: Connection, selection: Selection) -> pl.DataFrame:
 def runs(con: Connection) -> pl.DataFrame:
     """Every run the database knows, newest first."""
     return frame(con, "select * exclude (config, versions) from runs order by run_id desc")
+
+
+def sliced_counts(con: Connection, selection: Selection) -> tuple[int, int]:
+    """Pairs of the split that the slice keeps, and all of the split."""
+    kept = frame(con, "select count(*) as n from pairs where dataset_id = $dataset and split = $split", where(selection))["n"][0]
+    whole = frame(con, "select splits ->> ('$.\"' || $split || '\"') as n from datasets where dataset_id = $dataset", where(selection))
+    return int(kept), int(whole["n"][0] or 0) if len(whole) else 0
+
+
+def sliced_pairs(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Every pair that is looked at, with its ids, lengths and the trained scorer's margin: what is taken away as CSV."""
+    query = """
+        select p.pair_id, p.prompt_id, p.split, pr.text as prompt, p.prompt_type, p.source, s.margin, c.words as chosen_words,
+               r.words as rejected_words, c.text as chosen, r.text as rejected
+        from pairs p join prompts pr using (prompt_id) join texts c on c.text_id = p.chosen_id join texts r on r.text_id = p.rejected_id
+        left join scored_pairs s on s.pair_id = p.pair_id and s.dataset_id = p.dataset_id and s.split = p.split and s.scorer_id = $scorer
+        where p.dataset_id = $dataset and p.split = $split order by s.margin, p.pair_id
+    """
+    return frame(con, query, {**where(selection), "scorer": selection.trained_scorer})
+
+
+def where(selection: Selection) -> dict[str, object]:
+    return {"dataset": selection.dataset_id, "split": selection.split}

@@ -110,6 +110,11 @@ def runs() -> list[Run]:
     return found
 
 
+def theme() -> str:
+    """The viewer's theme: light or dark."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
 def alive() -> bool:
     """Whether a run is queued or going on, so that the page must look again."""
     return any(not run.ended for run in runs())

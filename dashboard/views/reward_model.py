@@ -5,9 +5,10 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import cards, remarks, sidebar, widgets
+from dashboard.parts import cards, chips, remarks, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
+from engine.plain import line
 
 
 def numbers() -> None:
@@ -21,25 +22,29 @@ def numbers() -> None:
 
 
 def pair_picker() -> str | None:
-    """One pair by search, or the one in the URL; none picked takes a typical one."""
+    """One pair by search, or the one in the address; none picked takes a typical one."""
     search = st.text_input(_("Search pairs"), key="table1_search", type="search")
     found = data.read(queries.pairs, selection, search=search, rows=50)
     options = dict(found.select("pair_id", "prompt").iter_rows())
     for asked in st.query_params.get_all("pair"):
         row = data.read(queries.preference_pair, replace(selection, pair_id=asked))
         options |= dict(row.select("pair_id", "prompt").iter_rows())
-    short = {pair: prompt[:100] for pair, prompt in options.items()}
-    return sidebar.pick("pair", _("Pair"), short, None, _("Without a choice: the pair whose margin is nearest the median."))
+    short = {pair: line(prompt)[:100] for pair, prompt in options.items()}
+    help = _("Without a choice: the pair whose margin is nearest the median.")
+    picked = chips.choice("pair", _("Pair"), short, None, help, pinned=False)
+    if picked.options:
+        chips.box(picked)
+    return picked.value
 
 
 selection = widgets.heading(_("Reward model"))
 if selection.trained_scorer is None:
-    st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the sidebar."))
+    st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
 remarks.on_pairs(selection)
 numbers()
 widgets.show_page("reward_model", selection)
 for table in [t for t in figures.TABLES if t.page == "reward_model"]:
     if table.name == "preference_pair":
         selection = replace(selection, pair_id=pair_picker())
-        sidebar.say_unknown()
+        chips.say_unknown()
     widgets.show_table(table, selection)

@@ -1,0 +1,181 @@
+"""What is looked at, in one line over every page: each chip says a part of the comparison and opens its choice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import queries
+from dashboard.parts import slices as slice_parts
+from dashboard.parts.columns import FIELDS
+from dashboard.queries import Choices, Selection
+from dashboard.state import address, data, slices
+from dashboard.state.messages import _
+from engine.plain import line
+
+MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
+OF_DATASET = ("split", "trained", "base", "tuned_answers", "base_answers", "reward_runs", "policy_runs", "study", "group_field", "with")
+CHIP_CHARS = 24
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A part of the comparison: its name in the address, what can be chosen, and what is."""
+
+    name: str
+    label: str
+    options: Mapping[str, str]  # id -> name
+    value: str | None
+    help: str | None = None
+    many: tuple[str, ...] = field(default=())
+
+    @property
+    def shown(self) -> str:
+        return shortened(self.options.get(self.value or "", "–"))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= CHIP_CHARS else text[: CHIP_CHARS - 1].rstrip() + "…"
+
+
+def selection() -> Selection:
+    """Draw the line and return what is looked at: what stands in the address, otherwise the newest complete comparison.
+
+    What is shown the first time is written into the address, so that a run that ends later changes nothing on the screen.
+    """
+    known = data.read(queries.choices)
+    if known.datasets.is_empty():
+        return Selection()
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="chips"):
+        dataset, split = of_data(known)
+        default = data.read(queries.default_selection, dataset.value, split.value)
+        scorers, generators = of_models(known, default)
+        rest = of_view(known, default)
+        found = Selection(
+            dataset_id=dataset.value,
+            split=split.value,
+            trained_scorer=scorers[0].value,
+            base_scorer=scorers[1].value,
+            tuned_generator=generators[0].value,
+            base_generator=generators[1].value,
+            slice=slices.current(dataset.value),
+            reward_runs=rest["reward_runs"].many,
+            policy_runs=rest["policy_runs"].many,
+            study=rest["study"].value,
+            group_field=rest["group_field"].value or default.group_field,
+            map_method=rest["map"].value or default.map_method,
+        )
+        chip(dataset.shown, dataset)
+        chip(split.shown, split, rest["group_field"])
+        chip(f"{scorers[0].shown} / {scorers[1].shown}", *scorers)
+        chip(f"{generators[0].shown} / {generators[1].shown}", *generators)
+        if any(part.options for part in rest.values()):
+            chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
+        slice_parts.chip(found)
+        if data.read(queries.dataset, found)["source"][0] == "starter":
+            st.badge(
+                _("demo set"), color="gray", help=_("A small set written by a language model for demonstration, not human annotations.")
+            )
+    return found
+
+
+def of_data(known: Choices) -> tuple[Choice, Choice]:
+    first = data.read(queries.default_selection)
+    dataset = choice("dataset", _("Dataset"), names(known.datasets, "dataset_id"), first.dataset_id)
+    splits = known.splits.filter(pl.col("dataset_id") == dataset.value)["split"].to_list()
+    preferred = data.read(queries.default_selection, dataset.value).split
+    help = _("Figures, rates and prompts are about the pairs of this part of the dataset.")
+    return dataset, choice("split", _("Split"), {s: line(s) for s in splits}, preferred, help)
+
+
+def of_models(known: Choices, default: Selection) -> tuple[tuple[Choice, Choice], tuple[Choice, Choice]]:
+    here = [
+        rows.filter((pl.col("dataset_id") == default.dataset_id) & (pl.col("split") == default.split))
+        for rows in (known.scorers, known.generators)
+    ]
+    scorers, generators = names(here[0], "scorer_id"), names(here[1], "generator_id")
+    untrained = _("A reward model whose last layer was never trained: what accuracy is worth without training.")
+    trained = choice("trained", _("Trained scorer"), scorers, default.trained_scorer, _("The reward model under test."))
+    base = choice("base", _("Base scorer"), scorers, default.base_scorer, untrained)
+    tuned = choice("tuned_answers", _("Tuned answers"), generators, default.tuned_generator)
+    return (trained, base), (tuned, choice("base_answers", _("Base answers"), generators, default.base_generator))
+
+
+def of_view(known: Choices, default: Selection) -> dict[str, Choice]:
+    """How the comparison is shown: runs whose curves are drawn, the study, the field that names groups, the map."""
+    runs = known.runs.filter(pl.col("dataset_id") == default.dataset_id)
+    of_kind = {kind: names(runs.filter(pl.col("kind") == kind), "run_id") for kind in ("reward", "policy")}
+    studies = names(known.studies.filter(pl.col("dataset_id") == default.dataset_id), "study_id")
+    here = (pl.col("dataset_id") == default.dataset_id) & (pl.col("split") == default.split)
+    fields = {field: FIELDS[field] for field in known.group_fields.filter(here)["field"]}
+    return {
+        "reward_runs": choices("reward_runs", _("Reward-model runs"), of_kind["reward"], default.reward_runs),
+        "policy_runs": choices("policy_runs", _("Policy runs"), of_kind["policy"], default.policy_runs),
+        "study": choice("study", _("Study"), studies, default.study),
+        "group_field": choice("group_field", _("Groups by"), fields if len(fields) > 1 else {}, default.group_field),
+        "map": choice("map", _("Map of responses"), MAPS, default.map_method, pinned=False),
+    }
+
+
+def names(rows: pl.DataFrame, column: str) -> dict[str, str]:
+    """{id: name}; a name that stands for several ids gets the end of the id."""
+    rows = rows.unique(column, maintain_order=True).with_columns(pl.col("name").map_elements(line, return_dtype=pl.String))
+    several = set(rows.filter(pl.col("name").is_duplicated())["name"].to_list())
+    return {i: f"{n} ({i[-4:]})" if n in several else n for i, n in rows.select(column, "name").iter_rows()}
+
+
+def choice(name: str, label: str, options: Mapping[str, str], default: str | None, help: str | None = None, pinned: bool = True) -> Choice:
+    """One choice. An unknown id in the address is said and the default taken; what is shown is kept in the address."""
+    asked = address.asked_of(name, options, complaint(label))
+    value = asked[-1] if asked else default if default in options else None
+    if pinned and value and not asked:
+        address.write(name, [value])
+    return Choice(name, label, options, value, help)
+
+
+def choices(name: str, label: str, options: Mapping[str, str], default: tuple[str, ...]) -> Choice:
+    """Several choices, kept as `choice` keeps one."""
+    asked = tuple(address.asked_of(name, options, complaint(label)))
+    if default and not asked:
+        address.write(name, list(default))
+    return Choice(name, label, options, None, many=asked or default)
+
+
+def complaint(label: str) -> str:
+    return _("{label}: {id} is not here. The default is shown.").replace("{label}", label)
+
+
+def chip(text: str, *parts: Choice) -> None:
+    """A chip that opens the choice of its parts; where nothing can be chosen it is text."""
+    open_parts = [part for part in parts if part.options]
+    if not open_parts:
+        return
+    with st.popover(data.literal(text), key=f"chip_{parts[0].name}"):
+        for part in open_parts:
+            box(part)
+
+
+def box(part: Choice) -> None:
+    key = f"pick_{part.name}"
+    st.session_state[key] = list(part.many) if part.value is None and part.many else part.value
+    shared: dict[str, Any] = {"key": key, "help": data.literal(part.help), "on_change": keep, "args": (part.name,)}
+    if part.many:
+        st.multiselect(data.literal(part.label), list(part.options), format_func=part.options.__getitem__, **shared)
+    else:
+        st.selectbox(data.literal(part.label), list(part.options), format_func=part.options.__getitem__, **shared)
+
+
+def keep(name: str) -> None:
+    """Write what was just chosen by hand into the address; another dataset or split has other models."""
+    if name in ("dataset", "split"):
+        address.forget(*(OF_DATASET if name == "dataset" else OF_DATASET[1:]), "slice")
+    value = st.session_state[f"pick_{name}"]
+    address.write(name, value if isinstance(value, list) else [value] if value else [])
+
+
+def say_unknown() -> None:
+    """Say on the page which ids of the address are not here."""
+    for sentence in address.complaints():
+        st.warning(data.literal(sentence))

@@ -1,0 +1,154 @@
+"""The rows that are looked at, in words: each predicate a chip, how many rows they are, and what can be done with them."""
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.queries import Selection
+from dashboard.report.tabular import csv_text
+from dashboard.state import data, slices
+from dashboard.state.messages import _
+from engine.settings.slices import AnyPredicate, Contains, OneOf, Range, Slice
+
+
+def line(selection: Selection) -> None:
+    """What the slice says, its share of the pairs, and buttons to turn it round, keep it and take it away; nothing without a slice."""
+    slice = selection.slice
+    if slice is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="slice_line"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content", gap="xsmall"):
+            if slice.inverted:
+                st.badge(_("all but"), color="gray")
+            for place, predicate in enumerate(slice.predicates):
+                words = said(predicate)
+                st.button(
+                    data.literal(words), key=f"drop_{place}_{hash(predicate)}", icon=":material/close:", icon_position="right",
+                    help=_("Remove this condition"), on_click=slices.remove, args=(slice, place),
+                )  # fmt: skip
+            st.caption(data.literal(counted(selection)), width="content")
+        with st.container(horizontal=True, vertical_alignment="center", width="content", gap="xsmall"):
+            st.button(_("Invert"), key="slice_invert", on_click=slices.invert, args=(slice,))
+            st.download_button(
+                _("CSV with ids"),
+                lambda: csv_text(data.read(queries.sliced_pairs, selection)),
+                "pairs.csv",
+                "text/csv",
+                key="slice_csv",
+                on_click="ignore",
+            )
+            st.button(_("Show all"), key="slice_clear", on_click=slices.look_at, args=(None,))
+
+
+def counted(selection: Selection) -> str:
+    """38 of 200 pairs, 19.0 %."""
+    shown, every = data.read(queries.sliced_counts, selection)
+    if not every:
+        return _("no pairs")
+    found = _("{n:,} of {all:,} pairs, {share:.1f}\u00a0%").format(n=shown, all=every, share=100 * shown / every)
+    return found if shown else found + ". " + _("No pairs: remove a condition.")
+
+
+FIELDS = {
+    "margin": _("margin"),
+    "chosen_reward": _("reward of the chosen response"),
+    "rejected_reward": _("reward of the rejected response"),
+    "longer_by": _("chosen longer by [words]"),
+    "chosen_words": _("words of the chosen response"),
+    "rejected_words": _("words of the rejected response"),
+    "prompt_type": _("type of prompt"),
+    "source": _("source"),
+    "pair_id": _("pair"),
+    "language": _("language"),
+    "prompt_id": _("prompt"),
+    "difference": _("tuned − base reward"),
+    "base_reward": _("reward of the base answer"),
+    "tuned_reward": _("reward of the tuned answer"),
+    "base_words": _("words of the base answer"),
+    "tuned_words": _("words of the tuned answer"),
+    "base_tokens": _("tokens of the base answer"),
+    "tuned_tokens": _("tokens of the tuned answer"),
+    "tuned_longer_by": _("tuned answer longer by [tokens]"),
+    "base_cut": _("base answer cut"),
+    "tuned_cut": _("tuned answer cut"),
+}
+
+
+def said(predicate: AnyPredicate) -> str:
+    """The predicate in words: margin < 0; type of prompt: safety or advice."""
+    if isinstance(predicate, Range):
+        what = FIELDS[predicate.field]
+        low, high = (None if end is None else f"{end:.4g}".replace("-", "−") for end in (predicate.low, predicate.high))
+        if low is None or high is None:
+            text = _("{field} < {high}").format(field=what, high=high) if low is None else _("{field} ≥ {low}").format(field=what, low=low)
+        else:
+            text = _("{low} ≤ {field} < {high}").format(field=what, low=low, high=high)
+    elif isinstance(predicate, OneOf):
+        values = [in_words(value) for value in predicate.values]
+        listed = _(" or ").join(values[:3]) + (_(" or {n} more").format(n=len(values) - 3) if len(values) > 3 else "")
+        text = _("{field}: {values}").format(field=FIELDS[predicate.field], values=listed)
+    else:
+        text = _("contains “{text}”").format(text=predicate.text)
+    return _("not {condition}").format(condition=text) if predicate.not_ else text
+
+
+def in_words(value: str | bool | None) -> str:
+    if value is None:
+        return _("none")
+    return value if isinstance(value, str) else _("yes") if value else _("no")
+
+
+def chip(selection: Selection) -> None:
+    """The chip of the line over the page: which rows, the saved choices of rows, and a condition in numbers for who does not drag."""
+    slice = selection.slice
+    name = _("all pairs") if slice is None else slice.name or "; ".join(said(p) for p in slice.predicates[:2])
+    with st.popover(data.literal(name), key="chip_slice", type="primary" if slice else "secondary"):
+        if slice:
+            for place, predicate in enumerate(slice.predicates):
+                if isinstance(predicate, Range):
+                    ends(slice, place, predicate)
+        condition(selection)
+
+
+def ends(slice: Slice, place: int, predicate: Range) -> None:
+    """The two ends of a range as numbers: the twin of dragging in a figure."""
+    st.caption(data.literal(said(predicate)))
+    with st.container(horizontal=True):
+        for end, label in (("low", _("From")), ("high", _("Below"))):
+            st.number_input(
+                label, value=getattr(predicate, end), key=f"end_{end}_{place}_{hash(predicate)}", placeholder=_("open"),
+                on_change=change_end, args=(slice, place, end, f"end_{end}_{place}_{hash(predicate)}"),
+            )  # fmt: skip
+
+
+def change_end(slice: Slice, place: int, end: str, key: str) -> None:
+    changed = slice.predicates[place].model_copy(update={end: st.session_state[key]})
+    predicates = tuple(changed if i == place else p for i, p in enumerate(slice.predicates))
+    slices.look_at(slice.model_copy(update={"predicates": predicates, "name": ""}))
+
+
+def condition(selection: Selection) -> None:
+    """A further condition, chosen by name instead of dragged in a figure."""
+    about = {
+        "margin": selection.trained_scorer,
+        "difference": selection.tuned_generator and selection.base_generator and selection.trained_scorer,
+        "tuned_longer_by": selection.tuned_generator and selection.base_generator,
+    }
+    offered = [f for f in ("margin", "longer_by", "prompt_type", "difference", "tuned_longer_by") if about.get(f, True)]
+    names = {**{f: FIELDS[f] for f in offered}, "text": _("text")}
+    field = st.selectbox(_("Add a condition"), list(names), None, format_func=names.__getitem__, key="new_field", placeholder=_("Choose"))
+    if field == "text":
+        text = st.text_input(_("In prompt or response"), key="new_text")
+        ready: list[AnyPredicate] = [Contains(text=text)] if text else []
+    elif field == "prompt_type":
+        types = data.read(queries.prompt_types, selection)
+        picked = st.multiselect(_("One of"), types, key="new_types")
+        ready = [OneOf(field=field, values=tuple(picked))] if picked else []
+    elif field:
+        with st.container(horizontal=True):
+            low = st.number_input(_("From"), value=None, key="new_low", placeholder=_("open"))
+            high = st.number_input(_("Below"), value=None, key="new_high", placeholder=_("open"))
+        right = (low is not None or high is not None) and not (low is not None and high is not None and low >= high)
+        ready = [slices.predicate(field, selection, None, low=low, high=high)] if right else []
+    else:
+        return
+    st.button(_("Add"), key="new_add", disabled=not ready, on_click=slices.add, args=(selection, ready))

@@ -1,0 +1,47 @@
+"""What the address of a page says: every choice stands in it, so that a link shows the same, also after later runs."""
+
+from collections.abc import Container
+
+import streamlit as st
+
+
+def asked(name: str) -> list[str]:
+    """The values in the address, or those chosen before on another page, which are put into the address again."""
+    chosen: dict[str, list[str]] = st.session_state.setdefault("chosen", {})
+    values = st.query_params.get_all(name) or chosen.get(name, [])
+    write(name, values)
+    return values
+
+
+def asked_of(name: str, options: Container[str], complaint: str) -> list[str]:
+    """Those of the asked values that are options; every other one is said with `complaint` and forgotten."""
+    values = asked(name)
+    unknown = [value for value in values if value not in options]
+    for value in unknown:
+        complain(complaint.format(id=value))
+    if unknown:
+        write(name, [value for value in values if value in options])
+    return [value for value in values if value in options]
+
+
+def write(name: str, values: list[str]) -> None:
+    """Put values into the address, and bring them back on the other pages; none removes the name."""
+    st.session_state.setdefault("chosen", {})[name] = values
+    if values != st.query_params.get_all(name):
+        st.query_params[name] = values
+
+
+def forget(*names: str) -> None:
+    for name in names:
+        write(name, [])
+
+
+def complain(sentence: str) -> None:
+    """A sentence about the address, to be said on the page."""
+    st.session_state.setdefault("unknown", []).append(sentence)
+
+
+def complaints() -> list[str]:
+    """What is to be said about the address, once."""
+    found: list[str] = st.session_state.pop("unknown", [])
+    return found

@@ -1,0 +1,125 @@
+"""Which rows are looked at: a selection in a figure becomes a predicate of the slice, and the slice stands in the address."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from dashboard.queries import Selection
+from dashboard.state import address
+from dashboard.state.messages import _
+from engine.settings.slices import OF_ANSWERS, OF_REWARDS, AnyPredicate, OneOf, Range, Slice
+
+NAME = "slice"
+Mark = Mapping[str, Any]  # {field: [low, high]} or {field: value}: what a bar, dot or box of a figure stands for
+
+
+def current(dataset_id: str | None) -> Slice | None:
+    """The slice in the address; one that cannot be read, or is of another dataset, is said and left out."""
+    asked = address.asked(NAME)
+    if not asked:
+        return None
+    try:
+        found = Slice.model_validate_json(asked[-1])
+    except ValidationError as error:
+        address.complain(_("The slice in the address cannot be read: {why}").format(why=error.errors()[0]["msg"]))
+        address.forget(NAME)
+        return None
+    if found.dataset_id != dataset_id:
+        address.complain(_("The slice in the address is of the dataset {id}. All pairs are shown.").format(id=found.dataset_id))
+        address.forget(NAME)
+        return None
+    return found
+
+
+def look_at(slice: Slice | None) -> None:
+    """Show these rows on every page; None or no predicate: all."""
+    kept = slice if slice and slice.predicates else None
+    address.write(NAME, [kept.model_dump_json(exclude_defaults=True)] if kept else [])
+
+
+def add(selection: Selection, predicates: Iterable[AnyPredicate]) -> None:
+    """Narrow what is looked at; a predicate takes the place of an earlier one about the same."""
+    added = tuple(predicates)
+    now = selection.slice or Slice(dataset_id=selection.dataset_id or "")
+    about = {subject(predicate) for predicate in added}
+    kept = tuple(p for p in now.predicates if now.inverted or subject(p) not in about)
+    look_at(now.model_copy(update={"predicates": (*kept, *added), "name": ""}))
+
+
+def remove(slice: Slice, place: int) -> None:
+    kept = tuple(p for i, p in enumerate(slice.predicates) if i != place)
+    look_at(slice.model_copy(update={"predicates": kept, "name": ""}))
+
+
+def invert(slice: Slice) -> None:
+    look_at(slice.model_copy(update={"inverted": not slice.inverted, "name": ""}))
+
+
+def subject(predicate: AnyPredicate) -> tuple[str | None, ...]:
+    """What a predicate is about: two about the same would only narrow each other."""
+    return tuple(getattr(predicate, name, None) for name in ("kind", "field", "text", "scorer", "base", "tuned"))
+
+
+def without(slice: Slice | None, subjects: Iterable[tuple[str | None, ...]]) -> Slice | None:
+    """The slice without what is said about these; a figure shows all along its own axis. An inverted one stays whole."""
+    if slice is None or slice.inverted:
+        return slice
+    about = set(subjects)
+    kept = tuple(p for p in slice.predicates if subject(p) not in about)
+    return slice.model_copy(update={"predicates": kept}) if kept else None
+
+
+def own(slice: Slice | None, marks: Iterable[Mark], selection: Selection, scorer: str | None) -> tuple[AnyPredicate, ...]:
+    """The predicates of the slice about what a figure's marks stand for."""
+    if slice is None or slice.inverted:
+        return ()
+    fields = {field for mark in marks for field in mark}
+    about = {subject(predicate(field, selection, scorer)) for field in fields}
+    return tuple(p for p in slice.predicates if subject(p) in about or (isinstance(p, OneOf | Range) and p.field in fields and not scorer))
+
+
+def chosen(picked: Iterable[Mark], marks: Iterable[Mark], selection: Selection, scorer: str | None) -> list[AnyPredicate]:
+    """One predicate for each field of the picked marks: the range that they span, open where the figure ends, or their values."""
+    picked, every = list(picked), list(marks)
+    found: list[AnyPredicate] = []
+    for field in dict.fromkeys(field for mark in picked for field in mark):
+        values = [mark[field] for mark in picked if field in mark]
+        if isinstance(values[0], list | tuple):
+            ends = [mark[field] for mark in every if field in mark]
+            low, high = min(v[0] for v in values), max(v[1] for v in values)
+            low = None if low <= min(e[0] for e in ends) else low
+            high = None if high >= max(e[1] for e in ends) else high
+            if low is not None or high is not None:
+                found.append(predicate(field, selection, scorer, low=low, high=high))
+        else:
+            found.append(predicate(field, selection, scorer, values=tuple(dict.fromkeys(values))))
+    return found
+
+
+def predicate(field: str, selection: Selection, scorer: str | None, **of: Any) -> AnyPredicate:
+    """A range or, with `values`, one of them; with the scorer and the answers that the field is about."""
+    about: dict[str, Any] = {}
+    if field in OF_ANSWERS:
+        about |= {"base": selection.base_generator, "tuned": selection.tuned_generator}
+    if "values" in of:
+        return OneOf(field=field, **about, **of)
+    if field in OF_REWARDS:
+        about |= {"scorer": scorer or selection.trained_scorer}
+    return Range(field=field, **about, **of)
+
+
+def holds(mark: Mark, predicates: Iterable[AnyPredicate]) -> bool:
+    """Whether a mark stands for rows that the predicates keep: the middle of its range, or its value."""
+    for p in predicates:
+        if not isinstance(p, Range | OneOf) or p.field not in mark:
+            continue
+        value = mark[p.field]
+        if isinstance(p, OneOf):
+            kept = value in p.values
+        else:
+            middle = (value[0] + value[1]) / 2 if isinstance(value, list | tuple) else value
+            kept = (p.low is None or middle >= p.low) and (p.high is None or middle < p.high)
+        if kept == p.not_:
+            return False
+    return True
