@@ -131,7 +131,7 @@ def choice(name: str, label: str, options: Mapping[str, str], default: str | Non
     asked = address.asked_of(name, options, complaint(label))
     value = asked[-1] if asked else default if default in options else None
     if pinned and value and not asked:
-        address.write(name, [value])
+        address.put(name, [value])
     return Choice(name, label, options, value, help)
 
 
@@ -139,7 +139,7 @@ def choices(name: str, label: str, options: Mapping[str, str], default: tuple[st
     """Several choices, kept as `choice` keeps one."""
     asked = tuple(address.asked_of(name, options, complaint(label)))
     if default and not asked:
-        address.write(name, list(default))
+        address.put(name, list(default))
     return Choice(name, label, options, None, many=asked or default)
 
 
@@ -172,7 +172,7 @@ def keep(name: str) -> None:
     if name in ("dataset", "split"):
         address.forget(*(OF_DATASET if name == "dataset" else OF_DATASET[1:]), "slice")
     value = st.session_state[f"pick_{name}"]
-    address.write(name, value if isinstance(value, list) else [value] if value else [])
+    address.put(name, value if isinstance(value, list) else [value] if value else [])
 
 
 def say_unknown() -> None:

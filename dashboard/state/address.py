@@ -9,7 +9,7 @@ def asked(name: str) -> list[str]:
     """The values in the address, or those chosen before on another page, which are put into the address again."""
     chosen: dict[str, list[str]] = st.session_state.setdefault("chosen", {})
     values = st.query_params.get_all(name) or chosen.get(name, [])
-    write(name, values)
+    put(name, values)
     return values
 
 
@@ -20,11 +20,11 @@ def asked_of(name: str, options: Container[str], complaint: str) -> list[str]:
     for value in unknown:
         complain(complaint.format(id=value))
     if unknown:
-        write(name, [value for value in values if value in options])
+        put(name, [value for value in values if value in options])
     return [value for value in values if value in options]
 
 
-def write(name: str, values: list[str]) -> None:
+def put(name: str, values: list[str]) -> None:
     """Put values into the address, and bring them back on the other pages; none removes the name."""
     st.session_state.setdefault("chosen", {})[name] = values
     if values != st.query_params.get_all(name):
@@ -33,7 +33,7 @@ def write(name: str, values: list[str]) -> None:
 
 def forget(*names: str) -> None:
     for name in names:
-        write(name, [])
+        put(name, [])
 
 
 def complain(sentence: str) -> None:

@@ -35,7 +35,7 @@ def current(dataset_id: str | None) -> Slice | None:
 def look_at(slice: Slice | None) -> None:
     """Show these rows on every page; None or no predicate: all."""
     kept = slice if slice and slice.predicates else None
-    address.write(NAME, [kept.model_dump_json(exclude_none=True)] if kept else [])
+    address.put(NAME, [kept.model_dump_json(exclude_none=True)] if kept else [])
 
 
 def add(selection: Selection, predicates: Iterable[AnyPredicate]) -> None:
