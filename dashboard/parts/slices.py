@@ -7,7 +7,7 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
 from dashboard.state.messages import _
-from engine.settings.slices import AnyPredicate, Contains, OneOf, Range, Slice
+from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice
 
 
 def line(selection: Selection) -> None:
@@ -48,53 +48,10 @@ def counted(selection: Selection) -> str:
     return found if shown else found + ". " + _("No pairs: remove a condition.")
 
 
-FIELDS = {
-    "margin": _("margin"),
-    "chosen_reward": _("reward of the chosen response"),
-    "rejected_reward": _("reward of the rejected response"),
-    "longer_by": _("chosen longer by [words]"),
-    "chosen_words": _("words of the chosen response"),
-    "rejected_words": _("words of the rejected response"),
-    "prompt_type": _("type of prompt"),
-    "source": _("source"),
-    "pair_id": _("pair"),
-    "language": _("language"),
-    "prompt_id": _("prompt"),
-    "difference": _("tuned − base reward"),
-    "base_reward": _("reward of the base answer"),
-    "tuned_reward": _("reward of the tuned answer"),
-    "base_words": _("words of the base answer"),
-    "tuned_words": _("words of the tuned answer"),
-    "base_tokens": _("tokens of the base answer"),
-    "tuned_tokens": _("tokens of the tuned answer"),
-    "tuned_longer_by": _("tuned answer longer by [tokens]"),
-    "base_cut": _("base answer cut"),
-    "tuned_cut": _("tuned answer cut"),
-}
-
-
 def said(predicate: AnyPredicate) -> str:
-    """The predicate in words: margin < 0; type of prompt: safety or advice."""
-    if isinstance(predicate, Range):
-        what = FIELDS[predicate.field]
-        low, high = (None if end is None else f"{end:.4g}".replace("-", "−") for end in (predicate.low, predicate.high))
-        if low is None or high is None:
-            text = _("{field} < {high}").format(field=what, high=high) if low is None else _("{field} ≥ {low}").format(field=what, low=low)
-        else:
-            text = _("{low} ≤ {field} < {high}").format(field=what, low=low, high=high)
-    elif isinstance(predicate, OneOf):
-        values = [in_words(value) for value in predicate.values]
-        listed = _(" or ").join(values[:3]) + (_(" or {n} more").format(n=len(values) - 3) if len(values) > 3 else "")
-        text = _("{field}: {values}").format(field=FIELDS[predicate.field], values=listed)
-    else:
-        text = _("contains “{text}”").format(text=predicate.text)
-    return _("not {condition}").format(condition=text) if predicate.not_ else text
-
-
-def in_words(value: str | bool | None) -> str:
-    if value is None:
-        return _("none")
-    return value if isinstance(value, str) else _("yes") if value else _("no")
+    """The predicate in the viewer's words: margin < 0."""
+    template, values = predicate.said(lambda number: f"{number:.4g}".replace("-", "−"))
+    return _(template).format(**{**values, "field": _(values.get("field", ""))})
 
 
 def chip(selection: Selection) -> None:
@@ -134,7 +91,7 @@ def condition(selection: Selection) -> None:
         "tuned_longer_by": selection.tuned_generator and selection.base_generator,
     }
     offered = [f for f in ("margin", "longer_by", "prompt_type", "difference", "tuned_longer_by") if about.get(f, True)]
-    names = {**{f: FIELDS[f] for f in offered}, "text": _("text")}
+    names = {**{f: _(FIELDS[f].label) for f in offered}, "text": _("text")}
     field = st.selectbox(_("Add a condition"), list(names), None, format_func=names.__getitem__, key="new_field", placeholder=_("Choose"))
     if field == "text":
         text = st.text_input(_("In prompt or response"), key="new_text")

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from dashboard.queries import Selection
 from dashboard.state import address
 from dashboard.state.messages import _
-from engine.settings.slices import OF_ANSWERS, OF_REWARDS, AnyPredicate, OneOf, Range, Slice
+from engine.errors import ConfigError
+from engine.settings.slices import FIELDS, AnyPredicate, OneOf, Range, Slice, parse_slice
 
 NAME = "slice"
 Mark = Mapping[str, Any]  # {field: [low, high]} or {field: value}: what a bar, dot or box of a figure stands for
@@ -20,9 +19,9 @@ def current(dataset_id: str | None) -> Slice | None:
     if not asked:
         return None
     try:
-        found = Slice.model_validate_json(asked[-1])
-    except ValidationError as error:
-        address.complain(_("The slice in the address cannot be read: {why}").format(why=error.errors()[0]["msg"]))
+        found = parse_slice(asked[-1])
+    except ConfigError as error:
+        address.complain(_("The address has a slice that cannot be read: {why}. All pairs are shown.").format(why=error))
         address.forget(NAME)
         return None
     if found.dataset_id != dataset_id:
@@ -35,7 +34,7 @@ def current(dataset_id: str | None) -> Slice | None:
 def look_at(slice: Slice | None) -> None:
     """Show these rows on every page; None or no predicate: all."""
     kept = slice if slice and slice.predicates else None
-    address.put(NAME, [kept.model_dump_json(exclude_none=True)] if kept else [])
+    address.put(NAME, [kept.as_json()] if kept else [])
 
 
 def add(selection: Selection, predicates: Iterable[AnyPredicate]) -> None:
@@ -74,9 +73,13 @@ def own(slice: Slice | None, marks: Iterable[Mark], selection: Selection, scorer
     """The predicates of the slice about what a figure's marks stand for."""
     if slice is None or slice.inverted:
         return ()
-    fields = {field for mark in marks for field in mark}
-    about = {subject(predicate(field, selection, scorer)) for field in fields}
-    return tuple(p for p in slice.predicates if subject(p) in about or (isinstance(p, OneOf | Range) and p.field in fields and not scorer))
+    who = sources(selection, scorer)
+    here = {(field, tuple(who[name] for name in FIELDS[field].needs)) for mark in marks for field in mark}
+    return tuple(p for p in slice.predicates if isinstance(p, OneOf | Range) and (p.field, whose(p)) in here)
+
+
+def whose(predicate: OneOf | Range) -> tuple[str | None, ...]:
+    return tuple(getattr(predicate, name, None) for name in FIELDS[predicate.field].needs)
 
 
 def chosen(picked: Iterable[Mark], marks: Iterable[Mark], selection: Selection, scorer: str | None) -> list[AnyPredicate]:
@@ -99,14 +102,14 @@ def chosen(picked: Iterable[Mark], marks: Iterable[Mark], selection: Selection, 
 
 def predicate(field: str, selection: Selection, scorer: str | None, **of: Any) -> AnyPredicate:
     """A range or, with `values`, one of them; with the scorer and the answers that the field is about."""
-    about: dict[str, Any] = {}
-    if field in OF_ANSWERS:
-        about |= {"base": selection.base_generator, "tuned": selection.tuned_generator}
-    if "values" in of:
-        return OneOf(field=field, **about, **of)
-    if field in OF_REWARDS:
-        about |= {"scorer": scorer or selection.trained_scorer}
-    return Range(field=field, **about, **of)
+    who = sources(selection, scorer)
+    about: dict[str, Any] = {name: who[name] for name in FIELDS[field].needs}
+    return OneOf(field=field, **about, **of) if "values" in of else Range(field=field, **about, **of)
+
+
+def sources(selection: Selection, scorer: str | None) -> dict[str, str | None]:
+    """Whose rewards and answers the marks of a figure are about."""
+    return {"scorer": scorer or selection.trained_scorer, "base": selection.base_generator, "tuned": selection.tuned_generator}
 
 
 def holds(mark: Mark, predicates: Iterable[AnyPredicate]) -> bool:
