@@ -1,0 +1,66 @@
+"""How a page begins: its question, the answer in one sentence, how sure one may be, and the numbers that it rests on."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.parts import offers
+from dashboard.queries import Selection
+from dashboard.state import data
+from dashboard.state.messages import _, wording
+from engine.statistics.claims import Claim, Sureness, claims
+
+COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
+    Sureness.CLEAR: "blue",
+    Sureness.UNCERTAIN: "orange",
+    Sureness.TOO_LITTLE: "gray",
+}
+SHAPES = {Sureness.CLEAR: "●", Sureness.UNCERTAIN: "◐", Sureness.TOO_LITTLE: "○"}
+
+
+def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
+    """The page's question and its first claims; `title` while there is nothing to claim. Returns all claims of the page."""
+    selection = data.selection()
+    found = [] if selection.dataset_id is None else data.read(page_claims, selection, page)
+    with st.container(gap="xsmall", key="verdict"):
+        st.caption(data.literal(question))
+        st.title(data.literal(text(found[0]) if found else title), anchor=False)
+        for claim in found[:most]:
+            line(claim, headline=claim is found[0])
+    if selection.dataset_id is not None:
+        offers.show(selection)
+    return found
+
+
+def page_claims(con: queries.Connection, selection: Selection, page: str) -> list[Claim]:
+    return claims(con, selection, page)
+
+
+def line(claim: Claim, headline: bool = False) -> None:
+    """How sure one may be of a claim, and what it rests on; below the headline without repeating it."""
+    parts = ([] if headline else [text(claim)]) + [claim.detail_text(wording())]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        sure(claim.sureness)
+        st.markdown(data.literal(" ".join(part for part in parts if part)))
+
+
+def sure(sureness: Sureness) -> None:
+    """A word with a shape, so that it can be told apart without its colour."""
+    st.badge(data.literal(f"{SHAPES[sureness]} {_(sureness)}"), color=COLOURS[sureness])
+
+
+def text(claim: Claim) -> str:
+    return claim.text(wording())
+
+
+def named(found: Sequence[Claim], name: str) -> Claim | None:
+    return next((claim for claim in found if claim.name == name), None)
+
+
+def section(title: str, claim: Claim | None = None) -> None:
+    """A section of a page, with what is found there."""
+    st.header(data.literal(title), anchor=False)
+    if claim is not None:
+        line(claim)
