@@ -73,7 +73,7 @@ def is_ours(text: ast.expr) -> bool:
 class EscapedMadeConstant(ast.NodeTransformer):
     """html.escape(…) of anything is safe where HTML is expected, and there only."""
 
-    def visit_Call(self, node: ast.Call) -> ast.expr:  # noqa: N802 (the name that ast calls)
+    def visit_Call(self, node: ast.Call) -> ast.expr:
         if ast.unparse(node.func) == "html.escape":
             return ast.Constant("")
         return cast(ast.expr, self.generic_visit(node))

@@ -72,7 +72,7 @@ def ends(slice: Slice, place: int, predicate: Range) -> None:
     with st.container(horizontal=True):
         for end, label in (("low", _("From")), ("high", _("Below"))):
             st.number_input(
-                label, value=getattr(predicate, end), key=f"end_{end}_{place}_{hash(predicate)}", placeholder=_("open"),
+                data.literal(label), value=getattr(predicate, end), key=f"end_{end}_{place}_{hash(predicate)}", placeholder=_("open"),
                 on_change=change_end, args=(slice, place, end, f"end_{end}_{place}_{hash(predicate)}"),
             )  # fmt: skip
 

@@ -5,12 +5,12 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import queries
 from dashboard.parts import offers
 from dashboard.queries import Selection
 from dashboard.state import data
 from dashboard.state.messages import _, wording
 from engine.statistics.claims import Claim, Sureness, claims
+from engine.store.database import Connection
 
 COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
     Sureness.CLEAR: "blue",
@@ -23,9 +23,10 @@ SHAPES = {Sureness.CLEAR: "●", Sureness.UNCERTAIN: "◐", Sureness.TOO_LITTLE:
 def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
     """The page's question and its first claims; `title` while there is nothing to claim. Returns all claims of the page."""
     selection = data.selection()
-    found = [] if selection.dataset_id is None else data.read(page_claims, selection, page)
+    found = [] if selection.dataset_id is None or not page else data.read(page_claims, selection, page)
     with st.container(gap="xsmall", key="verdict"):
-        st.caption(data.literal(question))
+        if question:
+            st.caption(data.literal(question))
         st.title(data.literal(text(found[0]) if found else title), anchor=False)
         for claim in found[:most]:
             line(claim, headline=claim is found[0])
@@ -34,21 +35,15 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
     return found
 
 
-def page_claims(con: queries.Connection, selection: Selection, page: str) -> list[Claim]:
+def page_claims(con: Connection, selection: Selection, page: str) -> list[Claim]:
     return claims(con, selection, page)
 
 
 def line(claim: Claim, headline: bool = False) -> None:
     """How sure one may be of a claim, and what it rests on; below the headline without repeating it."""
     parts = ([] if headline else [text(claim)]) + [claim.detail_text(wording())]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        sure(claim.sureness)
-        st.markdown(data.literal(" ".join(part for part in parts if part)))
-
-
-def sure(sureness: Sureness) -> None:
-    """A word with a shape, so that it can be told apart without its colour."""
-    st.badge(data.literal(f"{SHAPES[sureness]} {_(sureness)}"), color=COLOURS[sureness])
+    said = " ".join(part for part in parts if part)
+    st.markdown(f":{COLOURS[claim.sureness]}-badge[{SHAPES[claim.sureness]} {data.literal(_(claim.sureness))}] {data.literal(said)}")
 
 
 def text(claim: Claim) -> str:

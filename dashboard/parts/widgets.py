@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import figures
 from dashboard.parts import figure as figure_part
+from dashboard.parts import verdict
 from dashboard.parts.columns import headed, readable, row_height
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
@@ -43,15 +44,14 @@ KINDS = {
 }
 
 
-def heading(title: str, needs_data: bool = True) -> Selection:
-    """The page's title and what it is about. Without a dataset it says how to begin, and stops there when the page needs one."""
-    st.title(data.literal(title))
+def heading(title: str, needs_data: bool = True, page: str = "", question: str = "") -> Selection:
+    """The page's question and answer. Without a dataset it says how to begin, and stops there when the page needs one."""
     selection = data.selection()
+    verdict.begin(page, question, title)
     if selection.dataset_id is None:
         welcome()
         if needs_data:
             st.stop()
-        return selection
     return selection
 
 

@@ -21,6 +21,7 @@ from dashboard.queries.curves import (
     validation_accuracy,
 )
 from dashboard.queries.distributions import boxes, histogram
+from dashboard.queries.offers import newer_models, paired_differences
 from dashboard.queries.responses import chosen_words, distinguishing_words, rejected_words, response_lengths, response_map, word_counts
 from dashboard.queries.scores import (
     accuracy_by_length,
@@ -54,7 +55,8 @@ __all__ = [
     "Choices", "Selection", "accuracy_by_group", "accuracy_by_length", "accuracy_gain", "answer_length_summary", "answer_lengths",
     "answered_prompts", "answers_under_base", "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices",
     "chosen_words", "curves", "dataset", "default_selection", "differing_settings", "distinguishing_words",
-    "generators_under_scorers", "histogram", "length_rule", "margin_by_length", "margin_histogram", "missing_scores", "pairs",
+    "generators_under_scorers", "histogram", "length_rule", "margin_by_length", "margin_histogram", "missing_scores", "newer_models",
+    "paired_differences", "pairs",
     "policy_curves", "policy_rewards", "preference_pair", "prompt", "prompt_types", "prompts", "rejected_words",
     "response_lengths", "response_map", "responses_to", "reward_curves", "reward_curves_compared", "reward_differences",
     "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "sliced_counts", "sliced_pairs",

@@ -38,7 +38,9 @@ DATASETS = """
     select dataset_id, any_value(d.name) as name, any_value(kept) as kept,
            greatest(max(d.created_at), coalesce(max(r.finished_at), max(d.created_at))) as changed_at
     from datasets d left join runs r using (dataset_id)
-    group by dataset_id order by count(*) filter (r.state = 'done') > 0 desc, changed_at desc
+    group by dataset_id
+    order by dataset_id in (select dataset_id from coverage where complete and generator_id is not null) desc,  -- answers are compared
+             count(*) filter (r.state = 'done') > 0 desc, changed_at desc
 """
 SPLITS = """
     select dataset_id, split, count(*) as pairs from pairs group by dataset_id, split

@@ -53,7 +53,7 @@ def preview() -> None:
     widgets.pages(0 if rows.is_empty() else rows["matches"][0], 20, key)
 
 
-selection = widgets.heading(_("Data"), needs_data=False)
+selection = widgets.heading(_("Data"), needs_data=False, page="data", question=_("What is in the data?"))
 uploads.say_imported()
 damaged_folders("datasets", "results")
 tabs = st.tabs(

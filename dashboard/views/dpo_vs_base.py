@@ -18,7 +18,7 @@ def numbers() -> None:
             cards.answer_length(row)
 
 
-selection = widgets.heading(_("DPO vs base"))
+selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
 if not (selection.base_generator and selection.tuned_generator):
     st.info(_("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data."))
 remarks.on_answers(selection)

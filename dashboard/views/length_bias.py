@@ -18,7 +18,7 @@ def numbers() -> None:
             cards.estimate(row, "length_correlation", row["scorer"])
 
 
-selection = widgets.heading(_("Length bias"))
+selection = widgets.heading(_("Length bias"), page="length_bias", question=_("Is it only length?"))
 remarks.on_pairs(selection)
 numbers()
 widgets.show_page("length_bias", selection, "3a", "8a")

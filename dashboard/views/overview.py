@@ -37,7 +37,7 @@ def policies() -> None:
         cards.answer_length(row)
 
 
-selection = widgets.heading(_("Overview"), needs_data=False)
+selection = widgets.heading(_("Overview"), needs_data=False, page="overview", question=_("What did training change?"))
 widgets.live(experiment)
 if selection.dataset_id:
     st.subheader(_("Headline numbers"))

@@ -71,7 +71,7 @@ def found() -> None:
     widgets.pages(matches, ROWS, key)
 
 
-selection = widgets.heading(_("Prompts"))
+selection = widgets.heading(_("Prompts"), page="prompts", question=_("What do base and tuned policy answer, prompt by prompt?"))
 place = st.container()
 found()
 if asked := st.query_params.get("prompt"):

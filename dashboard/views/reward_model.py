@@ -37,7 +37,7 @@ def pair_picker() -> str | None:
     return picked.value
 
 
-selection = widgets.heading(_("Reward model"))
+selection = widgets.heading(_("Reward model"), page="reward_model", question=_("How well does the reward model rank unseen pairs?"))
 if selection.trained_scorer is None:
     st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
 remarks.on_pairs(selection)

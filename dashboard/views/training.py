@@ -26,7 +26,7 @@ def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...
     return tuple(dict.fromkeys([*(run.id for run in live if run.kind == kind), *picked]))
 
 
-selection = widgets.heading(_("Training"))
+selection = widgets.heading(_("Training"), page="training", question=_("Which training worked, and what differed?"))
 if not (selection.reward_runs or selection.policy_runs or data.alive()):
     st.info(_("No training run has begun on this dataset. Start one on the page Runs; its curves appear here while it trains."))
 widgets.live(going_on)

@@ -1,0 +1,94 @@
+"""Models that were finished after those that are shown, and how two comparisons differ on the same rows."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from dashboard.queries.answers import COMPARED, judged
+from dashboard.queries.scores import reward_summary
+from dashboard.queries.selection import Selection
+from engine.statistics.estimate import ESTIMATE, Estimate, column
+from engine.statistics.intervals import mean
+from engine.statistics.registry import measured
+from engine.statistics.twins import pairs_of_both, untrained_twin
+from engine.store.database import Connection, frame
+
+SCORERS = """
+    select 'scorer' as kind, s.scorer_id as id, s.name, m.run_id
+    from coverage c join scorers s using (scorer_id) join models m using (model_id)
+    where c.generator_id is null and c.complete and c.dataset_id = $dataset and c.split = $split and s.kind in ('head', 'ensemble')
+      and m.run_id > coalesce((select run_id from scorers join models using (model_id) where scorer_id = $trained), '')
+"""
+GENERATORS = """
+    select 'generator' as kind, g.generator_id as id, g.name, m.run_id
+    from generators g join models m using (model_id) join comparable c on c.tuned_id = g.generator_id and c.base_id = $base and c.paired
+    where m.run_id > coalesce((select run_id from generators join models using (model_id) where generator_id = $tuned), '')
+      and exists (from coverage v where v.generator_id = g.generator_id and v.complete and v.dataset_id = $dataset and v.split = $split)
+"""
+BOTH_ANSWERED = """
+    select t.prompt_id, t.difference - s.difference as gained, sign(t.difference) / 2 - sign(s.difference) / 2 as won
+    from compared_answers t join compared_answers s using (prompt_id, scorer_id, base_id)
+    where scorer_id = $scorer and base_id = $base and t.tuned_id = $tuned and s.tuned_id = $shown
+      and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
+"""
+COLUMNS = {**dict.fromkeys(("kind", "id", "name", "run_id", "twin"), pl.String()), "new": ESTIMATE, "shown": ESTIMATE}
+
+
+def newer_models(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Scorers and tuned generators of this split finished after those shown, newest first: kind, id, name, run_id, twin, new, shown.
+
+    new and shown: accuracy of a scorer, win rate of a generator under the trained scorer; null where it was not measured.
+    """
+    where: dict[str, object] = {"dataset": selection.dataset_id, "split": selection.split}
+    found: list[dict[str, object]] = []
+    if selection.trained_scorer:
+        scorers = frame(con, SCORERS, {**where, "trained": selection.trained_scorer})
+        here = frame(con, "select distinct scorer_id from coverage where dataset_id = $dataset and split = $split", where)["scorer_id"]
+        for row in scorers.iter_rows(named=True):
+            twin = untrained_twin(con, row["id"], here.to_list())
+            new, shown = accuracy(con, selection, row["id"]), accuracy(con, selection, selection.trained_scorer)
+            found.append({**row, "twin": twin, "new": new, "shown": shown})
+    if selection.tuned_generator and selection.base_generator:
+        answers = {"base": selection.base_generator, "tuned": selection.tuned_generator}
+        for row in frame(con, GENERATORS, {**where, **answers}).iter_rows(named=True):
+            new = win_rate(con, replace(selection, tuned_generator=row["id"]))
+            found.append({**row, "twin": None, "new": new, "shown": win_rate(con, selection)})
+    found.sort(key=lambda row: str(row["run_id"]), reverse=True)
+    return pl.DataFrame(found, schema=COLUMNS)
+
+
+def accuracy(con: Connection, selection: Selection, scorer: str) -> dict[str, object] | None:
+    return first(reward_summary(con, selection, scorer, ("accuracy",)), "accuracy")
+
+
+def win_rate(con: Connection, selection: Selection) -> dict[str, object] | None:
+    answers = frame(con, f"from {COMPARED}", judged(selection, "trained"))
+    return None if answers.is_empty() else column("win_rate", measured(answers, ["win_rate"]).values())[0]
+
+
+def first(rows: pl.DataFrame, name: str) -> dict[str, object] | None:
+    return None if rows.is_empty() else rows[name][0]
+
+
+def paired_differences(con: Connection, shown: Selection, second: Selection) -> pl.DataFrame:
+    """How the second comparison differs from the one shown, row by row on the same pairs or prompts: what, name, difference."""
+    found: list[tuple[str, str, Estimate]] = []
+    if second.trained_scorer != shown.trained_scorer:
+        pairs = pairs_of_both(con, second.trained_scorer, shown.trained_scorer, shown.dataset_id, shown.split)
+        name = name_of(con, "scorers", "scorer_id", second.trained_scorer)
+        found += [("accuracy", name, measured(pairs, ["accuracy_gain"])["accuracy_gain"])] if len(pairs) else []
+    if second.tuned_generator != shown.tuned_generator:
+        values = {**judged(second, "trained"), "shown": shown.tuned_generator}
+        answers = frame(con, BOTH_ANSWERED, values)
+        name = name_of(con, "generators", "generator_id", second.tuned_generator)
+        if len(answers):
+            won = mean(answers["won"], answers["prompt_id"], unit="difference of shares", counted="prompts")
+            gained = mean(answers["gained"], answers["prompt_id"], counted="prompts")
+            found += [("win rate", name, won), ("reward difference", name, gained)]
+    what, names, differences = zip(*found, strict=True) if found else ((), (), ())
+    named = pl.DataFrame({"what": what, "name": names}, schema={"what": pl.String, "name": pl.String})
+    return named.with_columns(column("difference", differences))
+
+
+def name_of(con: Connection, table: str, key: str, value: str | None) -> str:
+    return str(frame(con, f"select name from {table} where {key} = $id", {"id": value})["name"][0])
