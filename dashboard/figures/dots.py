@@ -1,0 +1,111 @@
+"""Shares with their intervals as dots on one axis, a row each, beside the line of guessing: the question is "more than half?"."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard.figures.registry import Mark, stands_for
+from dashboard.figures.shapes import bars
+from dashboard.figures.theme import COLOURS, excerpt
+from engine.statistics.estimate import Estimate
+from engine.statistics.wording import counted, estimated, percent
+
+SYMBOLS = {"trained": "square", "untrained": "circle-open", "rule": "diamond", "tuned": "circle", "base": "circle-open"}
+INK = "#59636E"  # of what is nobody's: 3:1 on both pages
+ROW_PIXELS, GAP_PIXELS = 34, 12
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One share: the row it stands in, whose it is (a key of SYMBOLS), and the rows of data that it stands for."""
+
+    row: str
+    who: str
+    share: dict[str, Any]  # an Estimate's fields
+    mark: Mark = field(default_factory=dict)
+    heading: str = ""  # of a group of rows, above its first
+
+
+def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.0) -> go.Figure:
+    """A row for each label, in their order, with the n below it and the value at the right end. low: where the axis begins."""
+    places, ticks, labels = arranged(found)
+    plot = go.Figure()
+    several = len({dot.who for dot in found}) > 1
+    for who in dict.fromkeys(dot.who for dot in found):
+        mine = [dot for dot in found if dot.who == who]
+        shares = pl.Series([dot.share for dot in mine])
+        colour = COLOURS.get(who, INK)
+        plot.add_scatter(
+            x=shares.struct.field("value").to_list(),
+            y=[places[dot.heading, dot.row] + offset(dot, found) for dot in mine],
+            error_x={**bars(shares), "width": 5, "color": colour},
+            mode="markers",
+            marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
+            customdata=[(excerpt(dot.row, 60), estimated(Estimate(**dot.share)), counted_of(dot)) for dot in mine],
+            hovertemplate="%{customdata[0]}: %{customdata[1]}, n = %{customdata[2]}<extra></extra>",
+            name=excerpt(names.get(who, who)),
+            showlegend=several,
+        )
+        if any(dot.mark for dot in mine):
+            stands_for(plot.data[-1], [dot.mark for dot in mine])
+    for dot in found:
+        plot.add_annotation(
+            text=percent(dot.share["value"]), x=1, xref="paper", xanchor="left", xshift=8, y=places[dot.heading, dot.row] + offset(dot, found),
+            font={"size": 12}, showarrow=False,
+        )  # fmt: skip
+    for heading, place in headings(found, places):
+        plot.add_annotation(
+            text=f"<b>{excerpt(heading, 60)}</b>", x=0, xref="paper", xanchor="left", y=place, font={"size": 12}, showarrow=False
+        )
+    plot.add_vline(x=0.5, line={"color": INK, "dash": "dash", "width": 1.5})
+    high = max([1.0, *(dot.share["high"] for dot in found if dot.share["high"] == dot.share["high"] and dot.share["high"] != float("inf"))])
+    plot.update_xaxes(title_text=axis, tickformat=".0%", range=[low, high + 0.01], showgrid=True)
+    lowest = max([place for place in places.values()], default=0)
+    plot.update_yaxes(
+        tickvals=ticks,
+        ticktext=labels,
+        range=[lowest + 0.6, -0.6 - bool(found and found[0].heading)],
+        showgrid=False,
+        showline=False,
+        ticks="",
+    )
+    plot.update_layout(height=int(ROW_PIXELS * (lowest + 2.2) + 50), margin={"r": 64})
+    return plot
+
+
+def arranged(found: Sequence[Dot]) -> tuple[dict[tuple[str, str], float], list[float], list[str]]:
+    """Where each row stands from above, and what is written at its left end; a heading takes a row of its own."""
+    places: dict[tuple[str, str], float] = {}
+    place, heading = -1.0, None
+    for dot in found:
+        if (dot.heading, dot.row) in places:
+            continue
+        place += 2.0 if dot.heading != heading and places and dot.heading else 1.0
+        places[dot.heading, dot.row], heading = place, dot.heading
+    sizes = {(dot.heading, dot.row): counted_of(dot) for dot in found}
+    return (
+        places,
+        list(places.values()),
+        [f"{excerpt(row, 28)}<br><span style='font-size:11px'>n = {sizes[key, row]}</span>" for key, row in places],
+    )
+
+
+def offset(dot: Dot, found: Sequence[Dot]) -> float:
+    """Several dots of one row stand below each other."""
+    whose = list(dict.fromkeys(other.who for other in found if (other.heading, other.row) == (dot.heading, dot.row)))
+    return (whose.index(dot.who) - (len(whose) - 1) / 2) * 0.36
+
+
+def headings(found: Sequence[Dot], places: dict[tuple[str, str], float]) -> list[tuple[str, float]]:
+    first: dict[str, float] = {}
+    for dot in found:
+        if dot.heading:
+            first.setdefault(dot.heading, places[dot.heading, dot.row] - 1)
+    return list(first.items())
+
+
+def counted_of(dot: Dot) -> str:
+    return counted(dot.share["n"], dot.share["counted"])
