@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import plotly.graph_objects as go
@@ -52,18 +53,17 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
         if any(dot.mark for dot in mine):
             stands_for(plot.data[-1], [dot.mark for dot in mine])
     for dot in found:
-        plot.add_annotation(
-            text=percent(dot.share["value"]), x=1, xref="paper", xanchor="left", xshift=8, y=places[dot.heading, dot.row] + offset(dot, found),
-            font={"size": 12}, showarrow=False,
-        )  # fmt: skip
+        place = places[dot.heading, dot.row] + offset(dot, found)
+        at_the_end = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 8}
+        plot.add_annotation(text=percent(dot.share["value"]), y=place, showarrow=False, **at_the_end)
     for heading, place in headings(found, places):
         plot.add_annotation(
             text=f"<b>{excerpt(heading, 60)}</b>", x=0, xref="paper", xanchor="left", y=place, font={"size": 12}, showarrow=False
         )
     plot.add_vline(x=0.5, line={"color": INK, "dash": "dash", "width": 1.5})
-    high = max([1.0, *(dot.share["high"] for dot in found if dot.share["high"] == dot.share["high"] and dot.share["high"] != float("inf"))])
+    high = max(1.0, *(end for dot in found if isfinite(end := dot.share["high"])))
     plot.update_xaxes(title_text=axis, tickformat=".0%", range=[low, high + 0.01], showgrid=True)
-    lowest = max([place for place in places.values()], default=0)
+    lowest = max(places.values(), default=0)
     plot.update_yaxes(
         tickvals=ticks,
         ticktext=labels,
