@@ -217,6 +217,105 @@ def test_twelve_pairs_are_too_few_to_say_anything(con: Connection) -> None:
     assert {plain(str(said(con)[name])) for name in ("headline", "ranks")} == {"Too little data to say: 12 pairs."}
 
 
+def test_a_group_lags_only_beyond_what_picking_the_worst_allows(con: Connection) -> None:
+    """General 41 of 60 right, elsewhere 121 of 140: 68.3 against 86.4 %, −18.1 points; at 95 % [−31.6, −5.6] (Newcombe), and wider for
+    the 5 groups that could have been picked, yet below 0. Of the 38 wrong pairs 19 are general.
+    """
+    sizes = {"general": (41, 60), "reasoning": (32, 42), "safety": (39, 40), "advice": (27, 29), "writing": (23, 29)}
+    scored(con, [{"margin": 1.0 if i < right else -1.0, "type": kind} for kind, (right, n) in sizes.items() for i in range(n)])
+    claim = said(con, "reward_model")["weakest_group"]
+    assert plain(str(claim)) == "It lags on general: 68 % right, 86 % elsewhere."
+    assert "19 of all 38 wrong pairs" in claim.detail_text()
+    by = claim.estimates["by"]
+    assert by.value == pytest.approx(41 / 60 - 121 / 140)
+    assert by.low < -0.316
+    assert -0.056 < by.high < 0
+    assert by.method == "Newcombe's interval, Bonferroni for 5 groups"
+
+
+def test_groups_that_differ_by_chance_do_not_lag(con: Connection) -> None:
+    """Ten groups of 30 pairs, 21 right in one and 24 in the others: 70 against 80 %, which holds 0 for one group alone."""
+    scored(con, [{"margin": 1.0 if i < (21 if g == 0 else 24) else -1.0, "type": f"kind {g}"} for g in range(10) for i in range(30)])
+    claim = said(con, "reward_model")["weakest_group"]
+    assert (claim.sureness, plain(str(claim))[:46]) == ("uncertain", "Whether it lags on any group: the pairs cannot")
+
+
+def test_a_reward_model_that_follows_length_is_said_to(con: Connection) -> None:
+    """105 of 118 right with the longer response chosen, 57 of 82 with the shorter: 89.0 and 69.5 %, 19.5 points."""
+    lengths = [{"chosen": 10, "rejected": 8}] * 118 + [{"chosen": 8, "rejected": 10}] * 82
+    right = [*([1.0] * 105 + [-1.0] * 13), *([1.0] * 57 + [-1.0] * 25)]
+    scored(con, [{"margin": m, **words} for m, words in zip(right, lengths, strict=True)])
+    found = said(con, "length_bias")
+    assert plain(str(found["length_advantage"])) == "More often right when the chosen response is longer: 89 % against 70 %."
+    assert plain(str(found["gain_over_length_rule"])) == "It beats “the longer response is better” by 22 points."
+    assert plain(str(found["accuracy_length_matched"])) == "Too little data on length-matched pairs to say: 0 pairs."
+
+
+def cut(complete_won: int, complete: int) -> list[dict[str, Any]]:
+    """200 prompts of which the tuned answer wins 150; `complete` are complete on both sides, and `complete_won` of them won."""
+    rows = wins(complete_won, of=complete)
+    rest = wins(150 - complete_won, of=200 - complete)
+    return [*rows, *({**row, "base_end": "length", "base": 200} for row in rest)]
+
+
+@pytest.mark.parametrize(
+    ("won", "n", "verdict"),
+    [
+        (60, 78, "the verdict holds."),
+        (20, 78, "the verdict turns."),
+        (40, 78, "whether the verdict holds cannot be told."),
+        (10, 12, "Too little data where both are complete to say whether the verdict holds: 12 prompts."),
+    ],
+)
+def test_cut_answers_are_a_warning_with_the_check_done(con: Connection, won: int, n: int, verdict: str) -> None:
+    """60 of 78 are 76.9 % [66.5, 84.9], 20 of 78 25.6 % [17.2, 36.3], 40 of 78 51.3 %: the first two lie on one side of one half."""
+    scored(con, of_200(162))
+    answered(con, cut(won, n))
+    warning = plain(str(said(con, "dpo_vs_base")["cut_answers"]))
+    assert warning.startswith(f"Cut at the token limit: {(200 - n) / 2:.1f} % of the base model’s answers, 0.0 % of DPO’s. ")
+    assert warning.endswith(verdict)
+
+
+def test_answers_that_nobody_cut_need_no_warning(con: Connection) -> None:
+    scored(con, of_200(162))
+    answered(con, wins(151))
+    assert "cut_answers" not in said(con)
+
+
+def test_prompts_are_counted_with_their_ties(con: Connection) -> None:
+    scored(con, of_200(162))
+    answered(con, wins(151, ties=1))
+    said_of_them = "DPO’s answer is preferred on 151 of 200 prompts, the base model’s on 48; one is a tie."
+    assert plain(str(said(con)["preferred_prompts"])) == said_of_them
+
+
+def test_shorter_answers_that_win_are_said_to_be_shorter_and_to_win(con: Connection) -> None:
+    """22 tokens fewer on average: 17 or 27 fewer, turn about; 76 of 100 where shorter by more than a tenth."""
+    scored(con, of_200(162))
+    answered(con, [{**row, "tuned": 73 if i % 2 else 83} for i, row in enumerate(wins(151))])
+    found = said(con, "dpo_vs_base")
+    assert plain(str(found["length_difference"])) == "DPO’s answers are 22 tokens shorter."
+    assert plain(str(found["win_rate_shorter"])) == "Where DPO’s answer is shorter it wins 76 %."
+    assert plain(str(found["win_rate_longer"])) == "Too little data where DPO’s answer is longer: 0 prompts."
+
+
+def test_an_imported_tuned_model_is_called_by_its_own_name_on_one_short_line(con: Connection) -> None:
+    scored(con, of_200(162))
+    answered(con, wins(151), loss=None)
+    con.execute("update generators set name = ? where generator_id = ?", ["my <b>model</b>\n{by} " + "x" * 60, TUNED])
+    claim = str(said(con, "prompts")["preferred_prompts"])
+    assert claim.startswith("my <b>model</b> {by} xxxxxxxxxxxxxxxxxx…’s answer is preferred on 151")
+
+
+def test_findings_are_clear_ones_first_and_the_surest_before_others(con: Connection) -> None:
+    scored(con, of_200(162))
+    answered(con, [{**row, "tuned": 73 if i % 2 else 83} for i, row in enumerate(wins(151))])
+    found = findings(con, COMPARISON)
+    assert found[0].name == "length_difference"
+    assert all(claim.sureness is not Sureness.TOO_LITTLE and claim.page for claim in found)
+    assert [list(Sureness).index(c.sureness) for c in found] == sorted(list(Sureness).index(c.sureness) for c in found)
+
+
 def test_every_page_has_its_headline_and_a_page_says_what_all_say(con: Connection) -> None:
     scored(con, of_200(162))
     answered(con, wins(151))

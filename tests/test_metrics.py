@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.statistics import intervals
 from engine.statistics.estimate import Estimate
-from engine.statistics.intervals import correlation, mean, median, share, share_above_zero, spread, wilson
+from engine.statistics.intervals import correlation, difference_of_shares, mean, median, share, share_above_zero, spread, wilson
 from engine.statistics.registry import STATISTICS, measured
 from engine.statistics.rewards import reward_numbers
 from engine.statistics.words import beyond_chance, chinese_words, log_odds, stop_words, word_counts
@@ -93,6 +93,87 @@ def test_two_scorers_on_the_same_pairs_are_compared_pair_by_pair() -> None:
     """Trained right on three of four, untrained on two of them: +1, 0, 0, 0 points, mean ¼; every pair that both rank alike says 0."""
     rows = pl.DataFrame({"margin": [1.0, 1, 1, -1], "untrained_margin": [-1.0, 1, 1, -1], "prompt_id": list("abcd")})
     assert measured(rows, ["accuracy_gain"])["accuracy_gain"].value == 0.25
+
+
+# What length has to do with it
+
+
+def by_length(*rows: tuple[float, int, int]) -> pl.DataFrame:
+    """Pairs with prompts of their own: margin, words of the chosen and of the rejected response."""
+    frame = pl.DataFrame(rows, schema=["margin", "chosen_words", "rejected_words"], orient="row")
+    return frame.with_columns(prompt_id=pl.int_range(pl.len()).cast(pl.String))
+
+
+def value(name: str, rows: pl.DataFrame) -> float:
+    return measured(rows, [name])[name].value
+
+
+def test_pairs_of_like_length_differ_by_a_tenth_of_the_longer() -> None:
+    """|90 − 100| ≤ 10 is alike, |100 − 112| ≤ 11.2 is not: right, wrong of the two that are alike."""
+    rows = by_length((1, 90, 100), (-1, 100, 100), (1, 100, 112), (1, 10, 1))
+    assert measured(rows, ["accuracy_length_matched"])["accuracy_length_matched"].n == 2
+    assert value("accuracy_length_matched", rows) == 0.5
+
+
+def test_accuracy_where_the_chosen_response_is_longer_and_where_it_is_shorter() -> None:
+    """Longer: right, right, wrong, 2/3; shorter: right, wrong, 1/2; as long: in neither. 2/3 − 1/2."""
+    rows = by_length((1, 5, 4), (1, 9, 4), (-1, 5, 4), (1, 4, 5), (-1, 4, 5), (1, 4, 4))
+    assert value("accuracy_chosen_longer", rows) == pytest.approx(2 / 3)
+    assert value("accuracy_chosen_shorter", rows) == 0.5
+    assert value("length_advantage", rows) == pytest.approx(1 / 6)
+
+
+def test_a_reward_model_is_compared_with_the_length_rule_pair_by_pair() -> None:
+    """Right where length is wrong: +1; both right: 0; a tie of lengths, right: +½; wrong where length is right: −1. Mean 1/8."""
+    assert value("gain_over_length_rule", by_length((1, 4, 5), (1, 5, 4), (1, 4, 4), (-1, 5, 4))) == 0.125
+
+
+def answered(*rows: tuple[float, int | None, int | None]) -> pl.DataFrame:
+    """Compared answers with prompts of their own: difference, tokens of base and tuned; words are 10 and 20, all ended by themselves."""
+    frame = pl.DataFrame(rows, schema={"difference": pl.Float64, "base_tokens": pl.Int64, "tuned_tokens": pl.Int64}, orient="row")
+    ends = {f"{who}_finish_reason": pl.lit("stop") for who in ("base", "tuned")}
+    return frame.with_columns(prompt_id=pl.int_range(pl.len()).cast(pl.String), base_words=10, tuned_words=20, **ends)
+
+
+def test_win_rates_by_length_share_out_the_prompts() -> None:
+    """Tokens 100 → 89 is shorter, 100 → 90 and 90 → 100 alike, 100 → 112 longer (12 > 11.2): won; won and lost; tied."""
+    rows = answered((1, 100, 89), (1, 100, 90), (-1, 90, 100), (0, 100, 112))
+    names = "win_rate_shorter", "win_rate_like_length", "win_rate_longer"
+    assert [(e.value, e.n) for e in measured(rows, names).values()] == [(1, 1), (0.5, 2), (0.5, 1)]
+
+
+def test_length_difference_is_in_tokens_and_in_words_where_some_were_not_counted() -> None:
+    """−11 and 5 tokens: mean −3; with a missing count 20 − 10 words."""
+    found = [
+        measured(rows, ["length_difference"])["length_difference"] for rows in (answered((1, 100, 89), (1, 5, 10)), answered((1, 9, None)))
+    ]
+    assert [(e.value, e.unit) for e in found] == [(-3, "tokens"), (10, "words")]
+
+
+def test_reward_that_is_gained_with_length_is_correlated_with_it() -> None:
+    """Differences 1, 2, 3, 4 at 10, 20, 30, 40 tokens more lie on a line."""
+    assert value("gain_length_correlation", answered(*((i, 10, 10 + 10 * i) for i in (1, 2, 3, 4)))) == pytest.approx(1)
+
+
+def test_win_rate_of_complete_answers_leaves_out_what_was_cut_and_what_nobody_knows() -> None:
+    rows = answered(*((1, 10, 10) for _ in range(4))).with_columns(
+        base_finish_reason=pl.Series(["stop", "length", "stop", "imported"]),
+        tuned_finish_reason=pl.Series(["stop", "stop", "length", "stop"]),
+    )
+    assert measured(rows, ["win_rate_complete"])["win_rate_complete"].n == 1
+
+
+def test_difference_of_two_shares_is_newcombes_example() -> None:
+    """Newcombe 1998, table II, case (a), method 10: 56/70 − 48/80 is 0.2 with 0.0524 to 0.3339."""
+    found = difference_of_shares(wilson(56, 70), wilson(48, 80))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+    assert (found.n, found.unit, found.method) == (150, "difference of shares", "Newcombe's interval")
+
+
+def test_intervals_that_must_hold_together_are_wider() -> None:
+    """Bonferroni for five: z of 1 − 0.005 is 2.5758 instead of 1.9600. Wilson of 8 in 10: half = 2.5758 √(0.016 + 0.016587) / 1.66349."""
+    careful = wilson(8, 10, alpha=0.05 / 5)
+    assert (careful.high - careful.low) / 2 == pytest.approx(2.5758 * math.sqrt(0.016 + 2.5758**2 / 400) / 1.66349, abs=1e-4)
 
 
 # Intervals: what they are made by, and that they hold what they should
