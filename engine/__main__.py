@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     summary.add_argument("--json", action="store_true")
     summary.add_argument("--all-settings", action="store_true", help="also compare answers that were written under other decoding settings")
     summary.add_argument("--slice", metavar="NAME", help="only the rows of a slice: a saved one, or one as JSON")
+    summary.add_argument("--claims", action="store_true", help="what the numbers say of each comparison: the sentences of the pages")
     command("rebuild", rebuild, "make the database anew from the files")
     convert = command("convert-models", convert_models, "make the embedded models loadable from their unpacked wheels")
     convert.add_argument("folder", type=Path)
@@ -141,7 +142,7 @@ def run_experiment(options: argparse.Namespace) -> int:
     if not options.wait:
         return 0
     status = watch(run_ids)
-    show_summary(argparse.Namespace(json=False, all_settings=False, slice=None))
+    show_summary(argparse.Namespace(json=False, all_settings=False, slice=None, claims=False))
     return status
 
 
@@ -232,8 +233,13 @@ def execute_run(options: argparse.Namespace) -> int:
 
 def show_summary(options: argparse.Namespace) -> None:
     from engine.statistics import summary
+    from engine.statistics.claims import listing
 
     wanted = slice_from(cache_path(), options.slice) if options.slice else None
+    if options.claims:
+        said = listing.listing(cache_path(), wanted)
+        say(listing.as_json(said) if options.json else listing.as_text(said))
+        return
     found = summary.summary(cache_path(), options.all_settings, wanted)
     say(summary.as_json(found) if options.json else summary.as_text(found))
 

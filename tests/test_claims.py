@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.queries import default_selection
+from engine.__main__ import main
 from engine.statistics import claims as package
 from engine.statistics.claims import Claim, Sureness, claims, findings, side, sureness
 from engine.statistics.claims.claim import CLAIMS, TEMPLATES, Sentence, Side
-from engine.statistics.comparison import Comparison
+from engine.statistics.comparison import Comparison, comparisons
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import STATISTICS
 from engine.store.database import Connection, reading, recount
@@ -192,7 +194,10 @@ def test_what_is_not_clear_leaves_the_headline_and_has_its_own_line(con: Connect
     assert plain(str(found["headline"])) == "The reward model ranks 81 % of unseen pairs right."
     assert plain(str(found["preference"])) == "Whose answers are better: the reward model cannot tell, DPO’s win 52 %."
     assert found["preference"].sureness == "uncertain"
-    assert plain(str(found["untrained_accuracy"])) == "The untrained model cannot tell chosen from rejected: 52 %."
+    assert (
+        plain(str(found["untrained_accuracy"]))
+        == "The untrained model cannot tell chosen from rejected: 52.0 % [45.1, 58.8] of 200 pairs right."
+    )
 
 
 def test_pairs_of_the_training_split_are_not_called_unseen(con: Connection) -> None:
@@ -248,7 +253,7 @@ def test_a_reward_model_that_follows_length_is_said_to(con: Connection) -> None:
     found = said(con, "length_bias")
     assert plain(str(found["length_advantage"])) == "More often right when the chosen response is longer: 89 % against 70 %."
     assert plain(str(found["gain_over_length_rule"])) == "It beats “the longer response is better” by 22 points."
-    assert plain(str(found["accuracy_length_matched"])) == "Too little data on length-matched pairs to say: 0 pairs."
+    assert plain(str(found["accuracy_length_matched"])) == "Too little data where lengths differ by at most 10 %: 0 pairs."
 
 
 def cut(complete_won: int, complete: int) -> list[dict[str, Any]]:
@@ -295,7 +300,7 @@ def test_shorter_answers_that_win_are_said_to_be_shorter_and_to_win(con: Connect
     answered(con, [{**row, "tuned": 73 if i % 2 else 83} for i, row in enumerate(wins(151))])
     found = said(con, "dpo_vs_base")
     assert plain(str(found["length_difference"])) == "DPO’s answers are 22 tokens shorter."
-    assert plain(str(found["win_rate_shorter"])) == "Where DPO’s answer is shorter it wins 76 %."
+    assert plain(str(found["win_rate_shorter"])) == "Where DPO’s answer is shorter it wins 75.5 % [69.1, 80.9] of 200 prompts."
     assert plain(str(found["win_rate_longer"])) == "Too little data where DPO’s answer is longer: 0 prompts."
 
 
@@ -331,3 +336,42 @@ def test_an_empty_comparison_says_nothing(con: Connection) -> None:
 
 def test_claims_rest_on_registered_statistics() -> None:
     assert {name for stating in CLAIMS.values() for name in stating.of} <= set(STATISTICS)
+
+
+def test_summary_says_what_a_page_says_of_the_same_comparison(
+    filled_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(filled_cache))
+    assert main(["summary", "--claims", "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)
+    with reading(filled_cache) as con:
+        shown = default_selection(con)
+        (looked_at,) = comparisons(con)
+        sentences = [claim.as_json() for page in package.PAGES for claim in claims(con, shown, page)]
+    assert all(value == getattr(shown, name) for name, value in vars(looked_at).items())
+    assert printed["claims"] == json.loads(json.dumps(sentences))
+    assert {"template", "values", "sureness", "estimates"} <= printed["claims"][0].keys()
+    assert main(["summary", "--claims"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{claim['sureness']:16}{claim['text']}" in text for claim in sentences)
+
+
+def test_summary_of_nothing_claims_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(cache))
+    assert main(["summary", "--claims"]) == 0
+    assert capsys.readouterr().out == "nothing has been scored yet\n"
+
+
+def test_what_has_answers_goes_before_what_was_scored_later(con: Connection) -> None:
+    """The newer reward model has scored the pairs, and not the answers."""
+    scored(con, of_200(162)[:30])
+    answered(con, wins(20, of=30))
+    insert(con, "scorers", [scorer("newer", "head", "z-later")])
+    insert(con, "models", [{"model_id": "z-later", "kind": "reward", "base_model": "smol", "run_id": "z-later"}])
+    con.execute(
+        "insert into rewards by name select * replace ('newer' as scorer_id) from rewards "
+        "where scorer_id = $trained and text_id in (select unnest([chosen_id, rejected_id]) from pairs)",
+        {"trained": TRAINED},
+    )
+    recount(con, ["newer"])
+    assert comparisons(con) == [COMPARISON, Comparison(DATASET, "validation", "newer", UNTRAINED)]

@@ -40,7 +40,7 @@ def test_an_interval_says_which_end_is_not_known() -> None:
     assert estimated(wilson(162, 200)) == "81.0\u00a0%\u00a0[75.0,\u00a085.8]"
     ends = [(0.5, 1.25), (0.5, INF), (-INF, 1.25), (-INF, INF)]
     said = [interval(Estimate(1, low, high, 9, unit="reward")) for low, high in ends]
-    assert said == ["[0.50,\u00a01.25]", "above 0.50", "below 1.25", "no interval"]
+    assert said == ["[0.50,\u00a01.25]", "[above 0.50]", "[below 1.25]", "[no interval]"]
 
 
 @pytest.mark.parametrize(

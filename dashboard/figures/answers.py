@@ -7,8 +7,9 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import boxes, by, cut, estimated, histogram, medians, percent, share
+from dashboard.figures.shapes import boxes, by, cut, histogram, medians, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
+from engine.statistics.wording import percent
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
 JUDGE = "Generate answers with base and tuned policy, then score them on the Runs page, to see who is preferred."
@@ -57,7 +58,7 @@ def reward_differences(frame: pl.DataFrame) -> go.Figure:
     plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"}, fields={"difference": "difference"})
     plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
     won, mean = first["win_rate"], first["reward_difference"]
-    parts = f"above 0 (ties half): {share(won)}", f"mean {estimated(mean)}", by(won, mean)
+    parts = f"above 0 (ties half): {written(won)}", f"mean {written(mean)}", by(won, mean)
     return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *parts, "solid line: median", cut(first))
 
 
@@ -112,7 +113,7 @@ def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
 def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     won = first["win_rate"]
-    parts = f"n = {won['n']:,} prompts", f"tuned preferred on {share(won)}", by(won)
+    parts = f"n = {won['n']:,} prompts", f"tuned preferred on {written(won)}", by(won)
     return caption(
         histogram(frame, "reward [the scorer's own unit]", fields={"base": "base_reward", "tuned": "tuned_reward"}),
         excerpt(first["facet"], 40),

@@ -5,7 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import bars, by, estimated, translucent
+from dashboard.figures.shapes import bars, by, translucent, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see what length does to its rewards."
@@ -55,7 +55,7 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text="chosen longer by [words]")
     plot.update_yaxes(title_text="margin: chosen − rejected reward")
     r = first["length_correlation"]
-    parts = f"n = {first['n']:,} pairs", f"r = {estimated(r)}", by(r), "outermost 1 % not drawn"
+    parts = f"n = {first['n']:,} pairs", f"r = {written(r)}", by(r), "outermost 1 % not drawn"
     return caption(plot, excerpt(first["scorer"], 40), *parts)
 
 

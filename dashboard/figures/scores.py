@@ -5,7 +5,7 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import boxes, by, estimated, histogram, medians, share
+from dashboard.figures.shapes import boxes, by, histogram, medians, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
@@ -13,7 +13,7 @@ SCORE = "Train a reward model, then start a score run on the Runs page, to see r
 
 def scores(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    accuracy = f"accuracy {share(first['accuracy'])}"
+    accuracy = f"accuracy {written(first['accuracy'])}"
     plot = histogram(frame, "reward [the scorer's own unit]", fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
     return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", accuracy, by(first["accuracy"]), "lines: medians")
 
@@ -21,7 +21,7 @@ def scores(frame: pl.DataFrame) -> go.Figure:
 def score_boxes(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure(boxes(frame))
     plot.update_yaxes(title_text="reward [the scorer's own unit]")
-    middles = ", ".join(f"{row['series']} {estimated(row['median'])}" for row in frame.iter_rows(named=True))
+    middles = ", ".join(f"{row['series']} {written(row['median'])}" for row in frame.iter_rows(named=True))
     sizes = f"n = {frame['n'].to_numpy().max():,} pairs"
     return caption(plot, excerpt(frame["facet"][0], 40), sizes, f"median: {middles}", medians(frame), "dashed: mean")
 
@@ -87,5 +87,5 @@ def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"}, fields={"margin": "margin"})
     plot.add_vline(x=0, line={"color": COLOURS["rejected"], "width": 2, "dash": "dot"})
-    right = f"right of 0 (ties half): {share(first['accuracy'])}"
+    right = f"right of 0 (ties half): {written(first['accuracy'])}"
     return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", right, by(first["accuracy"]), "solid line: median")

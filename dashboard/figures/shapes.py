@@ -9,21 +9,12 @@ import polars as pl
 from dashboard.figures.registry import stands_for
 from dashboard.figures.theme import COLOURS, PATTERNS, excerpt, fill
 from engine.statistics.estimate import Estimate
+from engine.statistics.wording import estimated, percent
 
 
-def percent(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}\u00a0%"
-
-
-def estimated(cell: dict[str, Any], form: str = "{:.2f}") -> str:
-    """An estimate and its 95 % interval: 71.2 % [65.0 %, 77.0 %]."""
-    found = Estimate(**cell)
-    return f"{form.format(found.value)} [{found.interval(form).replace(' to ', ', ')}]".replace("-", "−").replace(" ", "\u00a0")
-
-
-def share(cell: dict[str, Any]) -> str:
-    """A share and its 95 % interval, in per cent."""
-    return estimated({**cell, **{end: 100 * cell[end] for end in ("value", "low", "high")}}, "{:.1f}\u00a0%")
+def written(cell: dict[str, Any]) -> str:
+    """An estimate of a table's cell and its 95 % interval: 71.2 % [65.0, 77.0]."""
+    return estimated(Estimate(**cell))
 
 
 def by(*cells: dict[str, Any]) -> str:
@@ -114,7 +105,7 @@ def middle(row: dict[str, Any]) -> go.Scatter:
     who, cell = row["series"], row["median"]
     ends = {**bars(pl.Series([cell])), "width": 9, "thickness": 2.5, "color": COLOURS[who]}
     marker = {"color": COLOURS[who], "size": 7, "symbol": "diamond"}
-    hover = f"median {estimated(cell)}<br>{cell['method']}"
+    hover = f"median {written(cell)}<br>{cell['method']}"
     return go.Scatter(
         x=[who], y=[cell["value"]], error_y=ends, mode="markers", marker=marker, name=who, showlegend=False, hovertemplate=hover
     )
@@ -152,7 +143,3 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
         row=row,
         col=1,
     )
-
-
-def finite(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")

@@ -9,13 +9,15 @@ from dashboard.state import data
 from dashboard.state.messages import _
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import STATISTICS
+from engine.statistics.wording import POINTS, in_unit, percent
+from engine.statistics.wording import number as number_of
 
 
 def estimate(row: dict[str, Any], name: str, of: str = "", help: str = "", note: str = "") -> None:
     """A card of a statistic: value, 95 % interval and the n it rests on; the tooltip says what it means and how it was estimated."""
     statistic, found = STATISTICS[name], Estimate(**row[name])
     method, value = _("Interval: {method}.").format(method=_(found.method)), written(found.value, found.unit)
-    size = _("{interval}, n\u00a0=\u00a0{n:,} {counted}").format(interval=ends(found), n=found.n, counted=_(found.counted))
+    size = _("{interval}, n\u00a0=\u00a0{n} {counted}").format(interval=ends(found), n=number_of(found.n, 0), counted=_(found.counted))
     number(
         _("{statistic}: {of}").format(statistic=_(statistic.label), of=of) if of else _(statistic.label),
         _("at least {value}").format(value=value) if censored(row, name) else value,
@@ -33,7 +35,7 @@ def cut(row: dict[str, Any]) -> str:
     """How many of a comparison's answers the token limit cut; nothing of imported ones, of which nobody knows."""
     if not (row["base_cut"]["n"] and row["tuned_cut"]["n"]):
         return ""
-    base, tuned = (f"{row[side]['value']:.1%}" for side in ("base_cut", "tuned_cut"))
+    base, tuned = (percent(row[side]["value"]) for side in ("base_cut", "tuned_cut"))
     return _("Cut by the token limit: {base} of base, {tuned} of tuned answers").format(base=base, tuned=tuned)
 
 
@@ -45,10 +47,9 @@ def answer_length(row: dict[str, Any]) -> None:
 
 
 def written(value: float, unit: str) -> str:
-    """A share as per cent, a difference of shares as percentage points with its sign, anything else with two decimals."""
-    if unit == "difference of shares":
-        return _("{points:+.1f} points").format(points=100 * value).replace("-", "−")
-    return (f"{value:.1%}" if unit == "share" else f"{value:.2f}").replace("-", "−")
+    """A number in its unit; a difference of shares in percentage points."""
+    found = in_unit(value, unit)
+    return _("{points} points").format(points=found) if unit == POINTS else found
 
 
 def ends(found: Estimate) -> str:

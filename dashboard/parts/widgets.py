@@ -19,6 +19,7 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
+from engine.statistics.wording import duration
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
@@ -227,13 +228,6 @@ def progress_text(run: Run) -> str:
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
     return ", ".join(p for p in parts if p)
-
-
-def duration(seconds: float) -> str:
-    """About how long, in the largest fitting unit."""
-    if seconds < 90:
-        return _("{n:.0f} s").format(n=seconds)
-    return _("{n:.0f} min").format(n=seconds / 60) if seconds < 5400 else _("{n:.1f} h").format(n=seconds / 3600)
 
 
 def actions(run: Run) -> None:

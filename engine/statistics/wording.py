@@ -50,15 +50,17 @@ def in_unit(value: float, unit: str, digits: int | None = None, *, signed: bool 
 
 
 def interval(estimate: Estimate, digits: int | None = None, translate: Callable[[str], str] = str) -> str:
-    """[75.0, 85.8], shares and points times 100; where an end is not known above 0.13, below 1.20 or no interval."""
+    """[75.0, 85.8], shares and points times 100; where an end is not known [above 0.13], [below 1.20] or [no interval]."""
     places = DIGITS.get(estimate.unit, 2) if digits is None else digits
     scale = 100 if estimate.unit in (SHARE, POINTS) else 1
     low, high = (number(scale * end, places) for end in (estimate.low, estimate.high))
     if isfinite(estimate.low) and isfinite(estimate.high):
-        return f"[{low},{BLANK}{high}]"
-    if isfinite(estimate.low):
-        return translate("above {low}").format(low=low)
-    return translate("below {high}").format(high=high) if isfinite(estimate.high) else translate(NO_INTERVAL)
+        found = f"{low},{BLANK}{high}"
+    elif isfinite(estimate.low):
+        found = translate("above {low}").format(low=low)
+    else:
+        found = translate("below {high}").format(high=high) if isfinite(estimate.high) else translate(NO_INTERVAL)
+    return f"[{found}]"
 
 
 def estimated(estimate: Estimate, translate: Callable[[str], str] = str) -> str:

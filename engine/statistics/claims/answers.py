@@ -19,16 +19,14 @@ PREFERRED = {  # by what the untrained model does
     }.items()
 }
 UNTRAINED = Sentence(
-    "The untrained model prefers {tuned}’s answer on {by:whole} of prompts.",
-    "The untrained model prefers {base}’s answer: {tuned}’s wins only {by:whole} of prompts.",
-    "The untrained model cannot tell {tuned}’s answers from {base}’s: {by:whole}.",
-    detail="{by:full}, n = {by:counted}.",
+    "The untrained model prefers {tuned}’s answer on {by:full} of {by:counted}.",
+    "The untrained model prefers {tuned}’s answer on only {by:full} of {by:counted}.",
+    "The untrained model cannot tell {tuned}’s answers from {base}’s: {by:full} of {by:counted}.",
 )
 DIFFERENCE = Sentence(
-    "{tuned}’s answers gain reward: {by:signed} on average.",
-    "{tuned}’s answers lose reward: {by:signed} on average.",
-    "Whether {tuned}’s answers gain reward on average: the prompts cannot tell.",
-    detail="{by:signed} {by:interval} in the reward model’s own unit, n = {by:counted}.",
+    "{tuned}’s answers gain reward: {by:signed} {by:interval} on average, in the reward model’s own unit.",
+    "{tuned}’s answers lose reward: {by:signed} {by:interval} on average, in the reward model’s own unit.",
+    "Whether {tuned}’s answers gain reward on average: the prompts cannot tell, {by:signed} {by:interval}.",
 )
 LENGTH = {
     unit: Sentence(
@@ -52,19 +50,17 @@ CHECKED = {  # by the verdict on all prompts
 }
 WHERE = {
     place: Sentence(
-        "Where {tuned}’s answer is " + place + " it wins {by:whole}.",
-        "Where {tuned}’s answer is " + place + " it wins only {by:whole}.",
-        "Where {tuned}’s answer is " + place + " the reward model cannot tell: {by:whole}.",
+        "Where {tuned}’s answer is " + place + " it wins {by:full} of {by:counted}.",
+        "Where {tuned}’s answer is " + place + " it wins only {by:full} of {by:counted}.",
+        "Where {tuned}’s answer is " + place + " the reward model cannot tell: {by:full} of {by:counted}.",
         unknown="Too little data where {tuned}’s answer is " + place + ": {by:counted}.",
-        detail="{by:full}, n = {by:counted}.",
     )
     for place in ("shorter", "about as long", "longer")
 }
 CORRELATES = Sentence(
-    "The longer {tuned}’s answer beside {base}’s, the higher its reward.",
-    "The longer {tuned}’s answer beside {base}’s, the lower its reward.",
-    "Whether reward comes with length: the prompts cannot tell.",
-    detail="Correlation of the differences {by:full}, n = {by:counted}.",
+    "The longer {tuned}’s answer beside {base}’s, the higher its reward: correlation {by:full}, n = {by:counted}.",
+    "The longer {tuned}’s answer beside {base}’s, the lower its reward: correlation {by:full}, n = {by:counted}.",
+    "Whether reward comes with length: the prompts cannot tell, correlation {by:full}, n = {by:counted}.",
 )
 
 

@@ -11,10 +11,9 @@ BEATS = Sentence(
     detail="Reward model {right:full}, longer response {rule:full}; difference {by} points {by:interval}, n = {by:n} {pairs}.",
 )
 RULE = Sentence(
-    "Taking the longer response gets {by:whole} right.",
-    "Taking the longer response gets only {by:whole} right.",
-    "Whether the longer response is chosen more often: the pairs cannot tell.",
-    detail="{by:full}, n = {by:counted}, ties count half.",
+    "Taking the longer response gets {by:full} of {by:counted} right.",
+    "Taking the longer response gets only {by:full} of {by:counted} right.",
+    "Whether the longer response is chosen more often: the pairs cannot tell, {by:full} of {by:counted}.",
 )
 ADVANTAGE = Sentence(
     "More often right when the chosen response is longer: {longer:whole} against {shorter:whole}.",
@@ -26,17 +25,15 @@ ADVANTAGE = Sentence(
     detail_unknown="n = {longer:n} with the longer response chosen, {shorter:n} with the shorter one.",
 )
 MATCHED = Sentence(
-    "On length-matched pairs it ranks {by:whole} right.",
-    "On length-matched pairs it ranks only {by:whole} right: worse than guessing.",
-    "On length-matched pairs it cannot tell: {by:whole} right.",
-    unknown="Too little data on length-matched pairs to say: {by:counted}.",
-    detail="{by:full}, n = {by:n} pairs that differ by at most 10\u00a0% in words.",
+    "Where lengths differ by at most 10\u00a0% it ranks {by:full} of {by:counted} right.",
+    "Where lengths differ by at most 10\u00a0% it ranks only {by:full} of {by:counted} right: worse than guessing.",
+    "Where lengths differ by at most 10\u00a0% it cannot tell: {by:full} of {by:counted} right.",
+    unknown="Too little data where lengths differ by at most 10\u00a0%: {by:counted}.",
 )
 CORRELATES = Sentence(
-    "The longer the chosen response, the larger the margin.",
-    "The longer the chosen response, the smaller the margin.",
-    "Whether margins rise with length: the pairs cannot tell.",
-    detail="Correlation {by:full}, n = {by:counted}.",
+    "The longer the chosen response beside the rejected one, the larger the margin: correlation {by:full}, n = {by:counted}.",
+    "The longer the chosen response beside the rejected one, the smaller the margin: correlation {by:full}, n = {by:counted}.",
+    "Whether margins rise with length: the pairs cannot tell, correlation {by:full}, n = {by:counted}.",
 )
 
 

@@ -28,10 +28,9 @@ BOTH = {  # by whose answers are surely preferred
     for found, won in ((Side.ABOVE, "{won:whole}"), (Side.BELOW, "only {won:whole}"))
 }
 UNTRAINED = Sentence(
-    "The untrained model ranks {by:whole} right.",
-    "The untrained model ranks only {by:whole} right.",
-    "The untrained model cannot tell chosen from rejected: {by:whole}.",
-    detail="{by:full}, n = {by:counted}.",
+    "The untrained model ranks {by:full} of {by:counted} right.",
+    "The untrained model ranks only {by:full} of {by:counted} right.",
+    "The untrained model cannot tell chosen from rejected: {by:full} of {by:counted} right.",
 )
 
 

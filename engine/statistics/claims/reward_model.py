@@ -25,10 +25,9 @@ RANKS = {  # by what the untrained model does
     )
 }
 GAIN = Sentence(
-    "Training gained {by:whole unsigned} points of accuracy.",
-    "Training lost {by:whole unsigned} points of accuracy.",
-    "Whether training changed the accuracy: the pairs cannot tell.",
-    detail="{by} points {by:interval}, pair by pair on the same {by:counted}.",
+    "Training gained {by:unsigned} points {by:interval} of accuracy, pair by pair.",
+    "Training lost {by:unsigned} points of accuracy, pair by pair: {by} {by:interval}.",
+    "Whether training changed the accuracy: the pairs cannot tell, {by} points {by:interval}.",
 )
 LAGS = Sentence(
     "It is ahead on {group}: {part:whole} right, {rest:whole} elsewhere.",
