@@ -22,17 +22,20 @@ UNTRAINED = Sentence(
     "The untrained model prefers {tuned}’s answer on {by:full} of {by:counted}.",
     "The untrained model prefers {tuned}’s answer on only {by:full} of {by:counted}.",
     "The untrained model cannot tell {tuned}’s answers from {base}’s: {by:full} of {by:counted}.",
+    "Too little data to say what the untrained model prefers: {by:counted}.",
 )
 DIFFERENCE = Sentence(
     "{tuned}’s answers gain reward: {by:signed} {by:interval} on average, in the reward model’s own unit.",
     "{tuned}’s answers lose reward: {by:signed} {by:interval} on average, in the reward model’s own unit.",
     "Whether {tuned}’s answers gain reward on average: the prompts cannot tell, {by:signed} {by:interval}.",
+    "Too little data to say whether {tuned}’s answers gain reward: {by:counted}.",
 )
 LENGTH = {
     unit: Sentence(
         "{tuned}’s answers are {by:whole unsigned} " + unit + " longer.",
         "{tuned}’s answers are {by:whole unsigned} " + unit + " shorter.",
         "Whether {tuned}’s answers are longer or shorter: the prompts cannot tell.",
+        "Too little data to say whether {tuned}’s answers are longer: {by:counted}.",
         detail="Difference {by:signed} {by:interval} " + unit + " on the same {by:counted}.",
     )
     for unit in ("tokens", "words")
@@ -61,6 +64,7 @@ CORRELATES = Sentence(
     "The longer {tuned}’s answer beside {base}’s, the higher its reward: correlation {by:full}, n = {by:counted}.",
     "The longer {tuned}’s answer beside {base}’s, the lower its reward: correlation {by:full}, n = {by:counted}.",
     "Whether reward comes with length: the prompts cannot tell, correlation {by:full}, n = {by:counted}.",
+    "Too little data to say whether reward comes with length: {by:counted}.",
 )
 
 

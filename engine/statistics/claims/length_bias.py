@@ -14,6 +14,7 @@ RULE = Sentence(
     "Taking the longer response gets {by:full} of {by:counted} right.",
     "Taking the longer response gets only {by:full} of {by:counted} right.",
     "Whether the longer response is chosen more often: the pairs cannot tell, {by:full} of {by:counted}.",
+    "Too little data to say whether the longer response is chosen more often: {by:counted}.",
 )
 ADVANTAGE = Sentence(
     "More often right when the chosen response is longer: {longer:whole} against {shorter:whole}.",
@@ -34,6 +35,7 @@ CORRELATES = Sentence(
     "The longer the chosen response beside the rejected one, the larger the margin: correlation {by:full}, n = {by:counted}.",
     "The longer the chosen response beside the rejected one, the smaller the margin: correlation {by:full}, n = {by:counted}.",
     "Whether margins rise with length: the pairs cannot tell, correlation {by:full}, n = {by:counted}.",
+    "Too little data to say whether margins rise with length: {by:counted}.",
 )
 
 

@@ -31,6 +31,7 @@ UNTRAINED = Sentence(
     "The untrained model ranks {by:full} of {by:counted} right.",
     "The untrained model ranks only {by:full} of {by:counted} right.",
     "The untrained model cannot tell chosen from rejected: {by:full} of {by:counted} right.",
+    "Too little data to say what the untrained model ranks right: {by:counted}.",
 )
 
 

@@ -28,6 +28,7 @@ GAIN = Sentence(
     "Training gained {by:unsigned} points {by:interval} of accuracy, pair by pair.",
     "Training lost {by:unsigned} points of accuracy, pair by pair: {by} {by:interval}.",
     "Whether training changed the accuracy: the pairs cannot tell, {by} points {by:interval}.",
+    "Too little data to say whether training changed the accuracy: {by:counted}.",
 )
 LAGS = Sentence(
     "It is ahead on {group}: {part:whole} right, {rest:whole} elsewhere.",
