@@ -175,6 +175,12 @@ def keep(name: str) -> None:
     address.put(name, value if isinstance(value, list) else [value] if value else [])
 
 
+def open_dataset(dataset_id: str) -> None:
+    """Look at this dataset, with its own models."""
+    address.forget(*OF_DATASET, "slice")
+    address.put("dataset", [dataset_id])
+
+
 def say_unknown() -> None:
     """Say on the page which ids of the address are not here."""
     for sentence in address.complaints():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,14 @@ def keep_upload(name: str, content: bytes) -> Path:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
     return path
+
+
+def words(text: str) -> list[str]:
+    """The words of a line as a shell divides them; the line as it is when its quotes do not match."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return [text]
 
 
 def refuse(error: PrefscopeError) -> None:

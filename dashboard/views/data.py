@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import cards, uploads, widgets
+from dashboard.parts import cards, importing, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _
@@ -53,19 +53,21 @@ def preview() -> None:
     widgets.pages(0 if rows.is_empty() else rows["matches"][0], 20, key)
 
 
+PAIRS, IMPORT = _("Pairs"), _("Import")
 selection = widgets.heading(_("Data"), needs_data=False, page="data", question=_("What is in the data?"))
-uploads.say_imported()
+if "imported" in st.session_state:
+    st.session_state["data_tab"] = PAIRS
+importing.say_imported()
 damaged_folders("datasets", "results")
-tabs = st.tabs(
-    [_("Figures"), _("Pairs"), _("Import data"), _("Import results")] if selection.dataset_id else [_("Import data"), _("Import results")]
-)
-if selection.dataset_id:
-    with tabs[0]:
+if selection.dataset_id is None:
+    importing.steps()
+    st.stop()
+looking, bringing = st.tabs([PAIRS, IMPORT], key="data_tab", on_change="rerun")
+if looking.open:
+    with looking:
         counts()
         widgets.show_page("data", selection)
-    with tabs[1]:
         preview()
-with tabs[-2]:
-    uploads.import_data()
-with tabs[-1]:
-    uploads.import_results()
+if bringing.open:
+    with bringing:
+        importing.steps()

@@ -28,6 +28,13 @@ LABELS = (
 TYPES = ("prompt_type", "type", "category", "topic", "domain", "class")
 SOURCES = ("source", "prompt_source", "origin", "dataset", "data_source")
 SYSTEMS = ("system", "system_prompt")
+ANSWERED = {
+    "question": QUESTIONS,
+    "response": ("response", "answer", "output", "completion", "prediction", "generation", "text", "model_output", "generated_text"),
+    "reward": ("reward", "score", "reward_score", "rating", "rewards", "scores"),
+    "source": ("source", "generator", "model", "model_name", "policy"),
+    "scorer": ("scorer", "reward_model", "judge", "rm"),
+}
 
 
 def guess(records: Sequence[Record]) -> dict[str, str]:
@@ -44,6 +51,20 @@ def guess(records: Sequence[Record]) -> dict[str, str]:
         found |= dict(zip(("response_1", "response_2"), sides, strict=True))
         found |= label_of(records, sides) or scores_of(records)
     return found
+
+
+def guess_answers(records: Sequence[Record]) -> dict[str, str]:
+    """Where one answer a record stands, and its reward, who wrote it and who scored it: {our column: the file's}."""
+    found: dict[str, str] = {}
+    for ours, names in ANSWERED.items():
+        fits = is_number if ours == "reward" else is_text
+        if (column := called(records, names, fits)) and column not in found.values():
+            found[ours] = column
+    return found
+
+
+def is_number(value: object) -> bool:
+    return number_of(value) is not None
 
 
 def is_whole(options: Iterable[str]) -> bool:
@@ -135,7 +156,7 @@ def values_of(records: Sequence[Record], column: str, sides: tuple[str, str]) ->
 
 def scores_of(records: Sequence[Record]) -> dict[str, str]:
     """The two columns of numbers of which the higher one marks the better response."""
-    numbers = {spelled(c): c for c in columns_of(records) if any(number_of(r.get(c)) is not None for r in records)}
+    numbers = {spelled(c): c for c in columns_of(records) if any(is_number(r.get(c)) for r in records)}
     scores = {name: column for name, column in numbers.items() if SCORE & set(name.split("_"))}
     found = two_of(scores, TWO, SCORE | RESPONSE)
     return dict(zip(("score_1", "score_2"), found, strict=True)) if found else {}

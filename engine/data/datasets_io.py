@@ -80,7 +80,7 @@ def import_dataset(
         intake.read(split, raws, format, options or {})
     notes = intake.settle(validation_share, seed)
     require_pairs(sources, list(source.splits), intake)
-    return written(cache, name, sources, licence, intake, (*source.notes, *notes, *intake.notes, *intake.rejects.notes))
+    return written(cache, name, sources, licence, intake, (*source.notes, *notes, *intake.read_as, *intake.notes, *intake.rejects.notes))
 
 
 def require_pairs(sources: str | dict[str, str], splits: list[str | None], intake: Intake) -> None:

@@ -126,12 +126,17 @@ class Intake:
         return {reason: self.rejects.counts[reason] for reason in REASONS if self.rejects.counts[reason]}
 
     @property
+    def read_as(self) -> list[str]:
+        """How each file was read."""
+        return [f"{file}: read as {name}{in_words(self.columns.get(file, {}))}" for file, name in self.formats.items()]
+
+    @property
     def notes(self) -> list[str]:
-        notes = [f"{file}: read as {name}{in_words(self.columns.get(file, {}))}" for file, name in self.formats.items()]
+        """What should be known of the records that were kept."""
         ids = {k.pair.pair_id for k in self.kept}
         both = sum(swapped(k.pair) in ids for k in self.kept)
         contrary = [f"{both} pairs are also there with the opposite preference"] if both else []
-        return notes + [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
+        return [f"{n} records: {text}" for text, n in self.remarks.items()] + contrary
 
 
 def recognised(start: list[Raw], options: dict[str, Any]) -> tuple[str, dict[str, Any]]:

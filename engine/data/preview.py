@@ -5,15 +5,19 @@ sources -> sample -> Sample (first rows, the columns guessed) -> check -> Check 
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, groupby
 from typing import Any
 
 from engine.data import columns
+from engine.data.columns import is_label
 from engine.data.datasets_io import opened
 from engine.data.files import Raw
 from engine.data.intake import LOOK_AHEAD, Intake, Kept, recognised
 from engine.data.rejects import Dropped
+from engine.data.results import recognise
 from engine.data.turns import Record
 from engine.errors import DataError, RecordError
 from engine.plain import line
@@ -32,12 +36,17 @@ class Sample:
     notes: tuple[str, ...] = ()
     whole: bool = True  # whether these are all records
 
-    @property
+    @cached_property
     def records(self) -> list[Record]:
         """Those that could be read, of all splits."""
-        return [raw.content for raws in self.splits.values() for raw in raws if not isinstance(raw.content, RecordError)]
+        return [raw.content for raw in self.raws if not isinstance(raw.content, RecordError)]
 
-    @property
+    @cached_property
+    def raws(self) -> list[Raw]:
+        """Of all splits."""
+        return [raw for raws in self.splits.values() for raw in raws]
+
+    @cached_property
     def columns(self) -> list[str]:
         return columns.columns_of(self.records[:LOOK_AHEAD])
 
@@ -45,13 +54,38 @@ class Sample:
         """The options of the format `mapped`, as far as names and values tell."""
         return columns.guess(self.records[:LOOK_AHEAD])
 
+    def guess_answers(self) -> dict[str, str]:
+        """Where prompt, answer, reward and their names stand in results made elsewhere: {our column: the file's}."""
+        return columns.guess_answers(self.records[:LOOK_AHEAD])
+
     def format(self) -> str | None:
         """The format an import would take; None when none is recognised and no whole pair can be guessed."""
-        readable = [raw for raws in self.splits.values() for raw in raws if not isinstance(raw.content, RecordError)]
+        readable = [raw for raw in self.raws if not isinstance(raw.content, RecordError)]
         try:
             return recognised(readable[:LOOK_AHEAD], {})[0]
         except DataError:
             return None
+
+    def shape(self) -> str | None:
+        """The shape of finished results the records have; None when they look like preference pairs, or like nothing that is known."""
+        format = self.format()
+        if format not in (None, "mapped"):
+            return None
+        with suppress(DataError):
+            shape = recognise(next(iter(self.records), {})).name
+            return shape if format is None or shape != "wide" else None  # two scored responses may be a pair
+        return None
+
+    def values(self, column: str | None, most: int = 20) -> list[str]:
+        """The different values of a column, if they are few: what a label may say."""
+        found = dict.fromkeys(str(r[column]).strip().removesuffix(".0") for r in self.records if column and is_label(r.get(column)))
+        return list(found) if len(found) <= most else []
+
+    def under(self, split: str) -> "Sample":
+        """The records as this split: its own of that name, or all when it has but one. Raises DataError when none is meant."""
+        if len(self.splits) > 1 and split not in self.splits:
+            raise DataError(f"the source has the splits {', '.join(map(str, self.splits))}, not {split}: name one, or its files")
+        return replace(self, splits={split: self.splits.get(split, self.raws)})
 
     def first_rows(self, rows: int = 5) -> list[dict[str, str]]:
         """The first records as short texts, every column in every row."""
@@ -66,6 +100,7 @@ class Check:
     kept: list[Kept]
     dropped: tuple[Dropped, ...]
     splits: dict[str, int]  # split: pairs
+    read_as: tuple[str, ...]  # how each file was read, and divided
     notes: tuple[str, ...]
 
 
@@ -88,6 +123,12 @@ def sample(sources: str | dict[str, str], limit: int = FIRST) -> Sample:
     return Sample(splits, tuple(source.notes), whole)
 
 
+def joined(samples: dict[str, Sample]) -> Sample:
+    """Samples of several sources, each under its split."""
+    notes = tuple(note for one in samples.values() for note in one.notes)
+    return Sample({split: one.under(split).raws for split, one in samples.items()}, notes, all(one.whole for one in samples.values()))
+
+
 def first_of(raws: Iterable[Raw], limit: int) -> tuple[list[Raw], bool]:
     """At most `limit` records and MOST_CHARS of text, and whether that is all there is."""
     found, chars = list[Raw](), 0
@@ -108,7 +149,8 @@ def check(
         for _, of_file in groupby(raws, lambda raw: raw.file):
             intake.read(split, of_file, format, options or {})
     notes = intake.settle(validation_share, seed)
-    return Check(intake.records.total(), intake.kept, intake.rejects.by_reason, intake.splits, (*sample.notes, *notes, *intake.notes))
+    read_as = (*sample.notes, *notes, *intake.read_as)
+    return Check(intake.records.total(), intake.kept, intake.rejects.by_reason, intake.splits, read_as, tuple(intake.notes))
 
 
 def as_text(found: Check, shown: int = 3) -> str:
@@ -116,7 +158,7 @@ def as_text(found: Check, shown: int = 3) -> str:
     splits = ", ".join(f"{pairs:,} {split}" for split, pairs in found.splits.items())
     lines = [f"of the first {found.records:,} records {len(found.kept):,} would be kept: {splits or 'none'}"]
     lines += [f"  {d.records:,} not: {d.reason}, such as {d.file} line {d.line}: {d.detail}" for d in found.dropped]
-    lines += [f"  {note}" for note in found.notes]
+    lines += [f"  {note}" for note in (*found.read_as, *found.notes)]
     for kept in found.kept[:shown]:
         texts = {"prompt": kept.pair.turns[-1].content, "chosen": kept.pair.chosen, "rejected": kept.pair.rejected}
         lines += ["", *(f"  {name:9}{line(text):.100}" for name, text in texts.items())]

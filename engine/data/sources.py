@@ -58,6 +58,12 @@ def open_source(source: str) -> Source:
     return open_hub(address[1], address[2], address[3])
 
 
+def needs_library(source: str) -> bool:
+    """Whether Hugging Face's library reads this source: no file and no plain folder. Raises DataError when nothing is named."""
+    found = None if source == "starter" else kind_on_disk(path_of(source))
+    return source != "starter" and (found is None or (found == "a folder" and declares_configs(path_of(source))))
+
+
 def path_of(source: str) -> Path:
     """The path with ~ written out. Raises DataError when nothing is named."""
     if not source.strip():

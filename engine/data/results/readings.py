@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from typing import Any
 
+from engine.data import columns
 from engine.data.files import Raw
 from engine.data.records import PreferencePair
 from engine.data.rejects import Rejects
@@ -24,6 +26,7 @@ class Intake:
     """Collects what can be used of a file."""
 
     shape: Shape
+    mapping: Mapping[str, str]  # our columns and the file's, as given or guessed
     records: int = 0
     readings: list[Reading] = field(default_factory=list)
     pairs: list[PreferencePair] = field(default_factory=list)  # in the file's order, a repeated one again
@@ -49,8 +52,9 @@ def take_in(raws: Iterable[Raw], mapping: Mapping[str, str] | None, file: str) -
     """
     iterator = iter(raws)
     start = list(islice(iterator, LOOK_AHEAD))
+    mapping = mapping or guessed(start, file)
     check_columns(mapping, start)
-    intake = Intake(recognised([renamed(raw, mapping) for raw in start], file))
+    intake = Intake(recognised([renamed(raw, mapping) for raw in start], file), mapping)
     read = list(read_all(intake, (renamed(raw, mapping) for raw in chain(start, iterator))))
     systems = {s for _, reading in read for a in reading.answers if (s := system_prompt(a.raw or a.text)) is not None}
     for raw, wrapped in read:
@@ -131,17 +135,26 @@ def add_pairs_across_records(intake: Intake) -> None:
                 intake.unpaired += 2
 
 
-def check_columns(mapping: Mapping[str, str] | None, start: list[Raw]) -> None:
+def check_columns(mapping: Mapping[str, str], start: list[Raw]) -> None:
     """Raises DataError for a mapped column that no record has, or that is mapped twice."""
     found = dict.fromkeys(key for raw in start if isinstance(raw.content, dict) for key in raw.content)
-    for ours, theirs in (mapping or {}).items():
+    for ours, theirs in mapping.items():
         if theirs not in found:
             raise DataError(f"mapping {ours}={theirs}: no record has the column {theirs!r}, found {keys_of(found)}")
-        if list((mapping or {}).values()).count(theirs) > 1:
+        if list(mapping.values()).count(theirs) > 1:
             raise DataError(f"mapping {ours}={theirs}: the column {theirs!r} is mapped twice, expected each once")
 
 
-def renamed(raw: Raw, mapping: Mapping[str, str] | None) -> Raw:
+def guessed(start: list[Raw], file: str) -> dict[str, str]:
+    """Of records in no known shape, where their names say a prompt and an answer stand; empty when they do not."""
+    with suppress(DataError):
+        recognised(start, file)
+        return {}
+    found = columns.guess_answers([raw.content for raw in start if isinstance(raw.content, dict)])
+    return {ours: theirs for ours, theirs in found.items() if ours != theirs} if {"question", "response"} <= set(found) else {}
+
+
+def renamed(raw: Raw, mapping: Mapping[str, str]) -> Raw:
     """The record with its columns called as the shapes call them; mapping: {"response": "their column"}."""
     if not mapping or isinstance(raw.content, RecordError):
         return raw
@@ -165,7 +178,8 @@ def recognised(raws: list[Raw], file: str) -> Shape:
 def notes(intake: Intake) -> list[str]:
     """What was removed, repeated or left over, in sentences with counts."""
     part = [f"{intake.in_part} records are kept in part: their other answers and rewards count"] if intake.in_part else []
-    return [*removed(intake), *repeated(intake), *part, *intake.rejects.notes]
+    read = " ".join(f"{ours}={theirs}" for ours, theirs in intake.mapping.items())
+    return [*([f"columns: {read}"] if read else []), *removed(intake), *repeated(intake), *part, *intake.rejects.notes]
 
 
 def removed(intake: Intake) -> list[str]:

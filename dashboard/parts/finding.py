@@ -1,0 +1,69 @@
+"""What an import would keep and what not, shown before it is done."""
+
+import streamlit as st
+
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.data.formats import REASONS
+from engine.data.preview import Check, shown
+from engine.data.rejects import Dropped
+from engine.data.results import ResultsCheck
+
+PAIRS = 5  # shown as they are read
+
+
+def kept(looked: Check) -> None:
+    """Counts, each reason with an example, and the first pairs as they are read."""
+    splits = ", ".join(f"{pairs:,} {split}" for split, pairs in looked.splits.items())
+    out = looked.records - len(looked.kept)
+    sentence = (
+        _("{kept:,} of {records:,} records are kept ({splits}); {dropped:,} are left out.")
+        if out
+        else _("All {records:,} records are kept ({splits}).")
+    )
+    text = sentence.format(kept=len(looked.kept), records=looked.records, splits=splits or _("none"), dropped=out)
+    (st.write if looked.kept else st.error)(data.literal(text))
+    reasons(looked.dropped)
+    if looked.kept:
+        st.caption(_("The first pairs, as they are read"))
+        pairs = [one.pair for one in looked.kept[:PAIRS]]
+        rows = [{_("Prompt"): shown(p.turns[-1].content), _("Chosen"): shown(p.chosen), _("Rejected"): shown(p.rejected)} for p in pairs]
+        table(rows, "pairs")
+    notes(looked.notes)
+
+
+def table(rows: list[dict[str, str]], name: str) -> None:
+    """Texts in columns of equal width, so that all of them are seen."""
+    width = max(90, 1000 // max(len(rows[0]), 1)) if rows else None
+    widths = {column: st.column_config.Column(width=width) for column in rows[0]} if rows else {}
+    st.dataframe(rows, hide_index=True, row_height=32, column_config=widths, key=f"import_{name}")
+
+
+def reasons(dropped: tuple[Dropped, ...]) -> None:
+    """How many for each reason, and the first record of it."""
+    if not dropped:
+        return
+    rows = [
+        {
+            _("Records"): one.records,
+            _("Left out because"): REASONS.get(one.reason, one.reason),
+            _("For instance"): _("line {line}: {detail}").format(line=one.line, detail=one.detail),
+            _("Record"): one.excerpt,
+        }
+        for one in dropped
+    ]
+    st.dataframe(rows, hide_index=True, row_height=32, key="import_reasons")
+
+
+def results(looked: ResultsCheck) -> None:
+    """What can be used of a file of results."""
+    counts = {"prompts": _("prompts"), "pairs": _("pairs"), "generations": _("answers"), "rewards": _("rewards")}
+    rows = ", ".join(f"{looked.counts[table]:,} {name}" for table, name in counts.items() if table in looked.counts)
+    st.write(data.literal(_("Of {records:,} records: {rows}.").format(records=looked.records, rows=rows)))
+    reasons(looked.dropped)
+    notes(looked.notes)
+
+
+def notes(sentences: tuple[str, ...]) -> None:
+    for sentence in sentences:
+        st.caption(data.literal(sentence))
