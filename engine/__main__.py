@@ -105,7 +105,10 @@ def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser])
 def submit_one(options: argparse.Namespace) -> int:
     from engine.queue import jobs
 
-    config = parse(given(options, CONFIGS[options.kind]))
+    values = given(options, CONFIGS[options.kind])
+    if "slice" in values:
+        values["slice"] = slice_from(cache_path(), values["slice"])
+    config = parse(values)
     if options.dry_run:
         return dry_run({"": config})
     run_id = jobs.submit_one(cache_path(), config)

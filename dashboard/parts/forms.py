@@ -19,7 +19,7 @@ from engine.settings.options import models_in, named, titled
 from engine.settings.ref import Ref, ref_of
 
 FIRST = ("name", "model", "policy", "reward_models", "generations", "pairs", "batch_size", "accumulation", "epochs", "learning_rate")
-SET_ELSEWHERE = ("dataset", *SET_BY_THE_QUEUE)
+SET_ELSEWHERE = ("dataset", "slice", *SET_BY_THE_QUEUE)
 Known = Mapping[str, Mapping[str, str]]  # {what a field can name (split, or a kind of run): {name: label}}
 Picked = Mapping[str, type[BaseModel] | list[str] | None]
 

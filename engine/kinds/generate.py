@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from engine.data.datasets_io import load_pairs
 from engine.data.records import Turn, digest, prompt_id, text_id, text_row
 from engine.errors import ModelError, RunError
-from engine.kinds.pairs import seeded_choice
+from engine.kinds.pairs import of_slice, seeded_choice
 from engine.machine import processes
 from engine.model import networks
 from engine.model.batches import Chat
@@ -62,9 +62,13 @@ def run(progress: Progress, config: GenerateConfig) -> None:
 
 
 def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
-    """The split's distinct prompts or a seeded choice of them: the same for every generator with this seed."""
-    found = list({p.prompt_id: p.turns for p in load_pairs(progress.cache, config.dataset, config.split)}.values())
-    return seeded_choice(found, config.prompts, config.seed, f"the prompts of split {config.split!r} of {config.dataset}")
+    """The split's distinct prompts, those of the slice, or a seeded choice of them: the same for every generator with this seed."""
+    where = f"the prompts of split {config.split!r} of {config.dataset}"
+    pairs = load_pairs(progress.cache, config.dataset, config.split)
+    if config.slice:
+        pairs = of_slice(progress, pairs, config.split)
+        where = f"the slice in {where}"
+    return seeded_choice(list({p.prompt_id: p.turns for p in pairs}.values()), config.prompts, config.seed, where)
 
 
 def generator_row(progress: Progress, config: GenerateConfig, precision: str, backend: str) -> dict[str, Any]:

@@ -11,14 +11,18 @@ from engine.errors import RunError
 from engine.model.batches import Encoded
 from engine.settings.config import RewardConfig, TrainConfig
 from engine.store.progress import Progress
+from engine.store.slices import part_of, pinned
 
 Item = TypeVar("Item")
 
 
 def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePair]:
-    """The training split or a seeded choice of it, in a fixed order; their ids are pinned in trained_on.parquet."""
+    """The training split, its part in the slice, or a seeded choice of it, in a fixed order; their ids are pinned in trained_on.parquet."""
     where = f"split {config.train_split!r} of {config.dataset}"
     found = load_pairs(progress.cache, config.dataset, config.train_split)
+    if config.slice:
+        found = of_slice(progress, found, config.train_split)
+        where = f"the slice in {where}"
     if isinstance(config, RewardConfig) and config.group_by:
         found = of_group(found, config, where)
     chosen = seeded_choice(found, config.pairs, config.seed, where)
@@ -28,6 +32,17 @@ def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePa
     progress.write_table("trained_on", [{"pair_id": i} for i in ids])
     progress.run.update(pairs_sha256=hashlib.sha256("".join(ids).encode()).hexdigest())
     return chosen
+
+
+def of_slice(progress: Progress, found: list[PreferencePair], split: str) -> list[PreferencePair]:
+    """The pairs of a split that were in the run's slice when it was queued; the order stays. Raises RunError when there is none."""
+    rows = pinned(progress.run)
+    kept = set(rows.filter(rows["split"] == split)["pair_id"])
+    left = [p for p in found if p.pair_id in kept]
+    if not left:
+        raise RunError(f"the slice leaves nothing of split {split!r}: {part_of(rows, split)}")
+    progress.note(part_of(rows, split))
+    return left
 
 
 def of_group(found: list[PreferencePair], config: RewardConfig, where: str) -> list[PreferencePair]:

@@ -109,6 +109,7 @@ def values(run: RunDir, config: RewardConfig, tokenizer: Any, tail: str) -> dict
         "reward_read_at_token": tokenizer.decode(tokenizer(tail, add_special_tokens=False)["input_ids"][-1:]),
         "dataset": config.dataset,
         "split": config.train_split,
+        **({"slice": config.slice.as_values()} if config.slice else {}),
         "pairs": None if trained_on is None else trained_on.height,
         **config.model_dump(include={"group_by", "group", "epochs", "seed", "loss", "length"}),
         "validation": validation(run),

@@ -16,10 +16,11 @@ from engine.machine import device_plan, disk, memory
 from engine.model.folders import NOT_LINEAR, Network, network_of
 from engine.planning import estimates
 from engine.planning.references import Findings, check_models, check_runs, check_splits
-from engine.planning.workload import Sample, items_of
+from engine.planning.workload import Sample, items_of, own_split
 from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.store.rundir import is_locked, run_dirs
 from engine.store.server import server_of
+from engine.store.slices import pairs_of, part_of
 from engine.store.status import State
 
 TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
@@ -35,6 +36,7 @@ class Preflight:
     name: str
     items: int | None = None
     unit: str = "pairs"
+    slice: str | None = None  # how many of its pairs are worked on, in words
     steps: int | None = None  # optimiser steps over all epochs
     sample: Sample | None = None
     memory_bytes: int | None = None  # at its peak
@@ -139,7 +141,7 @@ def counted(case: Case, made: Preflight) -> Preflight:
     """Pairs, prompts or responses; the steps of a training run."""
     try:
         number, unit = items_of(case.cache, case.config)
-        made = replace(made, items=number, unit=unit)
+        made = replace(made, items=number, unit=unit, slice=slice_of(case))
         if number is None:
             case.found.unknown.append("a generation run it names has not answered yet, so the number of responses is unknown")
         elif isinstance(case.config, TrainConfig):
@@ -148,6 +150,14 @@ def counted(case: Case, made: Preflight) -> Preflight:
     except PrefscopeError as error:
         case.found.problems.append(str(error))
     return made
+
+
+def slice_of(case: Case) -> str | None:
+    """How much of the run's slice it works on."""
+    config = case.config
+    if not isinstance(config, TrainConfig | GenerateConfig) or config.slice is None:
+        return None
+    return part_of(pairs_of(case.cache, config.slice), own_split(config))
 
 
 def with_tokens(case: Case, made: Preflight) -> Preflight:
@@ -313,6 +323,8 @@ def facts(made: Preflight) -> dict[str, str]:
     found: dict[str, Any] = {}
     if made.items is not None:
         found["work"] = f"{made.items:,} {made.unit}" + (f", {made.steps:,} optimiser steps" if made.steps else "")
+    if made.slice:
+        found["slice"] = made.slice
     if made.sample:
         of, each = made.sample, cut_unit(made)
         found["tokens"] = f"{of.mean_tokens:,.0f} a {each[:-1]}, the longest {of.longest_tokens:,}; " + (

@@ -10,7 +10,17 @@ from engine.model.batches import Chat, encode_pairs, pair_tokens
 from engine.model.networks import load_tokenizer
 from engine.planning.references import existing
 from engine.planning.workload import Sample
-from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig
+from engine.settings.config import (
+    EmbedConfig,
+    EnsembleConfig,
+    GenerateConfig,
+    RewardConfig,
+    RunConfig,
+    ScoreConfig,
+    SlicedConfig,
+    TrainConfig,
+)
+from engine.store.slices import pairs_of
 
 SAMPLE = 200  # pairs at most
 
@@ -24,6 +34,9 @@ def sample_of(cache: Path, config: RunConfig, model: Path) -> Sample | None:
     if settings is None or split is None:
         return None
     pairs = load_pairs(cache, config.dataset, split)
+    if isinstance(config, SlicedConfig) and config.slice:
+        kept = set(pairs_of(cache, config.slice)["pair_id"])
+        pairs = [p for p in pairs if p.pair_id in kept]
     chosen = random.Random(config.seed).sample(pairs, min(SAMPLE, len(pairs)))
     tokenizer = load_tokenizer(cache, str(model))
     if isinstance(config, GenerateConfig):

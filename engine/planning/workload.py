@@ -8,9 +8,19 @@ import polars as pl
 
 from engine.errors import RunError
 from engine.planning.references import existing
-from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RewardConfig, RunConfig, ScoreConfig, TrainConfig
+from engine.settings.config import (
+    EmbedConfig,
+    EnsembleConfig,
+    GenerateConfig,
+    RewardConfig,
+    RunConfig,
+    ScoreConfig,
+    TrainConfig,
+)
 from engine.store.damage import naming
+from engine.store.database import reading
 from engine.store.rundir import read_table
+from engine.store.slices import gone, part_of, selected, unmeasured
 
 
 @dataclass(frozen=True)
@@ -35,12 +45,30 @@ def items_of(cache: Path, config: RunConfig) -> tuple[int | None, str]:
 
 def counted(cache: Path, config: RunConfig, folder: Path, pairs: pl.DataFrame) -> tuple[int | None, str]:
     if isinstance(config, TrainConfig):
-        return training_pairs(folder, pairs, config), "pairs"
+        return training_pairs(folder, of_slice(cache, pairs, config), config), "pairs"
     if isinstance(config, GenerateConfig):
-        there = pairs.filter(pl.col("split") == config.split)["prompt_id"].n_unique()
+        there = of_slice(cache, pairs, config).filter(pl.col("split") == config.split)["prompt_id"].n_unique()
         return at_most(config.prompts, there, f"the prompts of split {config.split!r} of {config.dataset}"), "prompts"
     assert isinstance(config, ScoreConfig | EnsembleConfig | EmbedConfig)
     return responses(cache, config, pairs), "responses"
+
+
+def of_slice(cache: Path, pairs: pl.DataFrame, config: TrainConfig | GenerateConfig) -> pl.DataFrame:
+    """The pairs in the configuration's slice. Raises RunError when none of them is in the split the run works on."""
+    if config.slice is None:
+        return pairs
+    split = own_split(config)
+    with reading(cache) as con:
+        found = selected(con, config.slice)
+        if not found["split"].eq(split).any():
+            why = gone(con, config.slice) or unmeasured(con, config.slice, split) or part_of(found, split)
+            raise RunError(f"the slice leaves nothing of split {split!r}: {why}")
+    return pairs.join(found, on=["split", "pair_id"], how="semi", maintain_order="left")
+
+
+def own_split(config: TrainConfig | GenerateConfig) -> str:
+    """The split that is trained on, or whose prompts are answered."""
+    return config.train_split if isinstance(config, TrainConfig) else config.split
 
 
 def training_pairs(folder: Path, pairs: pl.DataFrame, config: TrainConfig) -> int:

@@ -24,10 +24,11 @@ from engine.machine import memory
 from engine.machine.device_plan import WAITING, expected_device
 from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
-from engine.settings.config import AnyRun, RunConfig
+from engine.settings.config import AnyRun, RunConfig, SlicedConfig
 from engine.settings.ref import parents_of
 from engine.store.database import settle_waiting
 from engine.store.rundir import RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
+from engine.store.slices import pin
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
 LOCKS = "PREFSCOPE_LOCKS"
@@ -51,6 +52,8 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
         with placing(cache / "runs" / run_id) as folder:
             run = RunDir(folder)
             run.write_config(config)
+            if isinstance(config, SlicedConfig) and config.slice:
+                pin(cache, run, config.slice)
             run.write_status(Status(submitted_at=now()))
     start_next(cache)
 

@@ -5,11 +5,12 @@ A field's title is its label, its description the tooltip, its bounds the check.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from engine.errors import ConfigError
 from engine.settings.hyperparameters import DPO, BradleyTerry, Frozen, LengthControl, LoRA, PolicyLoss, Weighted
 from engine.settings.ref import Ref
+from engine.settings.slices import Slice, parse_slice
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
 SYSTEM_PROMPT = "You are a helpful assistant."
@@ -53,7 +54,26 @@ class RunConfig(Frozen):
     )
 
 
-class TrainConfig(RunConfig):
+def sliced(given: Any) -> Any:
+    """A slice that is written as JSON, as options have it."""
+    return parse_slice(given) if isinstance(given, str) else given
+
+
+class SlicedConfig(RunConfig):
+    """A run that can be restricted to a slice of its dataset."""
+
+    slice: Annotated[Slice | None, BeforeValidator(sliced)] = Field(
+        None, title="Slice", description="Only what is in this slice of the split: a saved one, or one as JSON. Empty: all of it."
+    )
+
+    @model_validator(mode="after")
+    def _slice_is_of_its_dataset(self) -> Self:
+        if self.slice and self.slice.dataset_id != self.dataset:
+            raise ValueError(f"slice is of dataset {self.slice.dataset_id!r:.80}, expected the run's own, {self.dataset!r}")
+        return self
+
+
+class TrainConfig(SlicedConfig):
     """What reward-model and policy training share."""
 
     model: Annotated[str, Ref("model", "reward", "policy")] = Field(
@@ -200,7 +220,7 @@ class PolicyConfig(TrainConfig):
     learning_rate: float = Field(1e-6, gt=0, lt=1, title="Learning rate", description="The highest rate, reached after the warm-up.")
 
 
-class GenerateConfig(RunConfig):
+class GenerateConfig(SlicedConfig):
     """Answer the prompts of a split with the base model or a tuned policy."""
 
     kind: Literal["generate"] = "generate"

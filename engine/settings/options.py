@@ -11,13 +11,16 @@ from pydantic.fields import FieldInfo
 from engine.errors import ConfigError
 from engine.settings.config import SET_BY_THE_QUEUE, RunConfig
 from engine.settings.hyperparameters import Weighted
+from engine.settings.slices import Slice
 
 FIELD = "field:"
 SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models a field can hold: one, several to choose from, or one that may be absent."""
+    """The models a field can hold: one, several to choose from, or one that may be absent. A slice is one value, written as JSON."""
+    if annotation is Slice:
+        return []
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) is Annotated:

@@ -13,6 +13,7 @@ import polars as pl
 from engine.errors import DataError
 from engine.settings.slices import FIELDS, SOURCES, Contains, OneOf, Range, Slice
 from engine.store.database import Connection, frame, reading
+from engine.store.rundir import RunDir, write_table
 
 REWARDS_OF_PAIRS = "scored_pairs where dataset_id = $dataset and scorer_id = $scorer{i}"
 WORDS_OF_PAIRS = """(
@@ -45,6 +46,15 @@ TABLES = {
     "scorer": ("scorers", "scorer_id"),
     **dict.fromkeys(("base", "tuned"), ("generators", "generator_id")),
 }
+SCORED_HERE = """
+    select 1 from coverage
+    where scorer_id = $name and dataset_id = $dataset and split = $split and generator_id is null and complete
+"""
+ANSWERED_HERE = """
+    select 1 from answers join pairs using (prompt_id) where generator_id = $name and dataset_id = $dataset and split = $split limit 1
+"""
+MEASURED_HERE = {("pair", "scorer"): SCORED_HERE, ("prompt", "base"): ANSWERED_HERE, ("prompt", "tuned"): ANSWERED_HERE}
+PINNED = "slice_pairs"  # of a run's folder
 NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
 FOLDED = "lower(replace({}, '’', ''''))"  # in either case, with either apostrophe
@@ -162,6 +172,47 @@ def pairs_of(cache: Path, wanted: Slice) -> pl.DataFrame:
     """dataset_id, split, pair_id, prompt_id of a slice's pairs. Raises StoreError."""
     with reading(cache) as con:
         return selected(con, wanted)
+
+
+def pin(cache: Path, run: RunDir, wanted: Slice) -> None:
+    """Write down in a run's folder which pairs it works on, whatever is scored anew or deleted before it starts. Raises StoreError."""
+    write_table(run.path, PINNED, pairs_of(cache, wanted))
+
+
+def pinned(run: RunDir) -> pl.DataFrame:
+    """The same of a run that was queued with a slice. Raises DataError when it is not there."""
+    found = run.table(PINNED)
+    if found is None:
+        raise DataError(f"{run.path} has no {PINNED}.parquet, which is written when a run of a slice is queued: retry the run")
+    return found
+
+
+def part_of(found: pl.DataFrame, split: str) -> str:
+    """How much of a slice's pairs is in a split, and what is left out."""
+    others = found.filter(pl.col("split") != split).group_by("split").len().sort("split")
+    left_out = ", ".join(f"{pairs:,} of {other}" for other, pairs in others.iter_rows())
+    here = found.filter(pl.col("split") == split).height
+    return f"{here:,} pairs of the slice are in {split}" + (f"; left out: {left_out}" if left_out else "")
+
+
+def unmeasured(con: Connection, wanted: Slice, split: str) -> str | None:
+    """Why a slice can have no pair of a split: what its predicates ask for was not measured there. One sentence, or None."""
+    for predicate in wanted.predicates:
+        found = None if isinstance(predicate, Contains) else FIELDS[predicate.field]
+        for who in found.needs if found else ():
+            name = getattr(predicate, who)
+            here = MEASURED_HERE.get((found.of, who)) if found else None
+            if found and here and frame(con, here, {"dataset": wanted.dataset_id, "split": split, "name": name}).is_empty():
+                done = "scored" if who == "scorer" else "answered"
+                return f"{called(con, who, name)} has not {done} split {split!r}, on which “{found.label}” depends: have it {done} first"
+    return None
+
+
+def called(con: Connection, who: str, name: str) -> str:
+    """The name of a scorer or generator."""
+    table, key = TABLES[who]
+    found = frame(con, f"select name from {table} where {key} = $name", {"name": name})
+    return str(found.item()) if found.height else name
 
 
 def counts(con: Connection, wanted: Slice) -> dict[str, tuple[int, int]]:
