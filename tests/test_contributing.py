@@ -18,8 +18,10 @@ from engine.queue.preset import PRESETS
 from engine.queue.study import STUDIES
 from engine.settings.config import CONFIGS
 from engine.settings.hyperparameters import AnyPolicyLoss
+from engine.settings.slices import FIELDS
 from engine.statistics.claims.claim import CLAIMS
 from engine.statistics.registry import STATISTICS
+from engine.store.slices import FOUND_IN
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -37,7 +39,19 @@ def paths(what: str) -> list[str]:
 
 
 def test_the_table_names_everything_that_can_be_added() -> None:
-    things = {"loss", "figure", "statistic", "claim", "kind of run", "page", "format of preference data", "preset", "study", "library"}
+    things = {
+        "loss",
+        "figure",
+        "statistic",
+        "claim",
+        "kind of run",
+        "page",
+        "format of preference data",
+        "preset",
+        "study",
+        "library",
+        "field of slices",
+    }
     assert ROWS.keys() == things
     assert len(PLACES) >= 20
 
@@ -99,6 +113,12 @@ def test_formats_presets_and_studies_are_where_the_table_says() -> None:
         assert f"**{name}**" in (ROOT / documented).read_text()
         assert name in (ROOT / tested).read_text()
     assert [ROOT / path for what in ("preset", "study") for path in paths(what)] == [PRESETS, STUDIES]
+
+
+def test_fields_of_slices_are_where_the_table_says() -> None:
+    assert FIELDS.keys() == FOUND_IN.keys()
+    tested = (ROOT / paths("field of slices")[-1]).read_text()
+    assert all(f'field="{name}"' in tested for name in FIELDS)
 
 
 def test_commands_that_are_named_are_commands() -> None:

@@ -127,7 +127,7 @@ def test_what_is_left_of_a_slice_is_said_before_the_run(
 ) -> None:
     """By the saved slice's name, on the command line; and the list of slices says the same."""
     monkeypatch.setenv("PREFSCOPE_CACHE", str(cache))
-    save(cache, longer(dataset))
+    assert main(["slices", "save", longer(dataset).as_json()]) == 0
     train, validation = (len(longer_pairs(cache, dataset, split)) for split in ("train", "validation"))
     assert main(["reward", "--dataset", dataset, "--model", str(tiny_llama), "--batch-size", "2", "--slice", "longer", "--dry-run"]) == 0
     said = capsys.readouterr().out

@@ -106,6 +106,7 @@ def pairs_of(con: Connection, *predicates: Predicate, **changes: Any) -> str:
 SELECTED: list[tuple[Predicate, str, str]] = [
     (Range(field="margin", high=0, scorer="s"), "b", "ac"),
     (Range(field="margin", low=0, high=2, scorer="s"), "c", "ab"),  # the low end belongs to it, the high end does not
+    (Range(field="margin", scorer="s"), "abc", ""),
     (Range(field="chosen_reward", low=1, scorer="s"), "ac", "b"),
     (Range(field="rejected_reward", low=1, scorer="s"), "bc", "a"),
     (Range(field="longer_by", low=1), "ac", "bd"),
@@ -368,7 +369,6 @@ def test_words_of_a_slice() -> None:
 
 REFUSED = {
     '{"kind":"range","field":"marginal","low":1}': "field is 'marginal', expected one of margin, chosen_reward",
-    '{"kind":"range","field":"margin","scorer":"s"}': "the range of margin has no end, expected low, high or both",
     '{"kind":"range","field":"margin","scorer":"s","low":1,"high":1}': "the range of margin is from 1 to 1, expected low below high",
     '{"kind":"range","field":"margin","low":1}': "margin has no scorer, expected an id for scorer",
     '{"kind":"range","field":"difference","low":1,"scorer":"s","base":"b"}': "difference has no tuned, expected an id for scorer and base",

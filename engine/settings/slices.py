@@ -114,7 +114,7 @@ class OfField(Predicate):
 
 
 class Range(OfField):
-    """low ≤ field < high; an end that is None is open. A margin below 0: high = 0."""
+    """low ≤ field < high; an end that is None is open, and with two of them every known value is in it. A margin below 0: high = 0."""
 
     kind: Literal["range"] = "range"
     low: float | None = Field(None, allow_inf_nan=False)
@@ -124,8 +124,6 @@ class Range(OfField):
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         self.check(("number",), "one_of with values")
-        if self.low is None and self.high is None:
-            raise ValueError(f"the range of {self.field} has no end, expected low, high or both")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"the range of {self.field} is from {self.low:g} to {self.high:g}, expected low below high")
         return self
@@ -142,6 +140,8 @@ RANGES = {  # which ends there are, and whether it is turned round
     (("low",), True): "{field} < {low}",
     (("high",), False): "{field} < {high}",
     (("high",), True): "{field} ≥ {high}",
+    ((), False): "{field} known",
+    ((), True): "no known {field}",
 }
 
 

@@ -102,8 +102,8 @@ def condition_of(predicate: Range | OneOf | Contains, i: int) -> tuple[str, Boun
 def range_of(predicate: Range, i: int) -> tuple[str, Bound]:
     ends = {"low": (">=", predicate.low), "high": ("<", predicate.high)}
     given = {name: (sign, value) for name, (sign, value) in ends.items() if value is not None}
-    holds = " and ".join(f"{predicate.field} {sign} ${name}{i}" for name, (sign, _) in given.items())
-    return holds, {name: value for name, (_, value) in given.items()}
+    holds = [f"{predicate.field} {sign} ${name}{i}" for name, (sign, _) in given.items()]
+    return " and ".join(holds) or f"{predicate.field} = {predicate.field}", {name: value for name, (_, value) in given.items()}
 
 
 def one_of(predicate: OneOf, i: int) -> tuple[str, Bound]:
