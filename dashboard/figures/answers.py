@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import boxes, by, cut, histogram, medians, written
+from dashboard.figures.shapes import boxes, by, cut, histogram, medians, signed_histogram, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
 from engine.statistics.wording import percent
 
@@ -48,18 +48,19 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
 @figure(
     number="8b",
     name="reward_differences",
-    title="On how many prompts is the tuned one better?",
+    title="By how much?",
     page="dpo_vs_base",
     query=queries.reward_differences,
     empty=JUDGE,
 )
 def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    plot = histogram(frame, "reward: tuned − base", {"difference": "prompts"}, fields={"difference": "difference"})
-    plot.add_vline(x=0, line={"color": COLOURS["base"], "width": 2, "dash": "dot"})
+    plot = signed_histogram(frame, "difference", "tuned", "base")
+    plot.update_xaxes(title_text="reward: tuned − base")
+    plot.update_yaxes(title_text="prompts")
     won, mean = first["win_rate"], first["reward_difference"]
     parts = f"above 0 (ties half): {written(won)}", f"mean {written(mean)}", by(won, mean)
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *parts, "solid line: median", cut(first))
+    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *parts, cut(first))
 
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:

@@ -70,6 +70,33 @@ def histogram(
     return plot
 
 
+def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> go.Figure:
+    """Counts of a difference, below 0 in the colour of one side and above in that of the other, with the line of no difference."""
+    plot = go.Figure()
+    for who, rows in ((below, bins.filter(pl.col("high") <= 0)), (above, bins.filter(pl.col("high") > 0))):
+        plot.add_bar(
+            x=((rows["low"] + rows["high"]) / 2).to_list(),
+            y=rows["count"].to_list(),
+            width=(rows["high"] - rows["low"]).to_list(),
+            customdata=rows.select("low", "high", "count").rows(),
+            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}<extra></extra>",
+            name=f"{who} better",
+            marker=fill(who),
+            showlegend=False,
+        )
+        stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
+        side = "right" if who == below else "left"
+        plot.add_annotation(
+            text=f"{excerpt(who)} better: {rows['count'].sum():,}", x=0, y=1, yref="y domain", xanchor=side, yanchor="bottom",
+            xshift=-6 if side == "right" else 6, showarrow=False,
+        )  # fmt: skip
+    plot.add_vline(x=0, line={"color": "#59636E", "width": 2})
+    plot.update_layout(barmode="overlay", bargap=0, margin={"t": 30})
+    plot.update_xaxes(showgrid=False)
+    plot.update_yaxes(rangemode="tozero")
+    return plot
+
+
 def boxes(rows: pl.DataFrame) -> list[go.Box | go.Scatter]:
     """A box for each row from its quartiles, and on it the median with its 95 % interval."""
     return [trace for row in rows.iter_rows(named=True) for trace in (box(row), middle(row))]

@@ -140,11 +140,12 @@ def dressed(plot: go.Figure, title: str, theme_name: str) -> go.Figure:
     below = broken(plot.layout.title.subtitle.text or "", SUBTITLE_CHARS)
     rows = legend_rows(plot)
     panel_titles = any(note.yref == "paper" for note in plot.layout.annotations)
+    wanted = plot.layout.margin
     top = 32 + 20 * len(heading) + 16 * len(below) + 20 * rows + 18 * panel_titles
     return plot.update_layout(
         template=template(theme_name),
         title={"text": "<br>".join(heading), "subtitle": {"text": "<br>".join(below)}},
-        margin={"t": top, "l": 12, "r": 16, "b": 12, "autoexpand": True},
+        margin={"t": top, "l": 12, "r": wanted.r or 20, "b": 12, "autoexpand": True},
         showlegend=rows > 0,
     )
 
@@ -152,12 +153,13 @@ def dressed(plot: go.Figure, title: str, theme_name: str) -> go.Figure:
 def undressed(plot: go.Figure, theme_name: str, height: int) -> go.Figure:
     """Give a drawn figure its template for a page, where the title stands above and the caption below."""
     panel_titles = any(note.yref == "paper" for note in plot.layout.annotations)
-    rows = legend_rows(plot)
+    rows, wanted = legend_rows(plot), plot.layout.margin
+    top = 14 + 20 * rows + 18 * panel_titles
     plot.update_layout(
         template=template(theme_name),
         title=None,
-        height=max(height, plot.layout.height or 0) + 20 * rows,
-        margin={"t": 14 + 20 * rows + 18 * panel_titles, "l": 0, "r": 8, "b": 8, "autoexpand": True},
+        height=(plot.layout.height or height) + 20 * rows,
+        margin={"t": max(top, wanted.t or 0), "l": wanted.l or 0, "r": wanted.r or 20, "b": 8, "autoexpand": True},
         showlegend=rows > 0,
     )
     plot.layout.title = None

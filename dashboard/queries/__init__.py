@@ -22,6 +22,7 @@ from dashboard.queries.curves import (
 )
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.offers import newer_models, paired_differences
+from dashboard.queries.preferences import win_rate_by_group, win_rate_by_length, win_tie_loss
 from dashboard.queries.responses import chosen_words, distinguishing_words, rejected_words, response_lengths, response_map, word_counts
 from dashboard.queries.scores import (
     accuracy_by_length,
@@ -61,5 +62,6 @@ __all__ = [
     "response_lengths", "response_map", "responses_to", "reward_curves", "reward_curves_compared", "reward_differences",
     "reward_summaries", "reward_summary", "runs", "scorers_on_generators", "sliced_counts", "sliced_pairs",
     "study", "study_runs", "trained_boxes",
-    "trained_scores", "validation_accuracy", "win_rates", "word_counts",
+    "trained_scores", "validation_accuracy", "win_rate_by_group",
+    "win_rate_by_length", "win_rates", "win_tie_loss", "word_counts",
 ]  # fmt: skip

@@ -2,27 +2,38 @@
 
 import streamlit as st
 
-from dashboard import figures, queries
-from dashboard.parts import cards, remarks, widgets
+from dashboard import figures
+from dashboard.parts import examples, offers, remarks, slices, verdict, widgets
+from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
-
-
-def numbers() -> None:
-    """Win rate and mean reward difference under each scorer, with intervals."""
-    with st.grid(min_column_width=215):
-        for row in data.read(queries.win_rates, selection).iter_rows(named=True):
-            cards.estimate(row, "win_rate", row["scorer"], note=cards.cut(row))
-            cards.estimate(row, "reward_difference", row["scorer"])
-        for row in data.read(queries.answer_length_summary, selection).iter_rows(named=True):
-            cards.answer_length(row)
-
+from engine.statistics.claims import claims
 
 selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
 if not (selection.base_generator and selection.tuned_generator):
     st.info(_("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data."))
+    st.stop()
 remarks.on_answers(selection)
-numbers()
-widgets.show_page("dpo_vs_base", selection)
+second = offers.beside(selection)
+found = data.read(lambda con, looked_at: claims(con, looked_at, "dpo_vs_base"), selection, key="claims_dpo_vs_base")
+figure_part.show(figures.find("win_tie_loss"), selection, second)
+slices.line(selection)
+if cut := verdict.named(found, "cut_answers"):
+    with st.container(border=True, gap="small"):
+        verdict.line(cut)
+        examples.only_complete(selection)
+figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second)
+
+verdict.section(_("Is it only length?"), verdict.named(found, "gain_length_correlation"))
+figure_part.side_by_side(("answer_lengths", "win_rate_by_length"), selection, second)
+
+verdict.section(_("Largest gains and losses"))
+examples.both_ends(selection)
+
+verdict.section(_("Rewards behind it"))
+st.caption(_("Figures 9 and 10. Units differ between scorers."))
+behind = ("answers_base_scorer", "answers_trained_scorer", "generators_under_scorers", "scorers_on_generators")
+figure_part.side_by_side(behind, selection, second, min_width=400)
 for table in [t for t in figures.TABLES if t.page == "dpo_vs_base"]:
-    widgets.show_table(table, selection)
+    with st.expander(_(table.title)):
+        widgets.show_table(table, selection)

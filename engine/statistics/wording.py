@@ -17,7 +17,16 @@ UNKNOWN = "–"
 SHARE, POINTS = "share", "difference of shares"  # units that are written times 100
 DIGITS = {SHARE: 1, POINTS: 1, "tokens": 1, "words": 1}  # after the point; of all other units two
 MEANT_DIGITS = 9  # of a float; those after them are the error of its arithmetic
-ONE = {"pairs": "pair", "prompts": "prompt", "answers": "answer", "rewards": "reward", "records": "record", "runs": "run"}
+ONE = {
+    "pairs": "pair",
+    "prompts": "prompt",
+    "answers": "answer",
+    "rewards": "reward",
+    "records": "record",
+    "runs": "run",
+    "tokens": "token",
+    "words": "word",
+}
 
 
 class Term(str):

@@ -1,0 +1,81 @@
+"""Figures 14, 15 and 16: on how many prompts the tuned answer is preferred, on which, and whether length explains it."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard import queries
+from dashboard.figures.answers import JUDGE
+from dashboard.figures.dots import Dot, dots
+from dashboard.figures.registry import figure
+from dashboard.figures.shapes import bars, by
+from dashboard.figures.theme import caption, excerpt, fill
+from engine.statistics.estimate import Estimate
+from engine.statistics.wording import counted, estimated
+
+GUESSING = "dashed: no preference"
+
+
+@figure(
+    number="14",
+    name="win_tie_loss",
+    title="On how many prompts is the tuned answer preferred?",
+    page="dpo_vs_base",
+    query=queries.win_tie_loss,
+    empty=JUDGE,
+    size="large",
+)
+def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
+    plot = go.Figure()
+    labels = [excerpt(name, 28) for name in frame["scorer"].to_list()]
+    parts = {"won": ("tuned", "tuned wins"), "tied": ("untrained", "tie"), "lost": ("base", "base wins")}
+    whole = frame["won"] + frame["tied"] + frame["lost"]
+    for part, (who, name) in parts.items():
+        if not frame[part].sum():
+            continue
+        plot.add_bar(
+            x=(frame[part] / whole).to_list(), y=labels, orientation="h", name=name, marker=fill(who), width=0.42, showlegend=True,
+            customdata=frame[part].to_list(), hovertemplate="%{fullData.name}: %{customdata:,} (%{x:.1%})<extra></extra>",
+            text=[f"{n:,}" for n in frame[part]], textposition="inside", insidetextanchor="middle", constraintext="none",
+            insidetextfont={"color": "#04241A" if part == "won" else "#1F2328", "size": 12},
+        )  # fmt: skip
+    rates = frame["win_rate"].struct.field("value").to_list()
+    plot.add_scatter(
+        x=rates, y=[place + 0.36 for place in range(len(frame))], error_x={**bars(frame["win_rate"]), "width": 5}, mode="markers",
+        marker={"symbol": "diamond", "size": 9, "color": "#59636E"}, showlegend=False, yaxis="y2",
+        customdata=[estimated(Estimate(**cell)) for cell in frame["win_rate"]], hovertemplate="win rate %{customdata}<extra></extra>",
+    )  # fmt: skip
+    for place, cell in enumerate(frame["win_rate"]):
+        said = estimated(Estimate(**cell))
+        plot.add_annotation(text=said, x=1, xref="paper", xanchor="right", y=place - 0.36, yref="y2", yanchor="middle", showarrow=False)
+    ends = [len(frame) - 0.45, -0.55]
+    plot.update_layout(barmode="stack", yaxis2={"overlaying": "y", "range": ends, "visible": False, "fixedrange": True})
+    plot.add_vline(x=0.5, line={"color": "#59636E", "dash": "dash", "width": 1.5})
+    plot.update_xaxes(tickformat=".0%", range=[0, 1.005], showgrid=False)
+    plot.update_yaxes(range=ends, showgrid=False, ticks="", showline=False, selector={"overlaying": None})
+    plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28})
+    n = int(frame["win_rate"].struct.field("n").to_numpy().max())
+    return caption(plot, f"n = {n:,} prompts", "diamond: win rate, ties half", by(*frame["win_rate"]), GUESSING)
+
+
+@figure(
+    number="15", name="win_rate_by_group", title="Which prompts gain?", page="dpo_vs_base", query=queries.win_rate_by_group,
+    empty="Prompts with a type, answered by both and scored, show here which of them gain.",
+)  # fmt: skip
+def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
+    field = frame["field"][0]
+    found = [Dot(row["group"] or "none", "tuned", row["win_rate"], {field: row["group"] or None}) for row in frame.iter_rows(named=True)]
+    return caption(dots(found, {}, "win rate"), "by the trained scorer", by(*frame["win_rate"]), GUESSING)
+
+
+LENGTHS = {"shorter": "shorter", "like": "as long, ± 10 %", "longer": "longer"}
+
+
+@figure(
+    number="16", name="win_rate_by_length", title="Win rate where the tuned answer is …", page="dpo_vs_base",
+    query=queries.win_rate_by_length, empty=JUDGE,
+)  # fmt: skip
+def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
+    found = [Dot(LENGTHS[row["length"]], "tuned", row["win_rate"]) for row in frame.iter_rows(named=True)]
+    cut = frame["cut"][0]
+    both = f"on {counted(cut, 'prompts')} the limit cut both answers" if cut else ""
+    return caption(dots(found, {}, "win rate"), "than the base answer, by the trained scorer", by(*frame["win_rate"]), both, GUESSING)

@@ -1,0 +1,60 @@
+"""On how many prompts the tuned answer is preferred: in all, by type of prompt, by what its length is, and where it matters most."""
+
+import polars as pl
+
+from dashboard.queries.answers import COMPARED, JUDGES, judged
+from dashboard.queries.selection import Selection
+from engine.statistics.estimate import ESTIMATE, Estimate, column
+from engine.statistics.registry import measured
+from engine.store.database import Connection, frame
+
+TYPED = f"""
+    with typed as (
+        select prompt_id, min(coalesce(case $field when 'source' then source else prompt_type end, '')) as "group"
+        from pairs where dataset_id = $dataset and split = $split group by prompt_id
+    )
+    select typed."group", c.* from (from {COMPARED}) c join typed using (prompt_id) order by prompt_id
+"""
+LENGTH_CLASSES = ("win_rate_shorter", "win_rate_like_length", "win_rate_longer")
+
+
+def win_tie_loss(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 14: a row for each judge that scored both: judge, scorer, won, tied, lost (prompts), win_rate (an Estimate)."""
+    found = []
+    for judge in reversed(JUDGES):
+        values = judged(selection, judge)
+        answers = frame(con, f"from {COMPARED}", values)
+        if answers.is_empty():
+            continue
+        signs = answers["difference"].sign()
+        scorer = frame(con, "select name from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})["name"][0]
+        counts = {name: int((signs == sign).sum()) for name, sign in (("won", 1), ("tied", 0), ("lost", -1))}
+        found.append({"judge": judge, "scorer": scorer, **counts, "win_rate": measured(answers, ["win_rate"])["win_rate"]})
+    schema = {"judge": pl.String, "scorer": pl.String, **dict.fromkeys(("won", "tied", "lost"), pl.Int64)}
+    rows = pl.DataFrame([{k: v for k, v in row.items() if k != "win_rate"} for row in found], schema=schema)
+    return rows.with_columns(column("win_rate", [row["win_rate"] for row in found]))
+
+
+def win_rate_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 15: group (of the selection's group_field), win_rate by the trained scorer; the highest first."""
+    answers = frame(con, TYPED, {**judged(selection, "trained"), "field": selection.group_field})
+    groups = answers.partition_by("group", maintain_order=True)
+    rates: list[Estimate] = [measured(part, ["win_rate"])["win_rate"] for part in groups]
+    names = pl.Series("group", [part["group"][0] for part in groups], dtype=pl.String)
+    field = pl.lit(selection.group_field).alias("field")
+    found = pl.DataFrame([names, column("win_rate", rates)]).with_columns(field)
+    if found["group"].n_unique() < 2:  # one group is all prompts
+        return found.clear()
+    return found.sort(pl.col("win_rate").struct.field("value"), "group", descending=[True, False])
+
+
+def win_rate_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 16: length (shorter, like, longer: the tuned answer beside the base one, alike within 10 %), win_rate, cut (prompts)."""
+    answers = frame(con, f"from {COMPARED} order by prompt_id", judged(selection, "trained"))
+    if answers.is_empty():
+        return pl.DataFrame(schema={"length": pl.String, "win_rate": ESTIMATE, "cut": pl.Int64})
+    rates = measured(answers, LENGTH_CLASSES)
+    cut = int(((answers["base_finish_reason"] == "length") & (answers["tuned_finish_reason"] == "length")).sum())
+    kept = {name: rate for name, rate in rates.items() if rate.n}
+    lengths = pl.Series("length", [name.removeprefix("win_rate_").removesuffix("_length") for name in kept], dtype=pl.String)
+    return pl.DataFrame([lengths, column("win_rate", kept.values())]).with_columns(pl.lit(cut).alias("cut"))
