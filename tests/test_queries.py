@@ -169,3 +169,28 @@ def test_every_response_to_a_prompt_comes_with_its_rewards(con: Connection, chos
 def test_a_search_is_a_value_and_never_sql(con: Connection, chosen: Selection) -> None:
     assert queries.prompts(con, chosen, search="'; drop table rewards; --").is_empty()
     assert not queries.reward_summaries(con, chosen).is_empty()
+
+
+def test_wins_ties_and_losses_are_the_signs_of_the_differences(con: Connection, chosen: Selection) -> None:
+    """Every prompt is one of the three, and win_rate = (won + tied / 2) / n."""
+    rows = queries.win_tie_loss(con, chosen)
+    assert rows["judge"].to_list() == ["trained", "untrained"]
+    for row in rows.iter_rows(named=True):
+        n = row["won"] + row["tied"] + row["lost"]
+        assert (n, row["win_rate"]["value"]) == (row["win_rate"]["n"], pytest.approx((row["won"] + row["tied"] / 2) / n))
+
+
+def test_groups_and_lengths_hold_every_compared_prompt_once(con: Connection, chosen: Selection) -> None:
+    n = queries.win_tie_loss(con, chosen)["win_rate"][0]["n"]
+    for rows in (queries.win_rate_by_group(con, chosen), queries.win_rate_by_length(con, chosen)):
+        assert sum(cell["n"] for cell in rows["win_rate"]) == n
+
+
+def test_a_model_finished_later_is_offered_with_its_result_beside_the_one_shown(con: Connection, chosen: Selection) -> None:
+    """Looking at the untrained scorer, which no run made, the trained one is offered; looking at the newest, nothing is."""
+    assert queries.newer_models(con, chosen).is_empty()
+    before = replace(chosen, trained_scorer=chosen.base_scorer)
+    found = queries.newer_models(con, before).row(0, named=True)
+    assert (found["kind"], found["id"], found["new"]["n"]) == ("scorer", chosen.trained_scorer, found["shown"]["n"])
+    difference = queries.paired_differences(con, before, chosen)["difference"][0]
+    assert difference["value"] == pytest.approx(found["new"]["value"] - found["shown"]["value"])
