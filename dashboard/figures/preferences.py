@@ -18,7 +18,7 @@ GUESSING = "dashed: no preference"
 @figure(
     number="14",
     name="win_tie_loss",
-    title="On how many prompts is the tuned answer preferred?",
+    title="On how many prompts is tuned preferred?",
     page="dpo_vs_base",
     query=queries.win_tie_loss,
     empty=JUDGE,
@@ -71,7 +71,7 @@ LENGTHS = {"shorter": "shorter", "like": "as long, ± 10 %", "longer": "longer"}
 
 
 @figure(
-    number="16", name="win_rate_by_length", title="Win rate where the tuned answer is …", page="dpo_vs_base",
+    number="16", name="win_rate_by_length", title="Does it win where it is shorter?", page="dpo_vs_base",
     query=queries.win_rate_by_length, empty=JUDGE,
 )  # fmt: skip
 def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
