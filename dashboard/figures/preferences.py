@@ -50,7 +50,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     ends = [len(frame) - 0.45, -0.55]
     plot.update_layout(barmode="stack", yaxis2={"overlaying": "y", "range": ends, "visible": False, "fixedrange": True})
     plot.add_vline(x=0.5, line={"color": "#59636E", "dash": "dash", "width": 1.5})
-    plot.update_xaxes(tickformat=".0%", range=[0, 1.005], showgrid=False)
+    plot.update_xaxes(title_text="prompts", tickformat=".0%", range=[0, 1.005], showgrid=False)
     plot.update_yaxes(range=ends, showgrid=False, ticks="", showline=False, selector={"overlaying": None})
     plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28})
     n = int(frame["win_rate"].struct.field("n").to_numpy().max())
@@ -64,7 +64,11 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
 def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
     field = frame["field"][0]
     found = [Dot(row["group"] or "none", "tuned", row["win_rate"], {field: row["group"] or None}) for row in frame.iter_rows(named=True)]
-    return caption(dots(found, {}, "win rate"), "by the trained scorer", by(*frame["win_rate"]), GUESSING)
+    return caption(dots(found, {}, "win rate"), sizes(frame), "by the trained scorer", by(*frame["win_rate"]), GUESSING)
+
+
+def sizes(frame: pl.DataFrame) -> str:
+    return f"n = {frame['win_rate'].struct.field('n').sum():,} prompts"
 
 
 LENGTHS = {"shorter": "shorter", "like": "as long, ± 10 %", "longer": "longer"}
@@ -78,4 +82,6 @@ def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
     found = [Dot(LENGTHS[row["length"]], "tuned", row["win_rate"]) for row in frame.iter_rows(named=True)]
     cut = frame["cut"][0]
     both = f"on {counted(cut, 'prompts')} the limit cut both answers" if cut else ""
-    return caption(dots(found, {}, "win rate"), "than the base answer, by the trained scorer", by(*frame["win_rate"]), both, GUESSING)
+    return caption(
+        dots(found, {}, "win rate"), sizes(frame), "beside the base answer", "by the trained scorer", by(*frame["win_rate"]), both, GUESSING
+    )
