@@ -15,7 +15,7 @@ from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import correlation, difference_of_shares, mean, median, share, share_above_zero, spread, wilson
 from engine.statistics.registry import STATISTICS, measured
 from engine.statistics.rewards import reward_numbers
-from engine.statistics.words import beyond_chance, chinese_words, log_odds, stop_words, word_counts
+from engine.statistics.words import beyond_chance, chinese_words, distinguishing, log_odds, stop_words, word_counts
 
 
 def test_wilson_of_8_in_10_is_what_the_formula_gives_by_hand() -> None:
@@ -214,6 +214,11 @@ def test_one_answer_that_differs_leaves_the_mean_open_above() -> None:
     assert found.low < 1 / 80 < found.high == math.inf
     assert found.as_json()["high"] is None
     assert found.interval("{:.2f}").startswith("above ")
+
+
+def test_a_single_word_tells_nothing_apart() -> None:
+    """Its odds against no other word would be infinite."""
+    assert distinguishing(pl.DataFrame({"word": ["oven"], "chosen": [12], "rejected": [0]})).is_empty()
 
 
 def test_all_prompts_agreeing_are_as_many_successes_as_prompts() -> None:

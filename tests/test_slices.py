@@ -9,6 +9,7 @@ Four pairs of the dataset d. The scorer s has not scored pair d, and no answer t
     d     validation  safety  fine, Straße work          1, 2   –         not answered
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -341,8 +342,15 @@ def test_the_report_of_a_slice_says_so_and_lists_its_pairs(filled_cache: Path, t
     asked = ["--out", str(tmp_path), "--cache", str(filled_cache), "--format", "csv", "--format", "json", "--slice", ADVICE.as_json()]
     assert export.main(asked) == 0
     assert pl.read_csv(tmp_path / "slice.csv").height == 12
-    assert "slice: prompt type is advice" in (tmp_path / "fig-4b-scores-trained.json").read_text().replace("<br>", " ")
-    assert "n = 10" in (tmp_path / "fig-4b-scores-trained.json").read_text()
+    below = {name: subtitle(tmp_path / f"fig-{name}.json") for name in ("4b-scores-trained", "1-reward-training")}
+    assert "n = 10 pairs" in below["4b-scores-trained"]
+    assert below["4b-scores-trained"].endswith("slice: prompt type is advice")
+    assert "slice" not in below["1-reward-training"]
+
+
+def subtitle(path: Path) -> str:
+    """What stands under a figure's title, on one line."""
+    return str(json.loads(path.read_text())["layout"]["title"]["subtitle"]["text"]).replace("<br>", " ")
 
 
 # In JSON and in words

@@ -67,6 +67,10 @@ class Content:
     slice: str = ""  # which rows all of it is about, in words; empty: all
     pairs: pl.DataFrame | None = None  # those of the slice
 
+    def slice_of(self, figure: Figure) -> str:
+        """The slice in words, when the figure is about its rows; what was measured while training is of all pairs."""
+        return "" if figure.page == "training" else self.slice
+
 
 def formats_here() -> tuple[str, ...]:
     """The formats that can be made on this computer: pictures need a Chrome or Chromium."""
@@ -134,7 +138,7 @@ def write(cache: Path, request: Request, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".report-") as name:
         folder = Path(name)
-        drawn = {stem(f): figures.drawn(f, frame, request.theme, content.slice) for f, frame in content.figures}
+        drawn = {stem(f): figures.drawn(f, frame, request.theme, content.slice_of(f)) for f, frame in content.figures}
         write_figures(folder, drawn, request)
         write_tables(folder, content, request)
         if "html" in request.formats:

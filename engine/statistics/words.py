@@ -102,5 +102,7 @@ def distinguishing(counts: pl.DataFrame) -> pl.DataFrame:
     counts: word, chosen, rejected. Words with fewer than FEWEST_USES uses are left out before.
     """
     used = counts.filter(pl.col("chosen") + pl.col("rejected") >= FEWEST_USES)
+    if used.height < 2:  # a single word has no odds against others
+        return used.clear().with_columns(pl.lit(None, pl.Float64).alias("z"))
     z = log_odds(used["chosen"], used["rejected"])
     return used.with_columns(pl.Series("z", z, dtype=pl.Float64)).filter(pl.Series(beyond_chance(z), dtype=pl.Boolean)).sort("z", "word")
