@@ -92,7 +92,7 @@ def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser])
     """Studies and groups: what is compared with what."""
     shipped = ", ".join(sorted(p.stem for p in (PRESETS.parent / "studies").glob("*.json")))
     study = command("study", run_study, f"queue a study: one of {shipped}, or a .json file; or its table: study show NAME")
-    study.add_argument("words", nargs="+", metavar="STUDY | show NAME")
+    study.add_argument("words", nargs="+", metavar="STUDY | show NAME | delete NAME")
     study.add_argument("--wait", action="store_true", help="show progress until the last run has ended, then the table")
     study.add_argument("--json", action="store_true")
     groups = command("groups", show_groups, "the accuracy of each reward model on each group of the pairs, with intervals")
@@ -162,12 +162,17 @@ def dry_run_of_preset(preset: Preset) -> int:
 
 
 def run_study(options: argparse.Namespace) -> int:
-    from engine.queue import study
+    from engine.queue import removal, study
 
-    if options.words[0] == "show":
+    action = options.words[0]
+    if action in ("show", "delete"):
         if len(options.words) != 2:
-            raise PrefscopeError("study show needs the name of one study")
-        print_study(options.words[1], options.json)
+            raise PrefscopeError(f"study {action} needs the name of one study")
+        if action == "show":
+            print_study(options.words[1], options.json)
+        else:
+            removal.delete_study(cache_path(), options.words[1])
+            say(f"delete: {options.words[1]}")
         return 0
     if len(options.words) != 1:
         raise PrefscopeError(f"study: {options.words[1]!r} is one word too many")

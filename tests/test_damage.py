@@ -219,6 +219,17 @@ def test_a_damaged_dataset_is_deleted_once_no_run_is_about_it(filled_cache: Path
             removal.delete_import(cache, name)
 
 
+def test_a_damaged_study_is_deleted_and_its_runs_stay(filled_cache: Path, tmp_path: Path) -> None:
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+    (cache / "studies" / "batch" / "studies.parquet").write_bytes(b"")
+    runs = len(run_dirs(cache))
+    removal.delete_study(cache, "batch")
+    assert (list((cache / "studies").iterdir()), len(run_dirs(cache))) == ([], runs)
+    for name in ("batch", "..", "../runs"):
+        with pytest.raises(RunError, match="not found"):
+            removal.delete_study(cache, name)
+
+
 def test_a_damaged_dataset_is_replaced_when_it_is_imported_again(cache: Path, dataset: str) -> None:
     pairs = load_pairs(cache, dataset, "train")
     (cache / "datasets" / dataset / "texts.parquet").write_bytes(b"PAR1")

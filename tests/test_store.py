@@ -209,6 +209,21 @@ def test_what_a_killed_process_left_unfinished_is_swept_at_the_next_write(tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["other.json"]
 
 
+def test_what_a_killed_process_left_of_a_deleted_folder_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".deleted-run" / "model").mkdir(parents=True)
+    assert len(unfinished(tmp_path)) == 1
+    write_text(tmp_path / "other.json", "{}")
+    assert [p.name for p in tmp_path.iterdir()] == ["other.json"]
+
+
+def test_what_an_earlier_version_left_of_a_database_goes_with_the_next_rebuild(empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    for name in (".align.4711.duckdb", ".align.4711.duckdb.wal"):
+        (empty_cache / name).touch()
+    database.rebuild(empty_cache)
+    assert sorted(p.name for p in empty_cache.iterdir()) == ["align.duckdb", "locks"]
+
+
 def test_what_a_living_process_writes_is_never_swept(tmp_path: Path) -> None:
     call = [sys.executable, "-c", DIE_IN_A_FILE, str(tmp_path), "live"]
     with subprocess.Popen(call, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:

@@ -10,7 +10,7 @@ from engine.queue import removal
 from engine.store.damage import damaged
 from engine.store.rundir import cache_path
 
-DELETE = {"runs": removal.delete, "datasets": removal.delete_import, "results": removal.delete_import}
+DELETE = {"runs": removal.delete, "datasets": removal.delete_import, "results": removal.delete_import, "studies": removal.delete_study}
 
 
 def damaged_folders(*kinds: str) -> None:

@@ -1,11 +1,11 @@
-"""Delete runs, their weights, datasets and imported results, unless something still depends on them. Torch-free."""
+"""Delete runs, their weights, datasets, imported results and studies, unless something still depends on them. Torch-free."""
 
 import shutil
 from pathlib import Path
 
 from engine.errors import RunError
 from engine.queue.jobs import dependants, engine_call
-from engine.store.rundir import RunDir, find_run, folder_of_run, is_locked, run_dirs
+from engine.store.rundir import RunDir, find_run, folder_of_run, is_locked, remove_folder, run_dirs
 from engine.store.status import State
 
 
@@ -20,11 +20,23 @@ def delete(cache: Path, run_id: str) -> None:
 
 def delete_import(cache: Path, import_id: str) -> None:
     """Remove a dataset or imported results, damaged or not, and their rows. Raises RunError while a run is about it."""
-    folders = [folder for kind in ("datasets", "results") for folder in (cache / kind).glob("[!.]*/") if folder.name == import_id]
-    if not folders:
-        raise RunError(f"dataset {import_id!r} not found in {cache / 'datasets'} or {cache / 'results'}")
+    folder = folder_called(cache, "dataset", import_id, "datasets", "results")
     refuse_used(f"dataset {import_id}", [run for run in run_dirs(cache) if run.outline.dataset == import_id])
-    remove(cache, folders[0])
+    remove(cache, folder)
+
+
+def delete_study(cache: Path, name: str) -> None:
+    """Remove what a study declares, damaged or not; its runs stay, each on its own. Raises RunError when there is none of this name."""
+    remove(cache, folder_called(cache, "study", name, "studies"))
+
+
+def folder_called(cache: Path, what: str, name: str, *kinds: str) -> Path:
+    """A folder below the cache, damaged or not, by its own name. Raises RunError."""
+    for kind in kinds:
+        for folder in (cache / kind).glob("[!.]*/"):
+            if folder.name == name:
+                return folder
+    raise RunError(f"{what} {name!r} not found in {' or '.join(str(cache / kind) for kind in kinds)}")
 
 
 def refuse_used(what: str, users: list[RunDir]) -> None:
@@ -34,10 +46,8 @@ def refuse_used(what: str, users: list[RunDir]) -> None:
 
 
 def remove(cache: Path, folder: Path) -> None:
-    """Out of sight at once, then file by file, then out of the database."""
-    gone = folder.with_name(f".deleted-{folder.name}")
-    folder.rename(gone)
-    shutil.rmtree(gone)
+    """Out of the cache, then out of the database."""
+    remove_folder(folder)
     engine_call(["rebuild"], cache)
 
 

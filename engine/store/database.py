@@ -228,6 +228,8 @@ def make_anew(cache: Path) -> list[str]:
     refuse_folder(path)
     try:
         discard(fresh)
+        for old in cache.glob(".align.*.duckdb*"):  # of a version that called them by their process, and was killed
+            old.unlink(missing_ok=True)
         left_out = filled(fresh, cache)
         log_of(path).unlink(missing_ok=True)
         os.replace(fresh, path)

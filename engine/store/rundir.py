@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import polars as pl  # at run time where a table is read or written: training needs none on a bare machine
 
 UNFINISHED = ".unfinished"  # ends the name of what is being written
+DELETED = ".deleted-"  # begins the name of a folder that is being removed
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
 KEYS = {
     "models": ["model_id"],
@@ -101,17 +102,30 @@ def placing(folder: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished in a folder: whoever writes holds a lock, which ends with its process.
+    """Remove what killed processes left half written or half deleted: whoever is at it holds a lock, which ends with its process.
 
     What is younger than a minute stays, because between its making and its lock it looks like that.
     """
-    for path in folder.glob(f".*{UNFINISHED}"):
+    for path in (*folder.glob(f".*{UNFINISHED}"), *folder.glob(f"{DELETED}*")):
         try:
             abandoned = time.time() - path.stat().st_mtime > 60 and not is_locked(path)
         except OSError:  # it was renamed or removed meanwhile
             continue
         if abandoned:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Out of sight at once, then file by file."""
+    gone = folder.with_name(f"{DELETED}{folder.name}")
+    shutil.rmtree(gone, ignore_errors=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.rename(gone)
+        shutil.rmtree(gone)
+    finally:
+        os.close(lock)
 
 
 def write_errors() -> tuple[type[Exception], ...]:
