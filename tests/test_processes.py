@@ -95,9 +95,11 @@ def test_answers_are_those_of_one_process(cache: Path, dataset: str, tiny_llama:
 
 
 def test_started_by_accelerate_it_holds_its_lock_and_gives_what_one_process_gives(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """In the run's own precision, whatever the launcher says."""
     one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2))
     run, seen = prepared(cache, reward_config(dataset, tiny_llama, batch_size=2, processes=2)), set()
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "engine", "run", run.id]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--mixed_precision", "bf16"]
+    command = [*launcher, "-m", "engine", "run", run.id]
     launched = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PREFSCOPE_CACHE": str(cache)})
     while launched.poll() is None:
         seen.add(run.status.state)

@@ -58,9 +58,10 @@ def test_attention_by_spans_is_that_of_sequences_laid_out_with_its_gradient(kind
     """bf16 has 8 bits: values of size 1 agree to about 2⁻⁷, sums over hundreds of tokens to ten times that."""
     packed = pack(sides)
     torch.manual_seed(0)
-    q, k, v = ((torch.randn(2, packed.tokens, 8) / 2).to(kind).requires_grad_() for _ in range(3))
+    q, k, v = ((torch.randn(heads, packed.tokens, 8) / 2).to(kind).requires_grad_() for heads in (2, 1, 1))
+    each = [tree.for_each_query(x, q, 0) for x in (k, v)]
     found = []
-    for out in (tree.on_spans(q, k, v, packed.spans), tree.on_rows(q, k, v, packed.rows, packed.index)):
+    for out in (tree.on_spans(q, *each, packed.spans), tree.on_rows(q, k, v, packed.rows, packed.index)):
         found.append([out, *torch.autograd.grad(out.float().square().sum(), (q, k, v))])
     for one, two in zip(*found, strict=True):
         assert torch.allclose(one, two, atol=1e-4 if kind == torch.float32 else 0.1, rtol=0.05)

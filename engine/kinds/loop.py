@@ -71,7 +71,7 @@ class Training:
 
     def __init__(self, progress: Progress, config: TrainConfig, task: Task, device: str) -> None:
         self.progress, self.config, self.task = progress, config, task
-        self.accelerator = connected(device)
+        self.accelerator, self.on_cpu = connected(device), device == "cpu"
         self.processes = self.accelerator.num_processes
         optimizer = torch.optim.AdamW(task.groups, betas=(0.9, 0.95), weight_decay=config.weight_decay, fused=True)
         self.highest_rates = [group["lr"] for group in optimizer.param_groups]
@@ -144,8 +144,8 @@ class Training:
             "epoch": done.step / self.steps_per_epoch,
             "pairs_per_second": sum(map(len, batches)) / seconds,
         }
-        if done.step % STEPS_BETWEEN_RELEASES == 0:
-            memory.release()  # between steps of different lengths the allocator would keep what it has
+        if self.on_cpu and done.step % STEPS_BETWEEN_RELEASES == 0:
+            memory.release()  # between steps of different lengths the allocator would keep what it has; CUDA's grows its segments instead
         self.progress.run.append_metrics(done.step, "train", {**measured, **rates}, done.tokens, done.seconds)
         self.progress.advance(done.step, self.steps)
 
@@ -161,7 +161,7 @@ class Training:
 
 def connected(device: str) -> Accelerator:
     """This process among those of the run. Raises RunError under a launcher's own way to divide a model."""
-    accelerator = Accelerator(cpu=device == "cpu")
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="no")  # the run's own field says it, not the launcher's setting
     launched = accelerator.distributed_type.value
     if launched in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         raise RunError(f"{launched} is not supported as a launcher's setting: the run's own field `shard` divides a model among processes")

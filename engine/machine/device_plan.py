@@ -9,7 +9,7 @@ from engine.errors import RunError
 from engine.settings.config import RunConfig, TrainConfig
 
 FORWARD_TOKENS = {"cpu": 1024, "cuda": 16384}  # packed tokens of one forward pass, where the configuration leaves it open
-SCORING_TOKENS = 4096  # packed tokens of one forward pass without gradients
+SCORING_TOKENS = {"cpu": 4096, "cuda": 16384}  # packed tokens of one forward pass without gradients
 LOGIT_CHUNK = 512  # response tokens whose logits exist at once
 # How long OpenMP's threads spin before they sleep when they wait for each other. Its default takes the processor from what else runs
 # (a step then takes up to five times as long); none at all makes a step a third longer where nothing else does.

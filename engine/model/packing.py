@@ -163,6 +163,6 @@ def response_targets(sequences: Sequence[Encoded], rows: Sequence[Row]) -> dict[
         before.extend([row.prompt[-1], *row.response][: s.ends])
         targets.extend(s.response[: s.ends])
         owner.extend([n] * s.ends)
-        common.extend(place < s.common for place in range(s.ends))
+        common.extend([True] * s.common + [False] * (s.ends - s.common))
     columns = {"before": before, "targets": targets, "owner": owner}
     return {**{name: torch.tensor(values, dtype=torch.long) for name, values in columns.items()}, "common": torch.tensor(common).bool()}

@@ -30,7 +30,7 @@ def values_of(
     because the weights of a divided model come together in all processes or in none. Raises RunError when a value is not finite.
     """
     mine: list[tuple[int, Any]] = []
-    batches = scoring_batches(sequences, SCORING_TOKENS)
+    batches = scoring_batches(sequences, SCORING_TOKENS[device])
     shared = processes.rounds(batches)
     # one autocast around all batches, so that layers as they are written cast their weights once
     with networks.layers(net.model, compiled), networks.autocast(precision, device):

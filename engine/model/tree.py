@@ -39,16 +39,22 @@ def tree_attention(
         raise ModelError(f"{type(module).__name__} does not pass the packed layout on: this architecture is not supported")
     refuse_unsupported(module, tree.rows.shape[1], options)
     scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    groups = query.shape[1] // key.shape[1]
-    k, v = (x[0].repeat_interleave(groups, 0) if groups > 1 else x[0] for x in (key, value))
-    q, k = scaled[0].to(v.dtype), k.to(v.dtype)  # rotated queries and keys leave autocast in fp32
+    v = value[0]
+    q, k = scaled[0].to(v.dtype), key[0].to(v.dtype)  # rotated queries and keys leave autocast in fp32
     if query.device.type == "cpu":
-        return on_spans(q.contiguous(), k.contiguous(), v.contiguous(), tree.spans)[None], None
+        q, k, v = (x.contiguous() for x in (q, for_each_query(k, q, 0), for_each_query(v, q, 0)))
+        return on_spans(q, k, v, tree.spans)[None], None
     return on_rows(q, k, v, tree.rows, tree.index)[None], None
 
 
+def for_each_query(x: torch.Tensor, q: torch.Tensor, heads: int) -> torch.Tensor:
+    """Keys or values, each head once for every head of queries that shares it; `heads` is the dimension they are counted in."""
+    groups = q.shape[heads] // x.shape[heads]
+    return x.repeat_interleave(groups, heads) if groups > 1 else x
+
+
 def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Causal attention of every sequence laid out by itself, q (scaled), k and v (H, T, D) -> (T, H, D)."""
+    """Causal attention of every sequence laid out by itself, q (H, T, D) scaled, k and v (H_kv, T, D) -> (T, H, D)."""
     n, length = rows.shape
     flat = rows.reshape(-1)
 
@@ -56,7 +62,9 @@ def on_rows(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: torch.Tenso
         """(H, T, D) -> (N, H, L, D)"""
         return x.transpose(0, 1).index_select(0, flat).view(n, length, x.shape[0], x.shape[2]).transpose(1, 2)
 
-    out = scaled_dot_product_attention(laid_out(q), laid_out(k), laid_out(v), is_causal=True, scale=1.0)
+    queries = laid_out(q)
+    keys, values = (for_each_query(laid_out(x), queries, 1) for x in (k, v))
+    out = scaled_dot_product_attention(queries, keys, values, is_causal=True, scale=1.0)
     return out.transpose(1, 2).reshape(n * length, q.shape[0], v.shape[2]).index_select(0, index)
 
 
@@ -164,5 +172,6 @@ def refuse_unsupported(module: Any, length: int, options: dict[str, Any]) -> Non
         raise ModelError(f"{type(module).__name__} caps its attention logits, which the packed row does not")
 
 
+torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every length, 0.1 s on an H100, and rows' lengths differ
 AttentionInterface.register(ATTENTION, tree_attention)
 AttentionMaskInterface.register(ATTENTION, lambda *args, **kwargs: None)

@@ -69,8 +69,9 @@ def process(device: str) -> int:
     return PROCESS if device == "cpu" else 0
 
 
-def scoring_memory(network: Network, device: str, tokens: int = SCORING_TOKENS) -> int:
-    """Peak bytes of forward passes in fp32 with `tokens` in each."""
+def scoring_memory(network: Network, device: str, tokens: int | None = None) -> int:
+    """Peak bytes of forward passes in fp32 with `tokens` in each, or as many as this device takes."""
+    tokens = tokens or SCORING_TOKENS[device]
     return process(device) + 4 * network.parameters + 4 * tokens * (PASSING[0] * network.width + PASSING[1] * network.inner)
 
 

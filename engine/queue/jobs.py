@@ -156,6 +156,7 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
         "PREFSCOPE_CACHE": str(cache.resolve()),
         "TOKENIZERS_PARALLELISM": "false",
         "TORCHINDUCTOR_CACHE_DIR": str(cache.resolve() / "compiled"),
+        "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",  # the steps' lengths differ: fixed segments fit no second time
     }
     try:
         with (run.path / "log.txt").open("ab") as output:

@@ -56,7 +56,8 @@ def policy_config(cache: Path, run_id: str) -> PolicyConfig:
 
 def judging_memory(cache: Path, judge: Judge) -> int:
     config = reward_config(cache, judge.run)
-    return reading_memory(cache, judge.run if judge.trained else config.model, max(config.max_tokens, SCORING_TOKENS), logits=False)
+    tokens = max(config.max_tokens, SCORING_TOKENS[expected_device("auto")])
+    return reading_memory(cache, judge.run if judge.trained else config.model, tokens, logits=False)
 
 
 def needed(cache: Path, asked: Asked) -> int:

@@ -27,8 +27,8 @@ def config(request: pytest.FixtureRequest) -> Any:
 def test_attention_of_sequences_laid_out_is_attention_by_spans_with_its_gradient(device: str, pairs: Sequences) -> None:
     packed = pack(pairs)
     torch.manual_seed(0)
-    inputs = [(torch.randn(2, packed.tokens, 16) / 2).requires_grad_() for _ in range(3)]
-    expected = tree.on_spans(*inputs, packed.spans)
+    inputs = [(torch.randn(heads, packed.tokens, 16) / 2).requires_grad_() for heads in (2, 1, 1)]
+    expected = tree.on_spans(*(tree.for_each_query(x, inputs[0], 0) for x in inputs), packed.spans)
     there = [x.detach().to(device).requires_grad_() for x in inputs]
     found = tree.on_rows(*there, *(x.to(device) for x in (packed.rows, packed.index)))
     assert torch.allclose(found.cpu(), expected, atol=FP32)

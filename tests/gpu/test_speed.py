@@ -1,4 +1,4 @@
-"""A table of training speed: pairs a second, share of the card's bf16 limit and memory, beside TRL where it is installed.
+"""Tables of speed: training beside TRL where it is installed, scoring and answers beside plain transformers.
 
 A random network of Qwen2.5-0.5B's shape and random tokens: the arithmetic is that of the real one. Nothing is asserted of the speed.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch import nn
 from transformers import TrainerCallback
 
@@ -20,9 +21,11 @@ from engine.kinds.loop import Task, fit
 from engine.kinds.losses import bradley_terry, dpo
 from engine.machine import memory
 from engine.model.batches import pair_tokens
+from engine.model.decoding import STEP_ATTENTION, continued
 from engine.model.networks import Policy, RewardModel, autocast, decoder_layers
 from engine.model.packing import pack
 from engine.model.scoring import values_of
+from engine.settings.config import GenerateConfig
 
 from .random_models import Sequences, new_run, of_sides, policy_config, random_classifier, random_config, random_policy, random_sequences
 
@@ -37,7 +40,6 @@ QWEN = {  # config.json of Qwen/Qwen2.5-0.5B
 }
 TINY = {"initializer_range": 0.02}  # where there is no GPU, to see that this runs
 WARMUP, STEPS = 3, 10
-RULE = "| --- | --- | --- | --- | --- |"
 ROWS = 8192  # of the products that the limit is measured with
 
 
@@ -65,10 +67,27 @@ def sequences(device: str, batch: int) -> Sequences:
 
 
 @pytest.fixture(scope="module")
-def table() -> Iterator[list[str]]:
-    lines: list[str] = []
+def table(device: str, batch: int) -> Iterator[list[str]]:
+    """The lines of training, printed when all are there."""
+    lines = [
+        f"{card(device)}, batch {batch}",
+        "| training | by | pairs/s | share of bf16 limit | peak GB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     yield lines
     print("\n" + "\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def forward_table(device: str) -> Iterator[list[str]]:
+    """The lines of scoring and answering."""
+    lines = [card(device), "| without gradients | by | a second | peak GB |", "| --- | --- | --- | --- |"]
+    yield lines
+    print("\n" + "\n".join(lines))
+
+
+def card(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "CPU: only to see that this runs"
 
 
 def settle(device: str) -> None:
@@ -133,13 +152,6 @@ def test_training_beside_trl(tmp_path: Path, device: str, batch: int, sequences:
     """Forward and backward cost 6 operations a parameter of the layers and token, a pair's prompt counted once; DPO's reference is scored
     before the clock starts on both sides.
     """
-    if not table:
-        name = torch.cuda.get_device_name() if device == "cuda" else "CPU: only to see that this runs"
-        table += [
-            f"{name}, batch {batch}",
-            "| training | by | pairs/s | share of bf16 limit | peak GB |",
-            "| --- | --- | --- | --- | --- |",
-        ]
     config, made = shape(device), reward_model if stage == "reward model" else direct_preference
     trained, losses = made(config, device, sequences)
     tokens = statistics.mean(tokens_of(sequences))
@@ -217,6 +229,7 @@ def by_trl(folder: Path, device: str, sequences: Sequences, batch: int, config: 
     clock = Clock(device)
     memory.mark()
     Tokenised(model=model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=tokenizer(), callbacks=[clock]).train()
+    AcceleratorState._reset_state(reset_partial_state=True)  # which all of a process share, and which now says bf16
     return Measured(clock.ended[-1] - clock.ended[WARMUP - 1], memory.peak())
 
 
@@ -227,3 +240,80 @@ def tokenizer() -> Any:
 
     words = Tokenizer(models.WordLevel({"<pad>": 0, "<begin>": 1, "<end>": 2}, unk_token="<pad>"))
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", bos_token="<begin>", eos_token="<end>")
+
+
+@torch.no_grad()
+def timed(device: str, work: Callable[[], Any]) -> tuple[Any, Measured]:
+    """What the second of two calls gives, and its seconds: the first warms up."""
+    work()
+    memory.release()
+    memory.mark()
+    settle(device)
+    began = time.perf_counter()
+    found = work()
+    settle(device)
+    return found, Measured(time.perf_counter() - began, memory.peak())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_scoring_beside_transformers(device: str, sequences: Sequences, forward_table: list[str], precision: str) -> None:
+    """Rewards of all responses, by transformers from padded batches of like length; both sides give the same ones."""
+
+    def by_us() -> torch.Tensor:
+        return values_of(RewardModel(ours).eval(), sequences, device, precision)
+
+    def by_transformers() -> torch.Tensor:
+        return padded_rewards(theirs, sequences, device)
+
+    ours = random_classifier(shape(device), device)
+    theirs = random_classifier(shape(device), device, "sdpa").to(torch.bfloat16 if precision == "bf16" else torch.float32)
+    rewards = []
+    for who, score in (("Prefscope", by_us), ("transformers", by_transformers)):
+        values, found = timed(device, score)
+        rewards.append(values)
+        forward_table.append(forward_row(f"scoring, {precision}, responses", who, len(sequences), found))
+    assert torch.allclose(rewards[0], rewards[1], atol=0.1 if precision == "bf16" else 1e-3)
+
+
+def padded_rewards(model: Any, sequences: Sequences, device: str, batch: int = 32) -> torch.Tensor:
+    """(N,) in their order, from batches padded at the right."""
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    rewards = torch.empty(len(order))
+    for begin in range(0, len(order), batch):
+        chosen = order[begin : begin + batch]
+        rows = [torch.tensor([*sequences[i].prompt, *sequences[i].response]) for i in chosen]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        mask = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+        hidden = model.base_model(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
+        last = hidden[torch.arange(len(rows), device=device), lengths - 1]
+        rewards[chosen] = model.score(last)[:, 0].float().cpu()
+    return rewards
+
+
+def test_answers_beside_transformers(device: str, forward_table: list[str]) -> None:
+    """Greedy answers to prompts of many lengths, in bf16. No token ends one, so that both sides write equally many."""
+    count, new = (128, 128) if device == "cuda" else (4, 4)
+    config = shape(device)
+    prompts = [list(s.prompt) for s in random_sequences(count, prompt=230, vocabulary=config.vocab_size)[::2]]
+    settings = GenerateConfig(dataset="random", max_new_tokens=new)
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + p for p in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+
+    def by_us() -> list[list[int]]:
+        return continued(ours, prompts, [], settings, device)
+
+    def by_transformers() -> Any:
+        return theirs.generate(input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=new, pad_token_id=0)[:, width:]
+
+    ours, theirs = (random_policy(config, device, attention).to(torch.bfloat16) for attention in (STEP_ATTENTION, "sdpa"))
+    theirs.generation_config.eos_token_id = None
+    for who, write in (("Prefscope", by_us), ("transformers", by_transformers)):
+        written, found = timed(device, write)
+        assert [len(answer) for answer in written] == [new] * count
+        forward_table.append(forward_row("answers, bf16, tokens", who, count * new, found))
+
+
+def forward_row(stage: str, who: str, count: int, found: Measured) -> str:
+    return f"| {stage} | {who} | {count / found.seconds:,.0f} | {found.peak_bytes / 1e9:.1f} |"
