@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import DataError
+from engine.store.database import declared_columns
 from engine.store.metrics import damage_of_metrics
 from engine.store.rundir import KINDS_OF_FOLDER, RunDir
 
@@ -41,12 +42,17 @@ def damage_of_table(path: Path) -> str | None:
 
 @lru_cache(maxsize=10_000)
 def footer_of(path: Path, changed_ns: int, size: int) -> str | None:
-    """Why a table's description of itself cannot be read, found once for each state of the file."""
+    """Why a table's description of itself cannot be read or is of another table, found once for each state of the file."""
     try:
-        pl.read_parquet_schema(path)
+        names = pl.read_parquet_schema(path).keys()
     except (OSError, pl.exceptions.PolarsError) as error:
         return f"{path} cannot be read: {error}"
-    return None
+    declared = declared_columns().get(path.stem)
+    if declared is None:  # no table of the database
+        return None
+    wrong = [f"it has no column {name}" for name, may_be_empty in declared.items() if not may_be_empty and name not in names]
+    wrong += [f"it has a column {name!r:.80} more" for name in names if name not in declared]
+    return f"{path} does not fit the table {path.stem}: {wrong[0]}" if wrong else None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -211,6 +212,19 @@ def frame(con: duckdb.DuckDBPyConnection, query: str, values: dict[str, object] 
 
 def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in con.execute("select table_name from information_schema.tables where table_type = 'BASE TABLE'").fetchall()]
+
+
+@lru_cache(maxsize=1)
+def declared_columns() -> dict[str, dict[str, bool]]:
+    """{table: {column: whether it may be empty}} of schema.sql."""
+    con = duckdb.connect()
+    con.execute(SCHEMA)
+    query = "select table_name, column_name, is_nullable = 'YES' from information_schema.columns"
+    found: dict[str, dict[str, bool]] = {}
+    for table, column, may_be_empty in con.execute(query).fetchall():
+        found.setdefault(table, {})[column] = may_be_empty
+    con.close()
+    return found
 
 
 def rebuild(cache: Path) -> list[str]:
