@@ -127,8 +127,12 @@ def test_curves_are_smoothed_over_all_steps_and_know_the_pairs_seen(con: Connect
     assert curve["smooth"].std() < curve["value"].std()  # type: ignore[operator]
 
 
-def test_validation_accuracy_carries_its_n(con: Connection, chosen: Selection) -> None:
-    assert queries.validation_accuracy(con, chosen)["n"].unique().to_list() == [30]
+def test_validation_accuracy_carries_its_n_and_its_interval(con: Connection, chosen: Selection) -> None:
+    """0.55 of 30 pairs: Wilson's centre (0.55 + 3.8415/60) / 1.12805 = 0.5443, half 1.96 √(0.2475/30 + 3.8415/3600) / 1.12805 = 0.1677."""
+    rows = queries.validation_accuracy(con, chosen)
+    assert rows["n"].unique().to_list() == [30]
+    first = next(cell for value, cell in rows.select("value", "accuracy").iter_rows() if value == pytest.approx(0.55))
+    assert (first["low"], first["high"]) == pytest.approx((0.3766, 0.7120), abs=1e-3)
 
 
 def test_words_leave_stop_words_out_and_cut_chinese(con: Connection, chosen: Selection) -> None:

@@ -8,9 +8,8 @@ from plotly.subplots import make_subplots
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import curve
+from dashboard.figures.shapes import bars, by, curve
 from dashboard.figures.theme import COLOURS, broken, caption, excerpt, run_style
-from engine.statistics.intervals import wilson
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."
@@ -169,13 +168,11 @@ def name_sides_and_runs(plot: go.Figure, runs: list[pl.DataFrame]) -> None:
 def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
     for rows in frame.partition_by("run_id", "split", maintain_order=True):
-        shares = [wilson(a * n, int(n)) if n else None for a, n in rows.select("value", "n").iter_rows()]
         several = frame["split"].n_unique() > 1
         plot.add_scatter(
             x=rows["pairs_seen"].to_list(),
             y=rows["value"].to_list(),
-            error_y={"type": "data", "symmetric": False, "thickness": 1, "width": 3}
-            | {"array": [s.high - s.value if s else 0 for s in shares], "arrayminus": [s.value - s.low if s else 0 for s in shares]},
+            error_y={**bars(rows["accuracy"]), "thickness": 1, "width": 3},
             mode="lines+markers",
             line=run_style(rows["run_index"][0]),
             name=excerpt(rows["run"][0]) + (f" · {excerpt(rows['split'][0], 20)}" if several else ""),
@@ -186,7 +183,7 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text="training pairs seen", rangemode="tozero")
     plot.update_yaxes(title_text="accuracy", tickformat=".0%")
     sizes = sorted({f"{split}: n = {n:,.0f}" for split, n in frame.select("split", "n").iter_rows() if n})
-    return caption(plot, *map(escaped_split, sizes), "bars: 95 % intervals", "dotted: guessing")
+    return caption(plot, *map(escaped_split, sizes), by(*frame["accuracy"].drop_nulls()), "dotted: guessing")
 
 
 def escaped_split(sentence: str) -> str:

@@ -29,10 +29,12 @@ def cut(row: dict[str, Any]) -> str:
 
 
 def bars(estimates: pl.Series) -> dict[str, Any]:
-    """Error bars of a column of estimates; an end that is not known has none."""
+    """Error bars of a column of estimates; where there is none, or an end is not known, there is no bar."""
     ends = {end: estimates.struct.field(end) for end in ("value", "low", "high")}
     above, below = ends["high"] - ends["value"], ends["value"] - ends["low"]
-    lengths = {name: [x if math.isfinite(x) else 0 for x in side] for name, side in (("array", above), ("arrayminus", below))}
+    lengths = {
+        name: [x if x is not None and math.isfinite(x) else 0 for x in side] for name, side in (("array", above), ("arrayminus", below))
+    }
     return {"type": "data", "symmetric": False, "thickness": 1.5, **lengths}
 
 

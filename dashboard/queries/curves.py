@@ -9,6 +9,8 @@ from dashboard.queries.selection import Selection
 from engine.errors import ConfigError
 from engine.settings.config import PolicyConfig
 from engine.settings.files import parse_written
+from engine.statistics.estimate import column
+from engine.statistics.intervals import wilson
 from engine.store.database import Connection, frame
 
 MOST_POINTS = 1500  # drawn per curve; the smoothed line is averaged over all steps before they are thinned
@@ -60,10 +62,16 @@ def reward_curves_compared(con: Connection, selection: Selection) -> pl.DataFram
 
 
 def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Accuracy on the validation splits while training; `n` is the number of pairs behind each point (null when the run did not say)."""
+    """Accuracy on the validation splits while training, a row for each measurement: `n` pairs and `accuracy`, an Estimate.
+
+    A run writes down shares and not pairs: its interval is Wilson's, as if no two pairs shared a prompt. n and accuracy are null when the
+    run did not say how many pairs it measured.
+    """
     rows = curves(con, selection.reward_runs, ("accuracy", "n"), train=False)
     sizes = rows.filter(pl.col("metric") == "n").select("run_id", "split", "step", pl.col("value").alias("n"))
-    return rows.filter(pl.col("metric") == "accuracy").join(sizes, on=["run_id", "split", "step"], how="left", maintain_order="left")
+    points = rows.filter(pl.col("metric") == "accuracy").join(sizes, on=["run_id", "split", "step"], how="left", maintain_order="left")
+    shares = [wilson(value * n, int(n)) if n else None for value, n in points.select("value", "n").iter_rows()]
+    return points.with_columns(column("accuracy", shares))
 
 
 def policy_curves(con: Connection, selection: Selection) -> pl.DataFrame:
