@@ -4,7 +4,8 @@ from dashboard.figures import answers, clouds, comparisons, curves, length_bias,
 from dashboard.figures.registry import FIGURES, TABLES, Figure, Table, drawn, render
 
 NUMBERS = (
-    "1", "2", "3a", "3b", "3c", "3d", "4a", "4b", "5a", "5b", "6", "7", "8a", "8b", "9a", "9b", "10a", "10b", "14", "15", "16",
+    "1", "2", "3a", "3b", "3c", "3d", "4a", "4b", "5a", "5b", "6", "7", "8a", "8b", "9a", "9b", "10a", "10b", "12", "13", "14", "15",
+    "16",
 )  # fmt: skip
 FIGURES.sort(key=lambda f: NUMBERS.index(f.number) if f.number else len(NUMBERS))
 

@@ -4,11 +4,13 @@ import plotly.graph_objects as go
 import polars as pl
 
 from dashboard import queries
+from dashboard.figures.dots import Dot, dots
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import bars, by
 from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
 
 MOST_GROUPS = 6  # side by side on a narrow screen
+MOST_ROWS = 12  # below each other
 FIELDS = {"prompt_type": "type of prompt", "source": "source of the pair"}
 
 
@@ -69,11 +71,34 @@ def sizes(frame: pl.DataFrame) -> list[str]:
 
 
 @figure(
+    number="13",
+    name="accuracy_of_groups",
+    title="Which prompts does it rank right?",
+    page="reward_model",
+    query=queries.accuracy_of_groups,
+    empty="Pairs that name a group (a type of prompt, a source) show here which of them it ranks right.",
+    outcome=True,
+)
+def accuracy_of_groups(frame: pl.DataFrame) -> go.Figure:
+    groups = frame["group"].unique(maintain_order=True).to_list()
+    shown = frame.filter(pl.col("group").is_in(groups[:MOST_ROWS]))
+    names = {who: excerpt(name, 24) for who, name in shown.select("who", "scorer").iter_rows()}
+    found = [
+        Dot(row["group"] or "none", row["who"], row["accuracy"], {row["field"]: row["group"] or None})
+        for row in shown.iter_rows(named=True)
+    ]
+    plot = dots(found, names, f"accuracy by {FIELDS.get(frame['field'][0], 'group')}")
+    rest = f"{len(groups) - MOST_ROWS} more groups in the table" if len(groups) > MOST_ROWS else ""
+    return caption(plot, f"bars: {by(*shown['accuracy'])}", "dashed: guessing", rest)
+
+
+@figure(
     name="group_accuracy",
     title="Which reward model serves which group?",
     page="reward_model",
     query=queries.accuracy_by_group,
     empty="Train reward models on pairs that name a group (a type of prompt, a source) to compare them on each.",
+    outcome=True,
 )
 def group_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()

@@ -15,8 +15,8 @@ from engine.store.database import Connection
 Query = Callable[[Connection, Selection], pl.DataFrame]
 Plot = go.Figure
 Draw = Callable[[pl.DataFrame], go.Figure]
-Size = Literal["large", "medium", "small"]
-HEIGHTS: dict[Size, int] = {"large": 280, "medium": 300, "small": 260}  # pixels of the drawing on a page
+Size = Literal["large", "medium", "small", "strip"]
+HEIGHTS: dict[Size, int] = {"large": 280, "medium": 300, "small": 260, "strip": 150}  # pixels of the drawing on a page
 FADED = 0.32  # opacity of what is not looked at, of its own
 
 
@@ -33,6 +33,7 @@ class Figure:
     empty: str  # what to do when there is nothing to draw
     size: Size = "medium"  # large: whole width, the one figure of a page that carries its answer
     scorer: Literal["trained", "untrained"] = "trained"  # whose rewards its marks stand for
+    outcome: bool = False  # whether it shows who is right, which conditions on rewards would decide: it is drawn without them
 
     @property
     def label(self) -> str:
@@ -69,11 +70,12 @@ def figure(
     number: str = "",
     size: Size = "medium",
     scorer: Literal["trained", "untrained"] = "trained",
+    outcome: bool = False,
 ) -> Callable[[Draw], Draw]:
     """Register the function below it as the drawing of a figure."""
 
     def registered(draw: Draw) -> Draw:
-        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer))
+        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer, outcome))
         return draw
 
     return registered

@@ -4,9 +4,11 @@ import plotly.graph_objects as go
 import polars as pl
 
 from dashboard import queries
+from dashboard.figures.dots import INK
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import boxes, by, histogram, medians, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
+from engine.statistics.wording import number, percent
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
 
@@ -19,8 +21,9 @@ def scores(frame: pl.DataFrame) -> go.Figure:
 
 
 def score_boxes(frame: pl.DataFrame) -> go.Figure:
-    plot = go.Figure(boxes(frame))
-    plot.update_yaxes(title_text="reward [the scorer's own unit]")
+    plot = go.Figure(boxes(frame, across=True))
+    plot.update_xaxes(title_text="reward [the scorer's own unit]")
+    plot.update_yaxes(categoryorder="array", categoryarray=["rejected", "chosen"], showgrid=False, ticks="", showline=False)
     middles = ", ".join(f"{row['series']} {written(row['median'])}" for row in frame.iter_rows(named=True))
     sizes = f"n = {frame['n'].to_numpy().max():,} pairs"
     return caption(plot, excerpt(frame["facet"][0], 40), sizes, f"median: {middles}", medians(frame), "dashed: mean")
@@ -33,6 +36,7 @@ def score_boxes(frame: pl.DataFrame) -> go.Figure:
     page="reward_model",
     query=queries.base_scores,
     empty=SCORE,
+    size="small",
     scorer="untrained",
 )
 def scores_base(frame: pl.DataFrame) -> go.Figure:
@@ -46,6 +50,7 @@ def scores_base(frame: pl.DataFrame) -> go.Figure:
     page="reward_model",
     query=queries.trained_scores,
     empty=SCORE,
+    size="small",
 )
 def scores_trained(frame: pl.DataFrame) -> go.Figure:
     return scores(frame)
@@ -58,6 +63,7 @@ def scores_trained(frame: pl.DataFrame) -> go.Figure:
     page="reward_model",
     query=queries.base_boxes,
     empty=SCORE,
+    size="strip",
 )
 def boxes_base(frame: pl.DataFrame) -> go.Figure:
     return score_boxes(frame)
@@ -70,12 +76,14 @@ def boxes_base(frame: pl.DataFrame) -> go.Figure:
     page="reward_model",
     query=queries.trained_boxes,
     empty=SCORE,
+    size="strip",
 )
 def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     return score_boxes(frame)
 
 
 @figure(
+    number="12",
     name="margins",
     title="How clearly is the order right or wrong?",
     page="reward_model",
@@ -85,7 +93,23 @@ def boxes_trained(frame: pl.DataFrame) -> go.Figure:
 )
 def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"}, fields={"margin": "margin"})
-    plot.add_vline(x=0, line={"color": COLOURS["rejected"], "width": 2, "dash": "dot"})
-    right = f"right of 0 (ties half): {written(first['accuracy'])}"
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", right, by(first["accuracy"]), "solid line: median")
+    plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"}, False, {"margin": "margin"}, counted="pairs")
+    middle = {"size": 11, "symbol": "triangle-up", "color": COLOURS["trained"], "line": {"color": INK, "width": 1}}
+    plot.add_scatter(
+        x=[first["median"]], y=[0], mode="markers", marker=middle, cliponaxis=False, name="", showlegend=False,
+        hovertemplate="median %{x:.2f}"
+    )  # fmt: skip
+    plot.add_vline(x=0, line={"color": INK, "width": 2})
+    for side, end, shift in (("wrong", "right", -8), ("right", "left", 8)):
+        plot.add_annotation(
+            text=f"ranked {side}<br><b>{number(first[side], 0)} · {percent(first[side] / first['n'])}</b>", x=0, y=1, yref="y domain",
+            yanchor="top", xanchor=end, xshift=shift, align=end,
+        )  # fmt: skip
+    plot.update_yaxes(range=[0, 1.32 * frame["count"].to_numpy().max()])  # room above the bars for what is written there
+    parts = f"n = {first['n']:,} pairs", f"bins of {number(first['high'] - first['low'])}", ties(first["tied"])
+    middles = f"▲ median {number(first['median'])}", f"mean {number(first['mean'])}"
+    return caption(plot, excerpt(first["facet"], 40), *parts, *middles)
+
+
+def ties(count: int) -> str:
+    return "no ties" if not count else "1 tie" if count == 1 else f"{number(count, 0)} ties"

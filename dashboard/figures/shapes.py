@@ -44,23 +44,26 @@ def histogram(
     names: dict[str, str] | None = None,
     medians: bool = True,
     fields: dict[str, str] | None = None,
+    counted: str = "",
 ) -> go.Figure:
     """Overlaid bars of the share of each series, with its median as a dashed line. bins: queries.histogram of one facet.
 
+    counted: what a bar's height counts; without it bars are shares.
     fields: what the values of a series are, as a slice calls them, so that bars can be selected.
     """
     plot = go.Figure()
+    alone = bins["series"].n_unique() == 1
     for (series,), rows in bins.group_by("series", maintain_order=True):
         who = str(series)
         plot.add_bar(
             x=((rows["low"] + rows["high"]) / 2).to_list(),
-            y=rows["share"].to_list(),
-            width=(rows["high"] - rows["low"]).to_list(),
+            y=rows["count" if counted else "share"].to_list(),
+            width=((rows["high"] - rows["low"]) * (0.96 if alone else 1)).to_list(),
             customdata=rows.select("low", "high", "count").rows(),
-            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,} (%{y:.1%})",
+            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,} " + (counted or "(%{y:.1%})"),
             name=excerpt((names or {}).get(who, who)),
-            marker=fill(who),
-            showlegend=bins["series"].n_unique() > 1,
+            marker={**fill(who), "opacity": 1, "line": {"width": 0}} if alone else fill(who),
+            showlegend=not alone,
         )
         if field := (fields or {}).get(who):
             stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
@@ -68,7 +71,7 @@ def histogram(
             plot.add_vline(x=rows["median"][0], line={"color": COLOURS[who], "width": 2, "dash": "dash" if who in PATTERNS else "solid"})
     plot.update_layout(barmode="overlay", bargap=0)
     plot.update_xaxes(title_text=x_title, showgrid=False)
-    plot.update_yaxes(title_text="share", tickformat=".0%", rangemode="tozero")
+    plot.update_yaxes(title_text=counted or "share", tickformat=",d" if counted else ".0%", rangemode="tozero")
     return plot
 
 
@@ -99,17 +102,19 @@ def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> 
     return plot
 
 
-def boxes(rows: pl.DataFrame) -> list[go.Box | go.Scatter]:
-    """A box for each row from its quartiles, and on it the median with its 95 % interval."""
-    return [trace for row in rows.iter_rows(named=True) for trace in (box(row), middle(row))]
+def boxes(rows: pl.DataFrame, across: bool = False) -> list[go.Box | go.Scatter]:
+    """A box for each row from its quartiles, and on it the median with its 95 % interval. across: they lie on their side."""
+    return [trace for row in rows.iter_rows(named=True) for trace in (box(row, across), middle(row, across))]
 
 
-def box(row: dict[str, Any]) -> go.Box:
+def box(row: dict[str, Any], across: bool = False) -> go.Box:
     """One box from its quartiles; a notch that is wider than the box is left out."""
     q1, median, q3, notch, who = row["q1"], row["median"]["value"], row["q3"], row["notch"], row["series"]
     fits = median - notch > q1 and median + notch < q3
+    names, values = ("y", "x") if across else ("x", "y")
     return go.Box(
-        x=[who],
+        **{names: [who], values: [row["outliers"]] if row["outliers"] else None},
+        orientation="h" if across else "v",
         q1=[q1],
         median=[median],
         q3=[q3],
@@ -118,7 +123,6 @@ def box(row: dict[str, Any]) -> go.Box:
         mean=[row["mean"]],
         notchspan=[notch] if fits else None,
         notched=fits,
-        y=[row["outliers"]] if row["outliers"] else None,
         boxpoints="outliers" if row["outliers"] else False,
         marker={"color": COLOURS[who], "size": 4, "opacity": 0.6},
         line={"color": COLOURS[who], "width": 2},
@@ -129,15 +133,17 @@ def box(row: dict[str, Any]) -> go.Box:
     )
 
 
-def middle(row: dict[str, Any]) -> go.Scatter:
+def middle(row: dict[str, Any], across: bool = False) -> go.Scatter:
     """The median of a box with its 95 % interval as an error bar."""
     who, cell = row["series"], row["median"]
     ends = {**bars(pl.Series([cell])), "width": 9, "thickness": 2.5, "color": COLOURS[who]}
     marker = {"color": COLOURS[who], "size": 7, "symbol": "diamond"}
     hover = f"median {written(cell)}<br>{cell['method']}"
+    names, values = ("y", "x") if across else ("x", "y")
     return go.Scatter(
-        x=[who], y=[cell["value"]], error_y=ends, mode="markers", marker=marker, name=who, showlegend=False, hovertemplate=hover
-    )
+        **{names: [who], values: [cell["value"]], f"error_{values}": ends}, mode="markers", marker=marker, name=who, showlegend=False,
+        hovertemplate=hover,
+    )  # fmt: skip
 
 
 def medians(rows: pl.DataFrame) -> str:

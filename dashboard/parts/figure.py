@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard import figures
 from dashboard.figures import registry
+from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
@@ -33,46 +34,65 @@ def show(figure: figures.Figure, selection: Selection, second: Selection | None 
     """
     rows, plot, below, own = drawn(figure, selection)
     with st.container(gap="xsmall", key=f"figure_box_{figure.name}"):
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             st.html(TITLE.format(number=html.escape(figure.label if figure.number else ""), title=html.escape(_(figure.title))))
             if not rows.is_empty():
                 tools(figure, rows)
         if plot is None:
-            st.caption(data.literal(_(figure.empty)))
+            st.caption(data.literal(below))
             return
         if second is not None:
             other = drawn(figure, second)[1]
             plot = registry.outlined(plot, other) if other is not None else plot
-        marked = bool(registry.marks(plot))
+        hint = acting(plot)
         key = f"figure_{figure.name}_{hash((selection.slice, own))}"
         acts: dict[str, Any] = (
-            {"on_select": partial(act, key, figure, selection, plot), "selection_mode": ("points", "box")} if marked else {}
+            {"on_select": partial(act, key, figure, selection, plot), "selection_mode": ("points", "box")} if hint else {}
         )
-        if marked:
-            plot.update_layout(dragmode="select", selectdirection="h", clickmode="event+select")
         st.plotly_chart(plot, theme=None, key=key, alt=f"{_(figure.title)} {below}", config=CONFIG, **acts)
-        hint = _("Drag or click to select.") if marked else ""
-        st.caption(data.literal(f"{below}\u00a0· {hint}" if hint else below))
+        with st.container(horizontal=True, wrap=False, gap="small"):
+            st.caption(data.literal(f"{below}\u00a0· {hint}" if hint else below))
+            how_computed(figure, rows)
+
+
+def acting(plot: registry.Plot) -> str:
+    """Let bars be selected by dragging and dots by a click, one of which Streamlit allows at a time; says how, nothing without marks."""
+    marked = [trace for trace in plot.data if registry.marks_of(trace)]
+    if not marked:
+        return ""
+    if any(trace.type == "bar" for trace in marked):
+        plot.update_layout(dragmode="select", selectdirection="h")
+        return _("Drag to select.")
+    plot.update_layout(dragmode="pan", selectdirection="any", clickmode="event+select")
+    plot.update_xaxes(fixedrange=True)
+    plot.update_yaxes(fixedrange=True)
+    return _("Click to select.")
 
 
 def drawn(figure: figures.Figure, selection: Selection) -> tuple[pl.DataFrame, registry.Plot | None, str, tuple[Any, ...]]:
-    """The rows of a figure, its drawing (None where there is nothing), its caption, and the predicates about its own marks."""
-    rows = data.read(figure.query, selection, key=figure.name)
-    if rows.is_empty() and selection.slice is None:
-        return rows, None, "", ()
-    scorer = selection.base_scorer if figure.scorer == "untrained" else selection.trained_scorer
-    whole = rows if not rows.is_empty() else data.read(figure.query, replace(selection, slice=None), key=figure.name)
+    """The rows of a figure, its drawing, what stands below it, and the predicates about its own marks.
+
+    Without a drawing, None, what stands there is how to get one.
+    """
+    seen = replace(selection, slice=slices.undecided(selection.slice)) if figure.outcome else selection
+    rows = data.read(figure.query, seen, key=figure.name)
+    whole = rows if seen.slice is None or not rows.is_empty() else data.read(figure.query, replace(seen, slice=None), key=figure.name)
     if whole.is_empty():
-        return rows, None, "", ()
+        return rows, None, _(figure.empty), ()
+    scorer = selection.base_scorer if figure.scorer == "untrained" else selection.trained_scorer
     plot, below = registry.on_screen(figure, whole, data.theme())
-    own = slices.own(selection.slice, registry.marks(plot), selection, scorer)
+    own = slices.own(seen.slice, registry.marks(plot), seen, scorer)
     if own:
-        rest = slices.without(selection.slice, [slices.subject(p) for p in own])
-        wider = data.read(figure.query, replace(selection, slice=rest), key=figure.name)
+        rest = slices.without(seen.slice, [slices.subject(p) for p in own])
+        wider = data.read(figure.query, replace(seen, slice=rest), key=figure.name)
+        if wider.is_empty():
+            return rows, None, slice_parts.nothing(selection), ()
         plot, below = registry.on_screen(figure, wider, data.theme())
         registry.faded(plot, lambda mark: slices.holds(mark, own))
     elif rows.is_empty():
-        return rows, None, "", ()
+        return rows, None, slice_parts.nothing(selection), ()
+    if seen.slice != selection.slice:
+        below = f"{below}\u00a0· {_('conditions on rewards are left out: they would decide who is right')}"
     return rows, plot, below, own
 
 
@@ -88,15 +108,18 @@ def act(key: str, figure: figures.Figure, selection: Selection, plot: registry.P
 
 
 def tools(figure: figures.Figure, rows: pl.DataFrame) -> None:
-    """The figure's numbers as CSV, and how they were computed."""
-    with st.container(horizontal=True, width="content", gap="xsmall"):
-        if methods := computed(rows):
-            with st.popover(_("How computed"), type="tertiary", key=f"how_{figure.name}"):
-                for sentence in methods:
-                    st.caption(data.literal(sentence))
-        st.download_button(
-            _("CSV"), lambda: csv_text(rows), f"{figure.name}.csv", "text/csv", key=f"csv_{figure.name}", on_click="ignore", type="tertiary"
-        )
+    """The figure's numbers as CSV."""
+    st.download_button(
+        _("CSV"), lambda: csv_text(rows), f"{figure.name}.csv", "text/csv", key=f"csv_{figure.name}", on_click="ignore", type="tertiary"
+    )
+
+
+def how_computed(figure: figures.Figure, rows: pl.DataFrame) -> None:
+    """What each statistic of a figure means and how its interval was made, for whoever asks."""
+    if methods := computed(rows):
+        with st.popover(_("How computed"), type="tertiary", key=f"how_{figure.name}"):
+            for sentence in methods:
+                st.caption(data.literal(sentence))
 
 
 def computed(rows: pl.DataFrame) -> list[str]:

@@ -45,7 +45,13 @@ def counted(selection: Selection) -> str:
     if not every:
         return _("no pairs")
     found = _("{n:,} of {all:,} pairs, {share:.1f}\u00a0%").format(n=shown, all=every, share=100 * shown / every)
-    return found if shown else found + ". " + _("No pairs: remove a condition.")
+    return found if shown else f"{found}. {nothing(selection)}"
+
+
+def nothing(selection: Selection) -> str:
+    """What to do about a slice without a pair."""
+    conditions = [said(predicate) for predicate in selection.slice.predicates] if selection.slice else []
+    return _("No pairs: widen the range or remove {conditions}.").format(conditions=_(" or ").join(conditions))
 
 
 def said(predicate: AnyPredicate) -> str:

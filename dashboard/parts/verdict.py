@@ -1,13 +1,14 @@
 """How a page begins: its question, the answer in one sentence, how sure one may be, and the numbers that it rests on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import streamlit as st
 
 from dashboard.parts import offers
 from dashboard.queries import Selection
-from dashboard.state import data
+from dashboard.state import data, slices
 from dashboard.state.messages import _, wording
 from engine.statistics.claims import Claim, Sureness, claims
 from engine.store.database import Connection
@@ -23,16 +24,25 @@ SHAPES = {Sureness.CLEAR: "●", Sureness.UNCERTAIN: "◐", Sureness.TOO_LITTLE:
 def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
     """The page's question and its first claims; `title` while there is nothing to claim. Returns all claims of the page."""
     selection = data.selection()
-    found = [] if selection.dataset_id is None or not page else data.read(page_claims, selection, page)
+    found = found_on(page, selection)
     with st.container(gap="xsmall", key="verdict"):
         if question:
             st.caption(data.literal(question))
         st.title(data.literal(text(found[0]) if found else title), anchor=False)
         for claim in found[:most]:
             line(claim, headline=claim is found[0])
+        if found and slices.undecided(selection.slice) != selection.slice:
+            st.caption(_("Conditions on rewards are left out here: they would decide the answer."))
     if selection.dataset_id is not None:
         offers.show(selection)
     return found
+
+
+def found_on(page: str, selection: Selection) -> list[Claim]:
+    """All claims of a page, without the conditions on rewards that would decide them."""
+    if selection.dataset_id is None or not page:
+        return []
+    return data.read(page_claims, replace(selection, slice=slices.undecided(selection.slice)), page)
 
 
 def page_claims(con: Connection, selection: Selection, page: str) -> list[Claim]:

@@ -45,10 +45,13 @@ KINDS = {
 }
 
 
-def heading(title: str, needs_data: bool = True, page: str = "", question: str = "") -> Selection:
-    """The page's question and answer. Without a dataset it says how to begin, and stops there when the page needs one."""
+def heading(title: str, needs_data: bool = True, page: str = "", question: str = "", most: int = 3) -> Selection:
+    """The page's question and answer, and its first claims.
+
+    Without a dataset it says how to begin, and stops there when the page needs one.
+    """
     selection = data.selection()
-    verdict.begin(page, question, title)
+    verdict.begin(page, question, title, most)
     if selection.dataset_id is None:
         welcome()
         if needs_data:

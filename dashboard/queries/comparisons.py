@@ -33,3 +33,17 @@ def accuracy_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
     picked = pl.col("scorer_id").is_in(scorers) | pl.col("run_id").is_in(selection.reward_runs)
     shown = rows.filter(picked | pl.col("model").is_in(["group", "conditional"]))
     return shown.select(pl.lit(selection.group_field).alias("field"), pl.all().exclude("dataset", "dataset_id", "split"))
+
+
+def accuracy_of_groups(con: Connection, selection: Selection) -> pl.DataFrame:
+    """Figure 13: accuracy of the trained and the untrained scorer on each group, the highest of the trained one first.
+
+    Columns: field, group ('' where none is given), who (trained, untrained), scorer, accuracy (an Estimate). Empty for a single group.
+    """
+    who = {selection.base_scorer: "untrained", selection.trained_scorer: "trained"}
+    rows = accuracy_by_group(con, selection).filter(pl.col("scorer_id").is_in([s for s in who if s]))
+    if rows["group"].n_unique() < 2:
+        rows = rows.clear()
+    named = rows.with_columns(who=pl.col("scorer_id").replace_strict(who, return_dtype=pl.String))
+    reached = pl.col("accuracy").struct.field("value").filter(pl.col("who") == "trained").first().over("group")
+    return named.sort(-reached, "group", "who", nulls_last=True).select("field", "group", "who", "scorer", "accuracy")

@@ -24,14 +24,17 @@ def bin_width(low: float, high: float, bins: int) -> float:
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * 0.999999)
 
 
-def histogram(con: Connection, values: str, params: dict[str, Any], whole: bool = False, open_end: bool = False) -> pl.DataFrame:
+def histogram(
+    con: Connection, values: str, params: dict[str, Any], whole: bool = False, open_end: bool = False, fine: int = 1
+) -> pl.DataFrame:
     """Counts and shares per bin: facet, series, low, high, count, share, n, median, mean, last (the bin holds all that is above it).
 
-    whole: bins are at least 1 wide. open_end: what lies above the 99th percentile goes into the last bin.
+    whole: bins are at least 1 wide. open_end: what lies above the 99th percentile goes into the last bin. fine: so many times as many bins,
+    for a figure as wide as the page.
     """
     upper = "quantile_cont(value, 0.99)" if open_end else "max(value)"
     low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from ({values})", params).row(0)
-    width = 1.0 if low is None else bin_width(low, high, min(40, max(10, round(sqrt(n)))))
+    width = 1.0 if low is None else bin_width(low, high, fine * min(40, max(10, round(sqrt(n)))))
     width = max(1.0, ceil(width)) if whole else width
     last = floor((high or 0) / width)
     return frame(con, BINNED.format(values=values), {**params, "width": width, "last": last})

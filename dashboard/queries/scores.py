@@ -96,9 +96,11 @@ def accuracy_gain(con: Connection, selection: Selection) -> pl.DataFrame:
 
 
 def margin_histogram(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Bins of the trained scorer's margin (chosen − rejected), and its accuracy."""
+    """Figure 12: bins of the trained scorer's margin (chosen − rejected); with wrong, tied, right (pairs) and the accuracy of all."""
     values = f"select 'margin' as series, {SCORER} as facet, margin as value from {SCORED}"
-    bins = histogram(con, values, scored_by(selection, selection.trained_scorer))
+    params = scored_by(selection, selection.trained_scorer)
+    signs = "count(*) filter (margin < 0) as wrong, count(*) filter (margin = 0) as tied, count(*) filter (margin > 0) as right"
+    bins = histogram(con, values, params, fine=3).join(frame(con, f"select {signs} from {SCORED}", params), how="cross")
     return beside(bins, reward_summary(con, selection, selection.trained_scorer, ("accuracy",)), "accuracy")
 
 

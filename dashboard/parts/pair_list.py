@@ -1,0 +1,181 @@
+"""The pairs that are looked at, the most wrongly ranked first, and beside them the one that is picked with both its responses."""
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import queries
+from dashboard.parts import figure
+from dashboard.parts import slices as slice_parts
+from dashboard.queries import Selection
+from dashboard.report.tabular import csv_text
+from dashboard.state import address, data
+from dashboard.state.messages import _
+from engine.statistics.wording import counted, number
+
+ROWS = 12  # on a page
+NAME = "pair"  # in the address
+LONG_CHARS, LONG_PIXELS = 500, 330  # texts longer than this scroll, so that the next pair stands where this one did
+BAR = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><path d="M40 2v16" stroke="#868686"/>'
+    '<rect x="{x:.1f}" y="5" width="{width:.1f}" height="10" fill="#0072B2"/></svg>'
+)
+
+
+def show(selection: Selection) -> None:
+    """A page of the list beside the picked pair, which stands in the address; the first one while none is picked."""
+    place = picked(selection)
+    rows = data.read(queries.ranked_pairs, selection, page=place // ROWS, rows=ROWS)
+    if rows.is_empty():
+        st.caption(data.literal(slice_parts.nothing(selection) if selection.slice else _("There are no pairs in this split.")))
+        return
+    beside, detailed = st.columns((9, 11), gap="medium")
+    with beside:
+        listed(selection, rows, place)
+    with detailed:
+        detail(selection, rows.row(place % ROWS, named=True))
+
+
+def picked(selection: Selection) -> int:
+    """The place of the pair in the address among those that are looked at."""
+    for pair in address.asked(NAME):
+        place = data.read(queries.pair_place, selection, pair)
+        if place is not None:
+            return place
+        if selection.slice is None:
+            st.warning(data.literal(_("The pair {id} is not here. The first one is shown.").format(id=pair)))
+    return 0
+
+
+def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
+    """One page: prompt, margin as a number and as a bar, type, and how much longer the chosen response is."""
+    key = f"pairs_{hash((selection, place // ROWS))}"
+    st.session_state[key] = {"selection": {"rows": [place % ROWS]}}
+    shown = rows.select(
+        pl.col("prompt").str.slice(0, 200),
+        pl.Series("margin", [number(margin, signed=True) for margin in rows["margin"]]),
+        pl.Series("bar", [bar(*pair) for pair in rows.select("margin", "widest").iter_rows()], dtype=pl.String),
+        "prompt_type",
+        pl.Series("longer_by", [number(words, 0, signed=True) for words in rows["longer_by"]]),
+    )
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height="content",
+        row_height=32,
+        column_config={
+            "prompt": st.column_config.TextColumn(_("Prompt"), width=160),
+            "margin": st.column_config.TextColumn(
+                _("Margin"), alignment="right", help=_("Chosen − rejected reward by the trained scorer.")
+            ),
+            "bar": st.column_config.ImageColumn("", width=70),
+            "prompt_type": st.column_config.TextColumn(_("Type")),
+            "longer_by": st.column_config.TextColumn(_("Words ±"), alignment="right", help=_("Words that the chosen response has more.")),
+        },
+        on_select=lambda: pick(rows, st.session_state[key]["selection"]),
+        selection_mode=["single-row-required", "single-cell"],
+        placeholder="–",
+        key=key,
+        alt=_("Pairs by their margin, the most wrongly ranked first"),
+    )
+    steps(selection, place, int(rows["matches"][0]))
+
+
+def bar(margin: float | None, widest: float | None) -> str | None:
+    """A margin as a bar from the middle, as long as its share of the widest one; a picture of ours."""
+    if margin is None or not widest:
+        return None
+    width = 38 * abs(margin) / widest
+    drawn = BAR.format(x=40 - width if margin < 0 else 40, width=width)
+    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
+
+
+def pick(rows: pl.DataFrame, chosen: dict[str, Any]) -> None:
+    """A click on a cell picks its row, as one on the row's mark does."""
+    clicked = [row for row, _column in chosen["cells"]] or chosen["rows"]
+    if clicked:
+        address.put(NAME, [rows["pair_id"][clicked[0]]])
+
+
+def go(selection: Selection, place: int) -> None:
+    """Pick the pair at a place of the list."""
+    address.put(NAME, data.read(queries.ranked_pairs, selection, page=place, rows=1)["pair_id"].to_list())
+
+
+def steps(selection: Selection, place: int, total: int) -> None:
+    """To the pair before and after by button or key, and to other pages."""
+    first = place // ROWS * ROWS
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        before, after = (first - ROWS if first else None), (first + ROWS if first + ROWS < total else None)
+        st.button("‹", key="pairs_before", help=_("The page before"), disabled=before is None, on_click=go, args=(selection, before))
+        last = min(first + ROWS, total)
+        st.caption(
+            data.literal(_("{first} to {last} of {total}").format(first=first + 1, last=last, total=number(total, 0))), width="content"
+        )
+        st.button("›", key="pairs_after", help=_("The next page"), disabled=after is None, on_click=go, args=(selection, after))
+        st.space("stretch")
+        st.button(
+            _("Previous"), key="pair_up", shortcut="K", type="tertiary", disabled=place == 0, on_click=go, args=(selection, place - 1)
+        )
+        st.button(
+            _("Next"), key="pair_down", shortcut="J", type="tertiary", disabled=place + 1 >= total, on_click=go, args=(selection, place + 1)
+        )
+
+
+def detail(selection: Selection, row: dict[str, Any]) -> None:
+    """Table 1: the prompt, and both responses with the reward that each scorer gives them."""
+    sides = data.read(queries.preference_pair, replace(selection, pair_id=row["pair_id"]))
+    with st.container(border=True, key="pair_detail"):
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+            st.html(figure.TITLE.format(number=_("Table 1"), title=_("How do both scorers rate this pair?")))
+            st.caption(
+                data.literal(_("{place} of {total}").format(place=number(row["place"] + 1, 0), total=number(row["matches"], 0))),
+                width="content",
+            )
+            st.download_button(
+                _("CSV"),
+                lambda: csv_text(sides),
+                "preference_pair.csv",
+                "text/csv",
+                key="csv_preference_pair",
+                on_click="ignore",
+                type="tertiary",
+            )
+        long = sum(len(text) for text in (sides["prompt"][0], *sides["text"])) > LONG_CHARS
+        with st.container(height=LONG_PIXELS if long else "content", border=False, key="pair_texts"):
+            st.text(sides["prompt"][0])
+            for column, side in zip(st.columns(2, gap="medium"), sides.iter_rows(named=True), strict=True):
+                with column:
+                    response(side)
+        if row["margin"] is not None:
+            st.caption(data.literal(difference(row, sides)))
+
+
+def response(side: dict[str, Any]) -> None:
+    """One response as plain text under its rewards and its length."""
+    colour = {"chosen": "blue", "rejected": "orange"}[side["response"]]
+    st.markdown(f":{colour}[**{data.literal(_(side['response']).capitalize())}**] **{data.literal(number(side['trained']))}**")
+    untrained = _("untrained {reward}").format(reward=number(side["untrained"]))
+    st.caption(data.literal(f"{untrained} · {counted(side['words'], 'words')}"))
+    st.text(side["text"])
+
+
+def difference(row: dict[str, Any], sides: pl.DataFrame) -> str:
+    """Margin −2.33 (untrained −0.17). The chosen response is 37 words shorter."""
+    rewards = dict(sides.select("response", "untrained").iter_rows())
+    both = None not in rewards.values()
+    margin = (
+        _("Margin {margin} (untrained {untrained}).").format(
+            margin=number(row["margin"], signed=True), untrained=number(rewards["chosen"] - rewards["rejected"], signed=True)
+        )
+        if both
+        else _("Margin {margin}.").format(margin=number(row["margin"], signed=True))
+    )
+    words = row["longer_by"]
+    if not words:
+        return margin + " " + _("Both responses have as many words.")
+    longer = _("The chosen response is {words} longer.") if words > 0 else _("The chosen response is {words} shorter.")
+    return margin + " " + longer.format(words=counted(abs(words), "words"))

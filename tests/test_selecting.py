@@ -1,0 +1,146 @@
+"""Selecting in a figure: what bars and dots stand for, what becomes of it on the page, and the pairs behind it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import opened, said
+
+from dashboard import queries
+from dashboard.figures import find, render
+from dashboard.figures.registry import FADED, marks
+from dashboard.queries import Selection
+from dashboard.state import slices
+from engine.settings.slices import Contains, OneOf, Range, Slice
+from engine.store import database
+from engine.store.database import Connection
+
+
+@pytest.fixture
+def con(filled_cache: Path) -> Iterator[Connection]:
+    with database.reading(filled_cache) as con:
+        yield con
+
+
+@pytest.fixture
+def chosen(con: Connection) -> Selection:
+    return queries.default_selection(con)
+
+
+@pytest.fixture
+def pairs(con: Connection, chosen: Selection) -> pl.DataFrame:
+    query = "from scored_pairs where scorer_id = $s and split = 'validation' order by margin, pair_id"
+    return database.frame(con, query, {"s": chosen.trained_scorer})
+
+
+def sliced(selection: Selection, *predicates: Any, inverted: bool = False) -> Slice:
+    return Slice(dataset_id=selection.dataset_id or "", predicates=predicates, inverted=inverted)
+
+
+def wrong(selection: Selection) -> Range:
+    return Range(field="margin", high=0, scorer=selection.trained_scorer)
+
+
+def drawn(app: AppTest, number: int) -> dict[str, Any]:
+    """The number-th figure of a page as the browser is given it."""
+    spec: dict[str, Any] = json.loads(app.get("plotly_chart")[number].proto.spec)
+    return spec
+
+
+def test_bars_of_margins_are_the_pairs_and_end_at_0(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:
+    plot = render(find("margins"), con, chosen)
+    ends = [mark["margin"] for mark in marks(plot)]
+    by_hand = [pairs.filter(pl.col("margin").is_between(low, high, closed="left")).height for low, high in ends]
+    assert list(plot.data[0].y) == by_hand
+    assert sum(by_hand) == len(pairs)
+    assert not any(low < 0 < high for low, high in ends)
+    notes = [note.text for note in plot.layout.annotations]
+    counts = {"wrong": pairs.filter(pl.col("margin") < 0).height, "right": pairs.filter(pl.col("margin") > 0).height}
+    assert [f"ranked {side}<br><b>{n} ·" in note for note, (side, n) in zip(notes, counts.items(), strict=True)] == [True, True]
+
+
+def test_bars_up_to_the_end_of_a_figure_are_a_range_that_is_open_there(con: Connection, chosen: Selection) -> None:
+    every = marks(render(find("margins"), con, chosen))
+    below = [mark for mark in every if mark["margin"][1] <= 0]
+    assert slices.chosen(below, every, chosen, None) == [wrong(chosen)]
+    assert slices.chosen(every, every, chosen, None) == []
+
+
+def test_dots_of_groups_are_their_accuracy_and_stand_for_their_pairs(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:
+    plot = render(find("accuracy_of_groups"), con, chosen)
+    trained = plot.data[0]
+    names = [mark["prompt_type"] for mark in marks(plot)][: len(trained.x)]
+    points = pairs.with_columns(right=(pl.col("margin").sign() + 1) / 2)
+    assert list(trained.x) == pytest.approx([points.filter(pl.col("prompt_type").eq_missing(name))["right"].mean() for name in names])
+    assert list(trained.x) == sorted(trained.x, reverse=True)
+
+
+def test_what_is_said_of_rewards_does_not_decide_who_is_right(chosen: Selection) -> None:
+    """Among pairs with a margin below 0 the accuracy is 0, whatever the model."""
+    kind = OneOf(field="prompt_type", values=("baking",))
+    assert slices.undecided(sliced(chosen, wrong(chosen), kind)) == sliced(chosen, kind)
+    assert slices.undecided(sliced(chosen, wrong(chosen))) is None
+    assert slices.undecided(sliced(chosen, wrong(chosen), kind, inverted=True)) is None
+    assert slices.undecided(sliced(chosen, kind, inverted=True)) == sliced(chosen, kind, inverted=True)
+
+
+def test_pairs_are_listed_from_the_most_wrongly_ranked(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:
+    first, second = (queries.ranked_pairs(con, chosen, page=page, rows=5) for page in (0, 1))
+    assert [*first["pair_id"], *second["pair_id"]] == pairs["pair_id"].to_list()[:10]
+    assert first["matches"].to_list() == [len(pairs)] * 5
+    assert [queries.pair_place(con, chosen, pair) for pair in second["pair_id"]] == [5, 6, 7, 8, 9]
+    assert queries.pair_place(con, chosen, "nowhere") is None
+
+
+def test_pairs_without_a_reward_are_listed_too(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:
+    rows = queries.ranked_pairs(con, replace(chosen, trained_scorer=None), rows=100)
+    assert sorted(rows["pair_id"]) == sorted(pairs["pair_id"])
+    assert rows["margin"].null_count() == len(rows)
+
+
+def test_a_slice_in_the_address_is_a_chip_with_its_count_and_fades_the_other_bars(
+    filled_cache: Path, chosen: Selection, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py", slice=sliced(chosen, wrong(chosen)).as_json())
+    below = pairs.filter(pl.col("margin") < 0)
+    assert not app.exception
+    assert f"{len(below)} of {len(pairs)} pairs" in said(app)
+    assert app.button(key=f"drop_0_{hash(wrong(chosen))}").label.replace("\\", "") == "margin < 0"
+    bars = drawn(app, 0)["data"][0]
+    ends = [mark["margin"][1] for mark in bars["meta"]["marks"]]
+    assert bars["marker"]["opacity"] == [1.0 if end <= 0 else FADED for end in ends]
+    assert len(app.dataframe[0].value) == min(12, len(below))
+    assert "they would decide who is right" in said(app)
+
+
+def test_the_pair_beside_the_list_is_stepped_through_and_stands_in_the_address(
+    filled_cache: Path, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    assert f"1 of {len(pairs)}" in said(app)
+    app.button(key="pair_down").click().run()
+    assert app.query_params["pair"] == pairs["pair_id"][1]
+    app.button(key="pairs_after").click().run()
+    assert app.query_params["pair"] == pairs["pair_id"][12]
+    app.button(key="pair_up").click().run()
+    assert f"12 of {len(pairs)}" in said(app)
+    assert not app.exception
+
+
+def test_a_slice_without_a_pair_says_what_to_do(filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    for page in ("reward_model.py", "length_bias.py"):
+        app = opened(filled_cache, monkeypatch, page, slice=sliced(chosen, Contains(text="no pair has this")).as_json())
+        assert not app.exception
+        assert "No pairs: widen the range or remove “no pair has this” in a text." in said(app)
+        assert "Train a reward model" not in said(app)
+
+
+def test_an_unknown_pair_is_said_and_the_first_shown(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py", pair="nowhere")
+    assert any("nowhere is not here" in warning.value for warning in app.warning)
+    assert "1 of " in said(app)
