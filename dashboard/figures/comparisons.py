@@ -88,8 +88,8 @@ def accuracy_of_groups(frame: pl.DataFrame) -> go.Figure:
         for row in shown.iter_rows(named=True)
     ]
     plot = dots(found, names, f"accuracy by {FIELDS.get(frame['field'][0], 'group')}")
-    rest = f"{len(groups) - MOST_ROWS} more groups in the table" if len(groups) > MOST_ROWS else ""
-    return caption(plot, f"bars: {by(*shown['accuracy'])}", "dashed: guessing", rest)
+    sized = frame.with_columns(n=pl.col("accuracy").struct.field("n"))
+    return caption(plot, *group_sizes(sized, groups[:MOST_ROWS]), f"bars: {by(*shown['accuracy'])}", "dashed: guessing")
 
 
 @figure(
@@ -134,4 +134,4 @@ def group_sizes(frame: pl.DataFrame, groups: list[str]) -> list[str]:
     rest = frame["group"].n_unique() - len(groups)
     sizes = sized["n"].to_numpy()
     span = f"{sizes.min():,} to {sizes.max():,}" if sizes.min() < sizes.max() else f"{sizes.max():,}"
-    return [f"n = {span} pairs a group", f"{rest} smaller groups in the table" if rest else ""]
+    return [f"n = {span} pairs a group", f"{rest} more groups in the table" if rest else ""]
