@@ -238,7 +238,8 @@ def test_a_boxs_median_is_drawn_with_the_interval_that_its_caption_names(name: s
     """The notch of 1.57 IQR/√n covers 87 to 91 %, so that it is no 95 % interval of a median; order statistics are."""
     rows, plot = find(name).query(con, chosen), render(find(name), con, chosen)
     marks = [t for t in plot.data if t.type == "scatter"]
-    ends = sorted((t.y[0] - t.error_y.arrayminus[0], t.y[0] + t.error_y.array[0]) for t in marks)
+    value, bars = ("x", "error_x") if name == "boxes_trained" else ("y", "error_y")  # these lie on their side
+    ends = sorted((t[value][0] - t[bars].arrayminus[0], t[value][0] + t[bars].array[0]) for t in marks)
     assert ends == [pytest.approx(pair) for pair in sorted((m["low"], m["high"]) for m in rows["median"])]
     caption = plot.layout.title.subtitle.text.replace("<br>", " ")
     assert "order statistics" in caption
