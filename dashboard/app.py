@@ -22,6 +22,7 @@ def pages() -> dict[str, list[st.Page]]:
         "length_bias": _("Length bias"),
         "dpo_vs_base": _("DPO vs base"),
         "prompts": _("Prompts"),
+        "playground": _("Playground"),
     }
     act = {"runs": _("Runs"), "report": _("Report")}
     sections = {_("Look"): look, _("Do"): act}

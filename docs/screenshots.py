@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("overview", "data", "training", "reward_model", "length_bias", "dpo_vs_base", "prompts", "runs", "report")
+PAGES = ("overview", "data", "training", "reward_model", "length_bias", "dpo_vs_base", "prompts", "playground", "runs", "report")
 SIZES = {1440: 900, 390: 844}  # width and height of the window in pixels
 TALLEST, LARGEST = 1800, 150_000  # pixels, bytes
 SETTLED = """() => {

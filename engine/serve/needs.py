@@ -60,15 +60,19 @@ def judging_memory(cache: Path, judge: Judge) -> int:
     return reading_memory(cache, judge.run if judge.trained else config.model, tokens, logits=False)
 
 
-def needed(cache: Path, asked: Asked) -> int:
-    """Bytes to have all of a request's models loaded at once, those of the process included. Raises what loading them would raise."""
+def needed(cache: Path, *requests: Asked) -> int:
+    """Bytes to have all models of some requests loaded at once, those of the process included. Raises what loading them would raise."""
+    return estimates.process(expected_device("auto")) + sum(size for asked in requests for size in sizes(cache, asked))
+
+
+def sizes(cache: Path, asked: Asked) -> list[int]:
+    """Bytes of each model that a request needs."""
     if isinstance(asked, Answer):
-        parts = [writing_memory(cache, asked.config(side)) for side in asked.writers]
-    elif isinstance(asked, Score):
-        parts = [judging_memory(cache, judge) for judge in asked.judges]
-    else:
-        parts = [judging_memory(cache, asked.judge)] if asked.judge else []
-        if asked.policy:
-            config = policy_config(cache, asked.policy)
-            parts += [reading_memory(cache, model, config.max_tokens, logits=True) for model in (asked.policy, config.model)]
-    return estimates.process(expected_device("auto")) + sum(parts)
+        return [writing_memory(cache, asked.config(side)) for side in asked.writers]
+    if isinstance(asked, Score):
+        return [judging_memory(cache, judge) for judge in asked.judges]
+    found = [judging_memory(cache, asked.judge)] if asked.judge else []
+    if asked.policy:
+        config = policy_config(cache, asked.policy)
+        found += [reading_memory(cache, model, config.max_tokens, logits=True) for model in (asked.policy, config.model)]
+    return found

@@ -1,0 +1,224 @@
+"""The parts of the playground: who writes and who scores, a prompt, answers that grow, and what every scorer says of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import queries
+from dashboard.queries import Selection
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.data.records import Turn, turns_from_json
+from engine.plain import line
+from engine.serve import client, needs
+from engine.serve.requests import Answer, Asked, Judge, Score, Writer
+from engine.statistics.wording import number
+from engine.store.rundir import cache_path
+
+SIDES = {"base": _("Base"), "tuned": _("Tuned"), "left": _("First answer"), "right": _("Second answer")}
+ENDS = {"stop": _("complete"), "length": _("cut by the limit of new tokens"), None: _("stopped before its end")}
+EARLIER, PROMPT, PICKED = "play_earlier", "play_prompt", "play_picked"  # keys of the session
+LONGEST_PICK = 120  # characters of a prompt in the list
+Named = dict[str, tuple[str, Writer]]  # {side: name and policy}
+Judges = dict[str, Judge]  # {name: judge}
+
+
+@dataclass
+class Played:
+    """One prompt, two texts after it, and what the scorers said of them. It grows while it is made."""
+
+    turns: tuple[Turn, ...]
+    names: Mapping[str, str]  # {side: what wrote it}
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)  # {side: the last line of its answer}
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    judges: int = 0  # that were asked
+
+    @property
+    def texts(self) -> dict[str, str]:
+        return {side: found["text"] for side, found in self.lines.items() if "text" in found}
+
+
+def writers(selection: Selection) -> Named:
+    """The base and the tuned policy of the comparison, as their generation runs prompted them."""
+    found = {}
+    for row in data.read(queries.writers, selection).iter_rows(named=True):
+        given = {name: row[name] for name in ("system_prompt", "max_tokens", "precision") if row[name] is not None}
+        found[row["side"]] = (line(row["name"]), Writer(policy=row["model_id"], **given))
+    return found
+
+
+def judges(selection: Selection) -> tuple[Judges, list[str]]:
+    """Every reward model whose weights are here, trained and untrained, and the names of those that are selected."""
+    found: Judges = {}
+    selected: list[str] = []
+    for row in data.read(queries.judges, selection).iter_rows(named=True):
+        if not (cache_path() / "runs" / row["run_id"] / "model").is_dir():
+            continue
+        trained, untrained = distinct(line(row["name"]), found), distinct(_("{name}, untrained").format(name=line(row["name"])), found)
+        found |= {trained: Judge(run=row["run_id"]), untrained: Judge(run=row["run_id"], trained=False)}
+        if row["scorer_id"] == selection.trained_scorer:
+            selected += [trained, untrained]
+        elif row["member"]:
+            selected.append(trained)
+    return found, selected or list(found)[:2]
+
+
+def distinct(name: str, taken: Mapping[str, object]) -> str:
+    """The name, numbered when it is taken."""
+    return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name} ({i})") not in taken)
+
+
+def prompt(selection: Selection) -> tuple[Turn, ...] | None:
+    """A field to write a prompt in, filled with one of the split's where somebody picks it; None while it is empty."""
+    known = data.read(queries.prompts_to_pick, selection)
+    texts = dict(known.select("prompt_id", "text").iter_rows())
+    linked = st.query_params.get("prompt")
+    if linked in texts and st.session_state.get("play_linked") != linked:
+        st.session_state["play_linked"] = st.session_state[PICKED] = linked
+        take(linked)
+    st.selectbox(
+        _("Take a prompt of the split"),
+        list(texts),
+        None,
+        format_func=lambda prompt_id: line(texts.get(prompt_id, ""))[:LONGEST_PICK],
+        placeholder=_("or write your own below"),
+        key=PICKED,
+        on_change=lambda: take(st.session_state[PICKED]),
+    )
+    earlier: Sequence[Turn] = st.session_state.get(EARLIER, ())
+    for turn in earlier:
+        st.caption(data.literal(_(turn.role).capitalize()))
+        st.text(turn.content)
+    text = st.text_area(_("Prompt"), key=PROMPT, height=110)
+    return (*earlier, Turn("user", text)) if text.strip() else None
+
+
+def take(prompt_id: str | None) -> None:
+    """Fill the field with a prompt of the dataset, and what was said before it; without one, only forget what was said before."""
+    rows = data.read(queries.prompt, prompt_id) if prompt_id else pl.DataFrame()
+    turns = turns_from_json(rows["turns"][0]) if not rows.is_empty() else ()
+    st.session_state[EARLIER] = turns[:-1]
+    if turns:
+        st.session_state[PROMPT] = turns[-1].content
+
+
+def settings() -> dict[str, Any]:
+    """How the answers are drawn."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        tokens = st.number_input(_("Longest answer in tokens"), 1, 2048, 200, 50, width=190, key="play_tokens")
+        temperature = st.number_input(
+            _("Temperature"), 0.0, 2.0, 0.0, 0.1, width=150, key="play_temperature", help=_("0 always takes the most probable token.")
+        )
+        seed = st.number_input(_("Seed"), 0, 2**31, 0, width=150, key="play_seed", disabled=temperature == 0)
+    return {"max_new_tokens": int(tokens), "temperature": float(temperature), "seed": int(seed)}
+
+
+def requests(turns: tuple[Turn, ...], named: Named, chosen: Judges, texts: Mapping[str, str], how: Mapping[str, Any]) -> list[Asked]:
+    """What will be asked of the playground's process: answers unless there are texts, then their scores."""
+    asked: list[Asked] = []
+    if not texts:
+        asked.append(Answer(turns=turns, writers={side: policy for side, (_name, policy) in named.items()}, **how))
+    if chosen:
+        asked.append(Score(turns=turns, responses=tuple(texts.values()) or ("",), judges=tuple(chosen.values())))
+    return asked
+
+
+def memory_caption(asked: Sequence[Asked]) -> None:
+    """What requests take of memory, before they are made."""
+    size = needs.needed(cache_path(), *asked) / 1e9
+    text = _("Takes up to {size:.1f} GB of memory, which is given back when a run begins or nobody asks for 10 minutes.")
+    st.caption(data.literal(text.format(size=size)))
+
+
+def answer(turns: tuple[Turn, ...], named: Named, chosen: Judges, how: Mapping[str, Any]) -> None:
+    """Let every policy answer, shown as it is written, and every judge score the answers; what there is stays when it is stopped."""
+    played = Played(turns, {side: name for side, (name, _policy) in named.items()}, judges=len(chosen))
+    st.session_state["played"] = played
+    st.button(_("Stop"), key="play_stop")
+    boxes = beside(played)
+    for box in boxes.values():
+        box.text(_("Starting …"))
+    asked = Answer(turns=turns, writers={side: policy for side, (_name, policy) in named.items()}, **how)
+    for found in client.ask(cache_path(), asked):
+        side = found.pop("side")
+        played.lines[side] = found
+        boxes[side].text(found.get("text") or _("Loading the model …"))
+    score(played, chosen)
+
+
+def score(played: Played, chosen: Judges) -> None:
+    """Let every judge score both texts."""
+    st.session_state["played"] = played
+    if not chosen:
+        return
+    names = {(judge.run, judge.trained): name for name, judge in chosen.items()}
+    played.judges = len(chosen)
+    with st.spinner(_("Scoring")):
+        asked = Score(turns=played.turns, responses=tuple(played.texts.values()), judges=tuple(chosen.values()))
+        for found in client.ask(cache_path(), asked):
+            played.scores.append({**found, "name": names[found["run"], found["trained"]]})
+
+
+def beside(played: Played) -> dict[str, Any]:
+    """A place for each text, under the name of what wrote it."""
+    boxes = {}
+    for side, place in zip(played.names, st.columns(len(played.names), gap="medium"), strict=True):
+        with place:
+            name = played.names[side]
+            st.markdown(f"**{data.literal(SIDES[side])}**" + (f" {data.literal(name)}" if name else ""))
+            boxes[side] = st.empty()
+    return boxes
+
+
+def show(played: Played) -> None:
+    """What was asked, the texts beside each other, how they ended, and the scores."""
+    st.header(data.literal(verdict(played)))
+    st.caption(data.literal(_("To the prompt: {prompt}").format(prompt=line(played.turns[-1].content))))
+    for side, box in beside(played).items():
+        found = played.lines.get(side, {})
+        with box.container():
+            st.text(found.get("text") or _("(no text)"))
+            if "tokens" in found:
+                end = ENDS[found.get("finish_reason")]
+                st.caption(data.literal(_("{n:,} tokens, {end}").format(n=found["tokens"], end=end)))
+    if played.scores:
+        show_scores(played)
+
+
+def verdict(played: Played) -> str:
+    """Which text the first scorer prefers, and by how much."""
+    if not played.scores or len(played.texts) != 2:
+        return _("The answers")
+    first = played.scores[0]
+    left, right = first["rewards"]
+    preferred = list(played.texts)[int(right > left)]
+    if number(right - left) == number(0.0):
+        return _("{scorer} prefers neither answer.").format(scorer=first["name"])
+    sentence = {
+        "base": _("{scorer} prefers the base answer, by {difference}."),
+        "tuned": _("{scorer} prefers the tuned answer, by {difference}."),
+        "left": _("{scorer} prefers the first answer, by {difference}."),
+        "right": _("{scorer} prefers the second answer, by {difference}."),
+    }[preferred]
+    return sentence.format(scorer=first["name"], difference=number(abs(right - left)))
+
+
+def show_scores(played: Played) -> None:
+    """A row for each scorer: its reward of both texts and the difference."""
+    sides = list(played.texts)
+    rows = [
+        {
+            _("Scorer"): found["name"],
+            **{SIDES[side]: number(reward) for side, reward in zip(sides, found["rewards"], strict=True)},
+            **({_("Difference"): number(found["rewards"][1] - found["rewards"][0], signed=True)} if len(sides) == 2 else {}),
+        }
+        for found in played.scores
+    ]
+    right = {name: st.column_config.Column(alignment="right") for name in list(rows[0])[1:]}
+    st.dataframe(rows, hide_index=True, column_config=right, key="play_scores")
+    st.caption(_("A scorer's reward has no unit and no zero: only differences under the same scorer mean something."))
+    if any(any(found["truncated"]) for found in played.scores):
+        st.caption(_("A text was cut to the scorer's maximum of tokens before it was scored."))

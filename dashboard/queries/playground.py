@@ -1,0 +1,55 @@
+"""What the playground offers: who answers, who scores, which prompts; and what is to be looked at token by token."""
+
+import polars as pl
+
+from dashboard.queries.selection import Selection
+from engine.store.database import Connection, frame
+
+WRITERS = """
+    select case generator_id when $base then 'base' else 'tuned' end as side, generator_id, name, model_id,
+           settings ->> 'system_prompt' as system_prompt, cast(settings ->> 'max_tokens' as integer) as max_tokens,
+           cast(settings ->> 'max_new_tokens' as integer) as max_new_tokens, settings ->> 'precision' as precision
+    from generators where generator_id in ($base, $tuned) and model_id is not null order by side
+"""
+JUDGES = """
+    select s.scorer_id, s.name, run_id, coalesce(list_contains(e.members ->> '$[*].run_id', run_id), false) as member
+    from scorers s join models using (model_id) left join scorers e on e.scorer_id = $trained
+    where s.kind = 'head' and run_id is not null order by s.scorer_id = $trained desc, member desc, run_id desc
+"""
+PROMPTS = """
+    select distinct prompt_id, text from pairs join prompts using (prompt_id)
+    where dataset_id = $dataset and split = $split order by text, prompt_id limit 2000
+"""
+RESPONSE = """
+    with others as (
+        select 0 as place, rejected_id as other_id from pairs where prompt_id = $prompt and chosen_id = $text
+        union all
+        select 0, chosen_id from pairs where prompt_id = $prompt and rejected_id = $text
+        union all
+        select 1, text_id from answers where prompt_id = $prompt and generator_id in ($base, $tuned) and text_id <> $text
+    ), grouped as (select any_value(prompt_type) as prompt_type, any_value(source) as source from pairs where prompt_id = $prompt)
+    select p.turns, t.text, (select o.text from others join texts o on o.text_id = other_id order by place limit 1) as other,
+           prompt_type, source
+    from prompts p, texts t, grouped where p.prompt_id = $prompt and t.text_id = $text
+"""
+
+
+def writers(con: Connection, selection: Selection) -> pl.DataFrame:
+    """side (base, tuned), generator_id, name, model_id, and how it was prompted; none of a generator whose answers were imported."""
+    return frame(con, WRITERS, {"base": selection.base_generator, "tuned": selection.tuned_generator})
+
+
+def judges(con: Connection, selection: Selection) -> pl.DataFrame:
+    """scorer_id, name, run_id, member (of the selected ensemble) of every trained reward model: those selected first, then the newest."""
+    return frame(con, JUDGES, {"trained": selection.trained_scorer})
+
+
+def prompts_to_pick(con: Connection, selection: Selection) -> pl.DataFrame:
+    """prompt_id and text of the split's prompts in alphabetical order, 2,000 at most."""
+    return frame(con, PROMPTS, {"dataset": selection.dataset_id, "split": selection.split})
+
+
+def response(con: Connection, selection: Selection, prompt_id: str, text_id: str) -> pl.DataFrame:
+    """A row with turns (JSON), text, other (its pair's other response, or the other generator's answer), prompt_type, source."""
+    sides = {"base": selection.base_generator, "tuned": selection.tuned_generator}
+    return frame(con, RESPONSE, {"prompt": prompt_id, "text": text_id, **sides})

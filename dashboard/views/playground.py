@@ -1,0 +1,52 @@
+"""Your own prompt answered by base and tuned policy side by side, or two answers of your own; and what every scorer says of them."""
+
+import streamlit as st
+
+from dashboard.parts import playground, tokens, widgets
+from dashboard.parts.playground import Played
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+
+MODES = {"answer": _("Let both policies answer"), "paste": _("Score two answers of mine")}
+
+question = _("What do the base and the tuned policy answer to a prompt of yours, and which answer does each scorer prefer?")
+selection = widgets.heading(_("Playground"), question=question)
+named = playground.writers(selection)
+known, selected = playground.judges(selection)
+mode = st.segmented_control(_("What to do"), list(MODES), format_func=MODES.__getitem__, default="answer", required=True, key="play_mode")
+turns = playground.prompt(selection)
+texts: dict[str, str] = {}
+how = {}
+if mode == "paste":
+    for side, place in zip(("left", "right"), st.columns(2, gap="medium"), strict=True):
+        texts[side] = place.text_area(data.literal(playground.SIDES[side]), key=f"play_{side}", height=160)
+else:
+    how = playground.settings()
+    if not named:
+        st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
+chosen = {
+    name: known[name]
+    for name in st.multiselect(_("Scorers"), list(known), selected, format_func=lambda name: str(data.literal(name)), key="play_scorers")
+}
+
+ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
+pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", disabled=not ready, key="play_go")
+place = st.container()
+try:
+    if turns and ready:
+        playground.memory_caption(playground.requests(turns, named, chosen, texts, how))
+    if pressed and turns:
+        with place:
+            if mode == "paste":
+                lines = {side: {"text": text} for side, text in texts.items()}
+                playground.score(Played(turns, dict.fromkeys(texts, ""), lines), chosen)
+            else:
+                playground.answer(turns, named, chosen, how)
+        st.rerun()
+except PrefscopeError as error:
+    data.refuse(error)
+played = st.session_state.get("played")
+if played:
+    playground.show(played)
+    tokens.of_texts(selection, played.turns, played.texts)
