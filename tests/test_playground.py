@@ -1,0 +1,77 @@
+"""The playground's page without a browser: what it offers, and what it says where it cannot."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import opened, said
+
+from dashboard import queries
+from engine.store import database
+from engine.store.rundir import run_dirs, take_lock
+from engine.store.status import State
+
+
+@pytest.fixture
+def own_cache(filled_cache: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(filled_cache, tmp_path / "cache"))
+
+
+def asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    app = opened(cache, monkeypatch, "playground.py")
+    return app.text_area(key="play_prompt").set_value("How do I begin?").run()
+
+
+def test_writers_and_judges_are_those_of_the_comparison(filled_cache: Path) -> None:
+    with database.reading(filled_cache) as con:
+        selection = queries.default_selection(con)
+        writers, judges = queries.writers(con, selection), queries.judges(con, selection)
+    assert writers["side"].to_list() == ["base", "tuned"]
+    assert writers["generator_id"].to_list() == [selection.base_generator, selection.tuned_generator]
+    assert judges["scorer_id"][0] == selection.trained_scorer
+
+
+def test_the_other_of_a_response_is_its_pairs_or_the_other_generators(filled_cache: Path) -> None:
+    with database.reading(filled_cache) as con:
+        selection = queries.default_selection(con)
+        pairs = database.frame(con, "select prompt_id, chosen_id, rejected_id, t.text from pairs join texts t on text_id = rejected_id")
+        of: dict[str, object] = {"base": selection.base_generator, "tuned": selection.tuned_generator}
+        answers = database.frame(
+            con,
+            """select b.prompt_id, b.text_id, t.text from answers b join answers a using (prompt_id) join texts t on t.text_id = a.text_id
+               where b.generator_id = $base and a.generator_id = $tuned and b.text_id <> a.text_id""",
+            of,
+        )
+        for rows, column in ((pairs, "chosen_id"), (answers, "text_id")):
+            row = rows.row(0, named=True)
+            found = queries.response(con, selection, row["prompt_id"], row[column])
+            assert found["other"].to_list() == [row["text"]]
+
+
+def test_a_model_without_weights_is_said_and_nothing_is_started(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = asked(own_cache, monkeypatch)
+    assert "model" in app.error[0].value
+    assert not (own_cache / "locks" / "serve.lock").exists()
+
+
+def test_a_prompt_of_the_split_fills_the_field_with_what_was_said_before(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.reading(filled_cache) as con:
+        row = queries.prompts_to_pick(con, queries.default_selection(con)).row(3, named=True)
+    app = opened(filled_cache, monkeypatch, "playground.py", prompt=row["prompt_id"])
+    assert app.text_area(key="play_prompt").value == row["text"]
+    assert app.selectbox(key="play_picked").value == row["prompt_id"]
+    assert "Nothing here yet" not in said(app)
+
+
+def test_a_run_that_goes_on_is_named_instead_of_an_answer(toy_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Path(shutil.copytree(toy_cache, tmp_path / "cache"))
+    run = run_dirs(cache)[-1]
+    lock = take_lock(run.path / "lock")
+    assert lock is not None
+    run.update(state=State.RUNNING, finished_at=None, pid=os.getpid())
+    app = asked(cache, monkeypatch)
+    app.button(key="play_go").click().run()
+    os.close(lock)
+    assert [error.value for error in app.error] == ["run 'scores' is going on and needs processor and memory: ask again when it is done"]
