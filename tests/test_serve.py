@@ -233,8 +233,8 @@ def short_answer(cache: Path, tokens: int = 4) -> Answer:
 @pytest.mark.slow
 def test_the_process_answers_as_its_replies_do_and_stays(served: Path, models: Models) -> None:
     before = server_of(served)
-    found = list(client.ask(served, short_answer(served)))
-    assert found == replies(models, short_answer(served))
+    asked = short_answer(served).model_copy(update={"turns": (Turn("user", "怎样学会做面包？ 🍞"),)})
+    assert list(client.ask(served, asked)) == replies(models, asked)
     assert server_of(served) == before
 
 

@@ -32,12 +32,12 @@ chosen = {
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
 pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", disabled=not ready, key="play_go")
-place = st.container()
+place = st.empty()
 try:
     if turns and ready:
         playground.memory_caption(playground.requests(turns, named, chosen, texts, how))
     if pressed and turns:
-        with place:
+        with place.container():
             if mode == "paste":
                 lines = {side: {"text": text} for side, text in texts.items()}
                 playground.score(Played(turns, dict.fromkeys(texts, ""), lines), chosen)
@@ -45,8 +45,9 @@ try:
                 playground.answer(turns, named, chosen, how)
         st.rerun()
 except PrefscopeError as error:
+    place.empty()
     data.refuse(error)
 played = st.session_state.get("played")
-if played:
+if played and played.texts:
     playground.show(played)
     tokens.of_texts(selection, played.turns, played.texts)

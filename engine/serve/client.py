@@ -37,7 +37,7 @@ def ask(cache: Path, asked: Asked) -> Iterator[dict[str, Any]]:
         server = server_of(cache) or started(cache)
     connection = HTTPConnection("127.0.0.1", server.port, timeout=SILENT)
     try:
-        connection.request("POST", "/", asked.model_dump_json(), {"Authorization": f"Bearer {server.token}"})
+        connection.request("POST", "/", asked.model_dump_json().encode(), {"Authorization": f"Bearer {server.token}"})
         with connection.getresponse() as response:
             for raw in response:
                 line = json.loads(raw)
