@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 from test_pages import opened, said
 
 from dashboard import queries
+from dashboard.queries import playground
 from engine.store import database
 from engine.store.rundir import run_dirs, take_lock
 from engine.store.status import State
@@ -27,7 +28,7 @@ def asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 def test_writers_and_judges_are_those_of_the_comparison(filled_cache: Path) -> None:
     with database.reading(filled_cache) as con:
         selection = queries.default_selection(con)
-        writers, judges = queries.writers(con, selection), queries.judges(con, selection)
+        writers, judges = playground.writers(con, selection), playground.judges(con, selection)
     assert writers["side"].to_list() == ["base", "tuned"]
     assert writers["generator_id"].to_list() == [selection.base_generator, selection.tuned_generator]
     assert judges["scorer_id"][0] == selection.trained_scorer
@@ -46,7 +47,7 @@ def test_the_other_of_a_response_is_its_pairs_or_the_other_generators(filled_cac
         )
         for rows, column in ((pairs, "chosen_id"), (answers, "text_id")):
             row = rows.row(0, named=True)
-            found = queries.response(con, selection, row["prompt_id"], row[column])
+            found = playground.response(con, selection, row["prompt_id"], row[column])
             assert found["other"].to_list() == [row["text"]]
 
 
@@ -58,7 +59,7 @@ def test_a_model_without_weights_is_said_and_nothing_is_started(own_cache: Path,
 
 def test_a_prompt_of_the_split_fills_the_field_with_what_was_said_before(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.reading(filled_cache) as con:
-        row = queries.prompts_to_pick(con, queries.default_selection(con)).row(3, named=True)
+        row = playground.prompts_to_pick(con, queries.default_selection(con)).row(3, named=True)
     app = opened(filled_cache, monkeypatch, "playground.py", prompt=row["prompt_id"])
     assert app.text_area(key="play_prompt").value == row["text"]
     assert app.selectbox(key="play_picked").value == row["prompt_id"]

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.queries import Selection
+from dashboard.queries import playground as offered
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.data.records import Turn, turns_from_json
@@ -44,7 +45,7 @@ class Played:
 def writers(selection: Selection) -> Named:
     """The base and the tuned policy of the comparison, as their generation runs prompted them."""
     found = {}
-    for row in data.read(queries.writers, selection).iter_rows(named=True):
+    for row in data.read(offered.writers, selection).iter_rows(named=True):
         given = {name: row[name] for name in ("system_prompt", "max_tokens", "precision") if row[name] is not None}
         found[row["side"]] = (line(row["name"]), Writer(policy=row["model_id"], **given))
     return found
@@ -54,7 +55,7 @@ def judges(selection: Selection) -> tuple[Judges, list[str]]:
     """Every reward model whose weights are here, trained and untrained, and the names of those that are selected."""
     found: Judges = {}
     selected: list[str] = []
-    for row in data.read(queries.judges, selection).iter_rows(named=True):
+    for row in data.read(offered.judges, selection).iter_rows(named=True):
         if not (cache_path() / "runs" / row["run_id"] / "model").is_dir():
             continue
         trained, untrained = distinct(line(row["name"]), found), distinct(_("{name}, untrained").format(name=line(row["name"])), found)
@@ -73,7 +74,7 @@ def distinct(name: str, taken: Mapping[str, object]) -> str:
 
 def prompt(selection: Selection) -> tuple[Turn, ...] | None:
     """A field to write a prompt in, filled with one of the split's where somebody picks it; None while it is empty."""
-    known = data.read(queries.prompts_to_pick, selection)
+    known = data.read(offered.prompts_to_pick, selection)
     texts = dict(known.select("prompt_id", "text").iter_rows())
     linked = st.query_params.get("prompt")
     if linked in texts and st.session_state.get("play_linked") != linked:

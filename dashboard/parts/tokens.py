@@ -6,10 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import queries
 from dashboard.figures.theme import COLOURS
 from dashboard.parts.playground import SIDES, judges, writers
 from dashboard.queries import Selection
+from dashboard.queries import playground as offered
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.data.records import Turn, digest, turns_from_json
@@ -30,7 +30,7 @@ component = st.components.v2.component(
 
 def strip(selection: Selection, prompt_id: str, text_id: str) -> None:
     """A response of the database token by token, behind a button that says what memory it takes."""
-    row = data.read(queries.response, selection, prompt_id, text_id)
+    row = data.read(offered.response, selection, prompt_id, text_id)
     if row.is_empty():
         return
     found = row.row(0, named=True)
