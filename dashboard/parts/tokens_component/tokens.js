@@ -89,7 +89,7 @@ function text(view, detail) {
     spans[place].focus()
   }
   group.onpointerover = (event) => event.target.dataset.place && tell(Number(event.target.dataset.place))
-  group.onfocusin = (event) => event.target.dataset.place && tell(Number(event.target.dataset.place))
+  group.addEventListener("focusin", (event) => event.target.dataset.place && tell(Number(event.target.dataset.place)))
   group.onkeydown = (event) => {
     const at = Number(event.target.dataset.place)
     const next = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: spans.length - 1 }[event.key]
