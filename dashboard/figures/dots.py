@@ -46,7 +46,7 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
             mode="markers",
             marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
             customdata=[(excerpt(dot.row, 60), estimated(Estimate(**dot.share)), counted_of(dot)) for dot in mine],
-            hovertemplate="%{customdata[0]}: %{customdata[1]}, n = %{customdata[2]}<extra></extra>",
+            hovertemplate="%{customdata[0]}: %{customdata[1]}, n = %{customdata[2]}",
             name=excerpt(names.get(who, who)),
             showlegend=several,
         )
@@ -89,7 +89,7 @@ def arranged(found: Sequence[Dot]) -> tuple[dict[tuple[str, str], float], list[f
     return (
         places,
         list(places.values()),
-        [f"{excerpt(row, 28)}<br><span style='font-size:11px'>n = {sizes[key, row]}</span>" for key, row in places],
+        [f"{excerpt(row, 28)}<br>n = {sizes[key, row]}" for key, row in places],
     )
 
 

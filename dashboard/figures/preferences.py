@@ -34,7 +34,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
             continue
         plot.add_bar(
             x=(frame[part] / whole).to_list(), y=labels, orientation="h", name=name, marker=fill(who), width=0.42, showlegend=True,
-            customdata=frame[part].to_list(), hovertemplate="%{fullData.name}: %{customdata:,} (%{x:.1%})<extra></extra>",
+            customdata=frame[part].to_list(), hovertemplate="%{fullData.name}: %{customdata:,} (%{x:.1%})",
             text=[f"{n:,}" for n in frame[part]], textposition="inside", insidetextanchor="middle", constraintext="none",
             insidetextfont={"color": "#04241A" if part == "won" else "#1F2328", "size": 12},
         )  # fmt: skip
@@ -42,7 +42,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     plot.add_scatter(
         x=rates, y=[place + 0.36 for place in range(len(frame))], error_x={**bars(frame["win_rate"]), "width": 5}, mode="markers",
         marker={"symbol": "diamond", "size": 9, "color": "#59636E"}, showlegend=False, yaxis="y2",
-        customdata=[estimated(Estimate(**cell)) for cell in frame["win_rate"]], hovertemplate="win rate %{customdata}<extra></extra>",
+        customdata=[estimated(Estimate(**cell)) for cell in frame["win_rate"]], hovertemplate="win rate %{customdata}",
     )  # fmt: skip
     for place, cell in enumerate(frame["win_rate"]):
         said = estimated(Estimate(**cell))

@@ -27,7 +27,7 @@ class Figure:
     number: str  # as in the report; empty for a figure beside the numbered ones
     name: str
     title: str
-    page: str  # data | training | reward_model | length_bias | dpo_vs_base
+    page: str  # overview | data | training | reward_model | length_bias | dpo_vs_base
     query: Query
     draw: Draw
     empty: str  # what to do when there is nothing to draw

@@ -84,7 +84,7 @@ def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> 
             y=rows["count"].to_list(),
             width=(rows["high"] - rows["low"]).to_list(),
             customdata=rows.select("low", "high", "count").rows(),
-            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}<extra></extra>",
+            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}",
             name=f"{who} better",
             marker=fill(who),
             showlegend=False,

@@ -23,6 +23,7 @@ TITLE = (
     '<h3 style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'
     '<span style="font-weight:400;opacity:.72">{number}</span> {title}</h3>'
 )
+THUMBNAIL_PIXELS = 190
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage"], "showSendToCloud": False}
 
 
@@ -140,3 +141,14 @@ def side_by_side(names: Iterable[str], selection: Selection, second: Selection |
         for name in names:
             with st.container():
                 show(figures.find(name), selection, second)
+
+
+def thumbnail(figure: figures.Figure, selection: Selection) -> None:
+    """A figure small and without words, beside a sentence that says what it shows."""
+    _rows, plot, _below, _own = drawn(figure, selection)
+    if plot is None:
+        return
+    plot.update_layout(height=min(plot.layout.height or THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), showlegend=False, margin={"t": 16, "b": 4})
+    plot.update_yaxes(title_text=None).update_xaxes(title_text=None)
+    still = {"staticPlot": True, "displayModeBar": False}
+    st.plotly_chart(plot, theme=None, key=f"small_{figure.name}", alt=_(figure.title), config=still)

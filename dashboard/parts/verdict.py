@@ -56,6 +56,11 @@ def line(claim: Claim, headline: bool = False) -> None:
     st.markdown(f":{COLOURS[claim.sureness]}-badge[{SHAPES[claim.sureness]} {data.literal(_(claim.sureness))}] {data.literal(said)}")
 
 
+def sure(sureness: Sureness) -> None:
+    """A word with a shape, so that it can be told apart without its colour."""
+    st.badge(data.literal(f"{SHAPES[sureness]} {_(sureness)}"), color=COLOURS[sureness])
+
+
 def text(claim: Claim) -> str:
     return claim.text(wording())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -23,6 +24,7 @@ from engine.statistics.wording import duration
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
+HERE = Path(__file__).parents[1]
 STATE_COLOURS: dict[State, Literal["green", "blue", "red", "orange"]] = {
     State.DONE: "green",
     State.RUNNING: "blue",
@@ -60,13 +62,17 @@ def heading(title: str, needs_data: bool = True, page: str = "", question: str =
 
 
 def welcome() -> None:
-    """What to do when the cache is empty."""
-    with st.container(border=True):
-        st.subheader(_("Nothing here yet"))
-        st.write(_("The starter experiment trains a reward model and a DPO policy on this computer and fills these pages."))
-        with st.container(horizontal=True, vertical_alignment="center"):
-            preset_button("starter", kind="primary", label=_("Start the starter experiment"))
-            st.page_link("views/data.py", label=_("Import your own preference data"))
+    """What this is and how to begin, when the cache is empty."""
+    st.subheader(_("Nothing here yet"))
+    st.write(_("Train on preference data, compare trained with untrained, look at every answer, and take figures and tables for a report."))
+    ink = {"light": "#1F2328", "dark": "#E8EAED"}[data.theme()]
+    flow = _("Preference pairs train a reward model and a policy; base and tuned policy answer; the reward model scores both answers.")
+    st.image((HERE / "flow.svg").read_text(encoding="utf-8").replace("currentColor", ink), alt=flow)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        preset_button("starter", kind="primary", label=_("Try the demo"))
+        if st.button(_("Import preference pairs"), key="welcome_import"):
+            st.switch_page("views/data.py")
+    st.caption(_("The demo trains a small reward model and a DPO policy on this computer, about a quarter of an hour without a GPU."))
 
 
 def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary", label: str | None = None) -> None:

@@ -35,5 +35,5 @@ st.caption(_("Figures 9 and 10. Units differ between scorers."))
 behind = ("answers_base_scorer", "answers_trained_scorer", "generators_under_scorers", "scorers_on_generators")
 figure_part.side_by_side(behind, selection, second, min_width=400)
 for table in [t for t in figures.TABLES if t.page == "dpo_vs_base"]:
-    with st.expander(_(table.title)):
+    with st.expander(data.literal(_(table.title))):
         widgets.show_table(table, selection)

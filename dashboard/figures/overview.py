@@ -1,0 +1,27 @@
+"""Figure 11: the whole experiment in five shares."""
+
+import plotly.graph_objects as go
+import polars as pl
+
+from dashboard import queries
+from dashboard.figures.dots import Dot, dots
+from dashboard.figures.registry import figure
+from dashboard.figures.shapes import by
+from dashboard.figures.theme import caption
+
+HEADINGS = {"right": "Pairs ranked right", "preferred": "Tuned answer preferred"}
+ORDER = ("trained", "rule", "untrained")
+
+
+@figure(
+    number="11", name="far_from_guessing", title="How far from guessing is each?", page="overview", query=queries.far_from_guessing,
+    empty="Score pairs or answers to see here how far the scorers are from guessing.", size="large",
+)  # fmt: skip
+def far_from_guessing(frame: pl.DataFrame) -> go.Figure:
+    rows = sorted(frame.iter_rows(named=True), key=lambda row: (list(HEADINGS).index(row["question"]), ORDER.index(row["who"])))
+    found = [Dot(row["row"] or "The longer one wins (rule)", row["who"], row["share"], heading=HEADINGS[row["question"]]) for row in rows]
+    low = min(0.3, *(max(0.0, row["share"]["low"]) for row in rows))
+    names = {"trained": "trained scorer", "untrained": "untrained scorer", "rule": "rule"}
+    sizes = {row["question"]: f"n = {row['share']['n']:,} {row['share']['counted']}" for row in rows}
+    plot = dots(found, names, "share", low=low)
+    return caption(plot, *sizes.values(), "ties half", by(*frame["share"]), "dashed: guessing")

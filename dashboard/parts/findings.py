@@ -1,0 +1,43 @@
+"""The three most telling findings of a comparison, each with its picture and the page where it is shown in full."""
+
+import streamlit as st
+
+from dashboard import figures
+from dashboard.parts import figure, verdict
+from dashboard.queries import Selection
+from dashboard.state import data
+from dashboard.state.messages import _, wording
+from engine.statistics.claims import findings
+
+PICTURES = {  # claim -> figure
+    "weakest_group": "group_accuracy",
+    "length_advantage": "accuracy_by_length",
+    "length_difference": "answer_lengths",
+    "gain_over_length_rule": "accuracy_by_length",
+    "accuracy_gain": "scores_trained",
+}
+PAGES = {
+    "data": _("Data"),
+    "training": _("Training"),
+    "reward_model": _("Reward model"),
+    "length_bias": _("Length bias"),
+    "dpo_vs_base": _("DPO vs base"),
+    "prompts": _("Prompts"),
+}
+
+
+def show(selection: Selection) -> None:
+    """Three cards; nothing where nothing was found."""
+    found = data.read(findings, selection)
+    if not found:
+        return
+    verdict.section(_("What stands out"))
+    with st.grid(min_column_width=300, gap="medium"):
+        for claim in found:
+            with st.container(border=True, height="stretch", gap="small"):
+                verdict.sure(claim.sureness)
+                st.subheader(data.literal(verdict.text(claim)), anchor=False)
+                if name := PICTURES.get(claim.name):
+                    figure.thumbnail(figures.find(name), selection)
+                st.caption(data.literal(claim.detail_text(wording())))
+                st.page_link(f"views/{claim.page}.py", label=data.literal(PAGES[claim.page]), icon=":material/arrow_forward:")
