@@ -104,7 +104,10 @@ def texts_in(value: object) -> Iterator[str]:
     """Every text in a figure, wherever it stands."""
     if isinstance(value, str):
         yield value
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+    parts = (
+        [part for name, part in value.items() if name != "meta"] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    )
+    for part in parts:  # meta is what marks stand for: no template of ours names it
         yield from texts_in(part)
 
 

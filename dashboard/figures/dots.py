@@ -57,9 +57,7 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
         at_the_end = {"x": 1, "xref": "paper", "xanchor": "left", "xshift": 8}
         plot.add_annotation(text=percent(dot.share["value"]), y=place, showarrow=False, **at_the_end)
     for heading, place in headings(found, places):
-        plot.add_annotation(
-            text=f"<b>{excerpt(heading, 60)}</b>", x=0, xref="paper", xanchor="left", y=place, font={"size": 12}, showarrow=False
-        )
+        plot.add_annotation(text=excerpt(heading, 60), x=0, xref="paper", xanchor="left", y=place, font={"weight": 700}, showarrow=False)
     plot.add_vline(x=0.5, line={"color": INK, "dash": "dash", "width": 1.5})
     high = max(1.0, *(end for dot in found if isfinite(end := dot.share["high"])))
     plot.update_xaxes(title_text=axis, tickformat=".0%", range=[low, high + 0.01], showgrid=True)
