@@ -48,12 +48,26 @@ def test_page_shows_the_whole_experiment(page: str, filled_cache: Path, monkeypa
     assert "Nothing here yet" not in said(app)
 
 
-def test_first_visit_needs_no_picking(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_visit_needs_no_picking_and_begins_with_the_answer(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch)
-    accuracies = [m for m in app.metric if "Accuracy" in m.label]
-    assert len(accuracies) == 2
-    assert all(m.value.endswith("%") for m in accuracies)
-    assert "95 % interval" in said(app)
+    assert app.title[0].value.startswith("The reward model ranks")
+    assert all(name in app.query_params for name in ("dataset", "split", "trained", "base", "tuned_answers", "base_answers"))
+
+
+def test_a_run_that_finishes_changes_nothing_on_the_page_and_is_offered_once(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at the untrained scorer, the trained one was finished later: it is offered; kept away, it does not come back."""
+    with database.reading(filled_cache) as con:
+        shown = queries.default_selection(con)
+    app = opened(filled_cache, monkeypatch, "reward_model.py", trained=str(shown.base_scorer))
+    assert app.query_params["trained"] == shown.base_scorer
+    app.button(key="offer_keep").click().run()
+    assert not [b for b in app.button if b.key == "offer_keep"]
+    app = opened(filled_cache, monkeypatch, "reward_model.py", trained=str(shown.base_scorer))
+    app.button(key="offer_compare").click().run()
+    assert "on the same 30 pairs" in said(app)
+    app.button(key="beside_end").click().run()
+    app.button(key="offer_use").click().run()
+    assert app.query_params["trained"] == shown.trained_scorer
 
 
 def test_an_unknown_id_in_the_url_is_said_and_the_default_shown(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
