@@ -13,12 +13,17 @@ from engine.commands import imports, slices
 from engine.errors import PrefscopeError
 from engine.plain import line, printable, say
 from engine.queue.preset import PRESETS, Preset, load_preset
-from engine.settings.config import CONFIGS, RunConfig, parse
+from engine.settings.config import CONFIGS, RunConfig, TrainConfig, parse
 from engine.settings.options import add_fields, given
 from engine.store.damage import damaged
 from engine.store.rundir import cache_path, run_dirs
 from engine.store.saved_slices import slice_from
 from engine.store.status import State
+
+THEN = {
+    "reward": "afterwards, score the answers of these generation runs with the new reward model, so that it can be compared",
+    "policy": "afterwards, let the policy answer as these generation runs did, and score that with these reward or ensemble runs",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,6 +68,8 @@ def parser() -> argparse.ArgumentParser:
         train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
         add_fields(train, kind, model)
         train.add_argument("--dry-run", action="store_true", help="say what the run would need and what stands in its way; queue nothing")
+        if issubclass(model, TrainConfig):
+            train.add_argument("--then", nargs="+", default=[], metavar="RUN", help=THEN[kind])
     presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.json")))
     experiment = command("experiment", run_experiment, f"queue a whole experiment: one of {presets}, or a .json file")
     experiment.add_argument("preset")
@@ -103,26 +110,28 @@ def add_comparisons(command: Callable[[str, Any, str], argparse.ArgumentParser])
 
 
 def submit_one(options: argparse.Namespace) -> int:
-    from engine.queue import jobs
+    from engine.queue import chain, jobs
 
     values = given(options, CONFIGS[options.kind])
     if "slice" in values:
         values["slice"] = slice_from(cache_path(), values["slice"])
     config = parse(values)
+    then = getattr(options, "then", [])
     if options.dry_run:
-        return dry_run({"": config})
-    run_id = jobs.submit_one(cache_path(), config)
-    say(run_id)
-    return watch([run_id]) if options.wait else 0
+        return dry_run(chain.chain(cache_path(), config, then) if isinstance(config, TrainConfig) else {"": config})
+    run_ids = chain.submit(cache_path(), config, then) if isinstance(config, TrainConfig) else [jobs.submit_one(cache_path(), config)]
+    say("\n".join(run_ids))
+    return watch(run_ids) if options.wait else 0
 
 
 def dry_run(configs: Mapping[str, RunConfig]) -> int:
-    """Print the pre-flight of runs that would be queued together; 1 when one would be refused."""
-    from engine.planning.preflight import as_text, preflight
+    """Print the pre-flight of runs that would be queued together, and what they take in all; 1 when one would be refused."""
+    from engine.planning import cost
+    from engine.planning.preflight import as_text
 
-    found = [preflight(cache_path(), config, configs) for config in configs.values()]
-    say("\n".join(map(as_text, found)))
-    return int(any(made.refusals for made in found))
+    found = cost.cost(cache_path(), configs, tokens=True)
+    say("\n".join([*map(as_text, found.runs), cost.as_text(found)]))
+    return int(bool(found.refusals))
 
 
 def check_run(options: argparse.Namespace) -> None:

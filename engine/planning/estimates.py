@@ -5,15 +5,16 @@ The constants were measured with SmolLM2-135M on a CPU; the estimates there were
 """
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from engine.errors import DataError
 from engine.machine.device_plan import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision, expected_processes
 from engine.model.folders import Network
-from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfig
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.hyperparameters import LoRA
 from engine.store.damage import naming
 from engine.store.rundir import RunDir, run_dirs
@@ -112,11 +113,14 @@ def seconds_per_answer(cache: Path, config: GenerateConfig) -> list[float]:
     return found
 
 
-def like(cache: Path, config: TrainConfig | GenerateConfig) -> Iterator[RunDir]:
-    """Finished runs on the same kind of device whose configuration agrees in what sets the speed."""
-    same = ("kind", "model", "policy", "precision", "gradient_checkpointing", "processes", "max_new_tokens")
-    wanted, device = config.model_dump(mode="json"), expected_device(config.device)
+def like(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> Iterator[RunDir]:
+    """Finished runs on the same kind of device whose configuration agrees in what sets the speed.
 
+    planned: {run id: configuration} of runs to come, whose models this one uses.
+    """
+    same = ("kind", "model", "precision", "gradient_checkpointing", "processes", "max_new_tokens")
+    wanted, device = config.model_dump(mode="json"), expected_device(config.device)
+    network = base_model(cache, wanted, planned)
     fields = {name: field for name, field in type(config).model_fields.items() if name in same}
 
     def agrees(values: dict[str, Any]) -> bool:
@@ -124,11 +128,29 @@ def like(cache: Path, config: TrainConfig | GenerateConfig) -> Iterator[RunDir]:
             values.get(name, field.default) == wanted[name] for name, field in fields.items()
         )
 
-    for run in run_dirs(cache):
-        status, values = run.written_status, run.config_values
-        on_cpu = "CPU" in (status.device or "")
-        if status.state is State.DONE and on_cpu == (device == "cpu") and agrees(values):
+    for run in finished_on(cache, device):
+        values = run.config_values
+        if agrees(values) and base_model(cache, values) == network:
             yield run
+
+
+def finished_on(cache: Path, device: str) -> Iterator[RunDir]:
+    """The runs that are done and ran on this kind of device."""
+    for run in run_dirs(cache):
+        status = run.written_status
+        if status.state is State.DONE and ("cpu" in (status.device or "").lower()) == (device == "cpu"):
+            yield run
+
+
+def base_model(cache: Path, values: Mapping[str, Any], planned: Mapping[str, RunConfig] = MappingProxyType({})) -> str | None:
+    """The model that a run's model was trained from, from run to run; of several reward models the first's."""
+    name: Any = values.get("policy") or values.get("model") or next(iter(values.get("reward_models", ())), None)
+    if not isinstance(name, str):
+        return None
+    if name in planned:
+        return base_model(cache, planned[name].model_dump(mode="json"), planned)
+    folder = cache / "runs" / name / "config.json"
+    return base_model(cache, RunDir(folder.parent).config_values, planned) if folder.is_file() else name
 
 
 def training_rate(run: RunDir) -> float | None:

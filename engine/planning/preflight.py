@@ -88,7 +88,7 @@ def preflight(
     look_at_models(case, planned or {})
     check_adapters(case)
     if absent <= {"validation_splits"}:
-        made = counted(case, made)
+        made = counted(case, made, planned or {})
         made = with_tokens(case, made) if tokens and case.folders and made.items else made
     for part in (with_memory, with_disk, with_time):
         made = part(case, made)
@@ -137,10 +137,10 @@ def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
     case.whole = before == (len(case.found.problems), len(case.found.unknown)) and bool(case.networks)
 
 
-def counted(case: Case, made: Preflight) -> Preflight:
+def counted(case: Case, made: Preflight, planned: Mapping[str, RunConfig]) -> Preflight:
     """Pairs, prompts or responses; the steps of a training run."""
     try:
-        number, unit = items_of(case.cache, case.config)
+        number, unit = items_of(case.cache, case.config, planned)
         made = replace(made, items=number, unit=unit, slice=slice_of(case))
         if number is None:
             case.found.unknown.append("a generation run it names has not answered yet, so the number of responses is unknown")

@@ -1,8 +1,10 @@
 """How many pairs, prompts or responses a run will work on, read from the dataset's tables. Torch-free."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -33,24 +35,27 @@ class Sample:
     longest_tokens: int
 
 
-def items_of(cache: Path, config: RunConfig) -> tuple[int | None, str]:
-    """(number, unit); None while a generation run whose answers count has none. Raises RunError when more are asked for than there are."""
+def items_of(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> tuple[int | None, str]:
+    """(number, unit); None while a generation run whose answers count has none, unless it is planned and its prompts can be counted.
+
+    Raises RunError when more are asked for than there are.
+    """
     folder = cache / "datasets" / config.dataset
     pairs = read_table(folder, "pairs")
     if pairs is None:
         raise RunError(f"{folder} has no pairs.parquet: import the dataset again")
     with naming(folder):
-        return counted(cache, config, folder, pairs)
+        return counted(cache, config, pairs, planned)
 
 
-def counted(cache: Path, config: RunConfig, folder: Path, pairs: pl.DataFrame) -> tuple[int | None, str]:
+def counted(cache: Path, config: RunConfig, pairs: pl.DataFrame, planned: Mapping[str, RunConfig]) -> tuple[int | None, str]:
     if isinstance(config, TrainConfig):
-        return training_pairs(folder, of_slice(cache, pairs, config), config), "pairs"
+        return training_pairs(cache / "datasets" / config.dataset, of_slice(cache, pairs, config), config), "pairs"
     if isinstance(config, GenerateConfig):
         there = of_slice(cache, pairs, config).filter(pl.col("split") == config.split)["prompt_id"].n_unique()
         return at_most(config.prompts, there, f"the prompts of split {config.split!r} of {config.dataset}"), "prompts"
     assert isinstance(config, ScoreConfig | EnsembleConfig | EmbedConfig)
-    return responses(cache, config, pairs), "responses"
+    return responses(cache, config, pairs, planned), "responses"
 
 
 def of_slice(cache: Path, pairs: pl.DataFrame, config: TrainConfig | GenerateConfig) -> pl.DataFrame:
@@ -106,14 +111,23 @@ def at_most(number: int | None, there: int, where: str) -> int:
     return there if number is None else number
 
 
-def responses(cache: Path, config: ScoreConfig | EnsembleConfig | EmbedConfig, pairs: pl.DataFrame) -> int | None:
+def responses(
+    cache: Path, config: ScoreConfig | EnsembleConfig | EmbedConfig, pairs: pl.DataFrame, planned: Mapping[str, RunConfig]
+) -> int | None:
     """Responses to score or to embed at most: those of the splits, and the answers of generation runs; None while one has no answers."""
     splits = (config.split,) if isinstance(config, EmbedConfig) else config.splits
     number = 2 * pairs.filter(pl.col("split").is_in(splits)).height
     for run_id in config.generations:
-        run = existing(cache, run_id)
-        answers = run.table("generations") if run else None
-        if answers is None:
+        if (answers := answers_of(cache, run_id, planned)) is None:
             return None
-        number += answers.height
+        number += answers
     return min(number, config.texts) if isinstance(config, EmbedConfig) else number
+
+
+def answers_of(cache: Path, run_id: str, planned: Mapping[str, RunConfig]) -> int | None:
+    """The answers a generation run has given or, when it is planned, will give; None when that is not known."""
+    if run_id in planned:
+        return items_of(cache, planned[run_id], planned)[0]
+    run = existing(cache, run_id)
+    answers = run.table("generations") if run else None
+    return None if answers is None else answers.height

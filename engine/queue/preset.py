@@ -1,6 +1,8 @@
 """Presets: whole experiments, each a dataset and a chain of runs, in engine/queue/presets/*.json. Torch-free."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
@@ -47,16 +49,24 @@ def plan(preset: Preset, dataset: str, run_ids: dict[str, str]) -> dict[str, Any
     """
     planned: dict[str, AnyRun] = {}
     for label, values in preset.runs.items():
-        where = f"preset {preset.name}, run {label!r}"
-        model = CONFIGS.get(str(values.get("kind")))
-        if model is None:
-            raise ConfigError(f"{where}: kind is {shortened(values.get('kind'))}, expected one of {', '.join(CONFIGS)}")
+        given = {"name": label, "study": preset.name, "dataset": dataset}
         earlier = {name: run_ids[name] for name in preset.runs if run_ids[name] in planned}
-        common = {name: value for name, value in preset.common.items() if name in model.model_fields}
-        own = {name: resolved(value, earlier, where) if names_runs(model, name) else value for name, value in {**common, **values}.items()}
-        config = parse({"name": label, "study": preset.name, "dataset": dataset, **own}, where)
-        planned[run_ids[label]] = config.model_copy(update={"parents": parents_of(config, planned)})
+        planned[run_ids[label]] = linked(values, earlier, f"preset {preset.name}, run {label!r}", {**given, **preset.common})
     return planned
+
+
+def linked(values: dict[str, Any], earlier: dict[str, str], where: str, common: Mapping[str, Any] = MappingProxyType({})) -> AnyRun:
+    """A run's configuration with every "@label" replaced by the id of that earlier run, which becomes its parent.
+
+    earlier: {label: run_id}. common: values of the fields that this kind of run has. Raises ConfigError.
+    """
+    model = CONFIGS.get(str(values.get("kind")))
+    if model is None:
+        raise ConfigError(f"{where}: kind is {shortened(values.get('kind'))}, expected one of {', '.join(CONFIGS)}")
+    given = {**{name: value for name, value in common.items() if name in model.model_fields}, **values}
+    own = {name: resolved(value, earlier, where) if names_runs(model, name) else value for name, value in given.items()}
+    config = parse(own, where)
+    return config.model_copy(update={"parents": parents_of(config, set(earlier.values()))})
 
 
 def names_runs(model: type[RunConfig], name: str) -> bool:

@@ -78,7 +78,7 @@ def add_field(command: argparse.ArgumentParser, name: str, field: FieldInfo, of:
     command.add_argument(
         f"--{name.replace('_', '-')}",
         dest=FIELD + name,
-        nargs="+" if several else None,
+        nargs="*" if several else None,
         required=field.is_required(),
         metavar="|".join(choices) if literal else name.upper(),
         help=f"{field.description or ''}{users}{default}".replace("%", "%%"),
@@ -111,3 +111,45 @@ def weighted(text: str) -> dict[str, Any]:
         return {"weight": float(weight) if equals else 1.0, "loss": {"name": loss}}
     except ValueError:
         raise ConfigError(f"added loss {text!r}: {weight!r} is no number, expected LOSS=WEIGHT such as orpo=0.2") from None
+
+
+# The other way round
+
+
+def as_options(config: RunConfig) -> list[str]:
+    """The options that give this configuration on the command line: what differs from the defaults. Raises ConfigError where none can."""
+    found: list[str] = []
+    for name, field in type(config).model_fields.items():
+        value, default = getattr(config, name), None if field.is_required() else field.get_default(call_default_factory=True)
+        if name in (*SET_BY_THE_QUEUE, "kind") or value == default:
+            continue
+        if isinstance(value, BaseModel):
+            found += of_model(name, value, len(models_in(field.annotation)) > 1, default is None)
+        elif field.annotation == tuple[Weighted, ...]:
+            found += [f"--{name}", *map(as_weighted, value)]
+        else:
+            found += option(name, value)
+    return found
+
+
+def of_model(name: str, value: BaseModel, is_choice: bool, was_absent: bool) -> list[str]:
+    """The options of a nested model: which one it is, and its fields that differ; the first field too when nothing would name it else."""
+    fields = {inner: field for inner, field in type(value).model_fields.items() if inner != "name"}
+    changed = [inner for inner, field in fields.items() if getattr(value, inner) != field.get_default(call_default_factory=True)]
+    chosen = [f"--{name}", named(type(value))] if is_choice else []
+    shown = changed or (list(fields)[:1] if was_absent else [])
+    return [*chosen, *(part for inner in shown for part in option(f"{name}.{inner}", getattr(value, inner)))]
+
+
+def option(name: str, value: Any) -> list[str]:
+    """`--learning-rate 3e-05`; with an equals sign where the value would be taken for another option."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, tuple):
+        return [flag, *map(str, value)]
+    return [f"{flag}={value}"] if str(value).startswith("-") or not str(value) else [flag, str(value)]
+
+
+def as_weighted(added: Weighted) -> str:
+    if added.loss != type(added.loss)():
+        raise ConfigError(f"added loss {added.loss.name}: its own settings can only be given in a preset or study file")
+    return f"{added.loss.name}={added.weight:g}"

@@ -1,0 +1,255 @@
+"""The runs that make a new model comparable, what they cost together, and the command that asks for them."""
+
+import os
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.queries import Selection, default_selection
+from engine.__main__ import main, parser
+from engine.errors import ConfigError, RunError
+from engine.planning import cost
+from engine.planning.workload import Sample
+from engine.queue import chain
+from engine.settings.config import CONFIGS, AnyRun, GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig, TrainConfig, parse
+from engine.settings.hyperparameters import DPO, BradleyTerry, LengthControl, LoRA, SimPO, Weighted
+from engine.settings.options import as_options, given
+from engine.store import database
+from engine.store.rundir import RunDir, find_run, run_dirs, take_lock
+
+
+def looked_at(cache: Path) -> Selection:
+    with database.reading(cache) as con:
+        return default_selection(con)
+
+
+def repeated(cache: Path, kind: str, **changes: Any) -> tuple[str, ...]:
+    with database.reading(cache) as con:
+        return chain.to_repeat(con, cache, replace(default_selection(con), **changes), kind)
+
+
+def by_kind(cache: Path) -> dict[str, list[RunDir]]:
+    found: dict[str, list[RunDir]] = {}
+    for run in run_dirs(cache):
+        found.setdefault(run.outline.kind, []).append(run)
+    return found
+
+
+def again(run: RunDir, **changes: Any) -> TrainConfig:
+    """The configuration of a training run under another name."""
+    config = run.config
+    assert isinstance(config, TrainConfig)
+    return config.model_copy(update={"name": "again", **changes})
+
+
+@pytest.fixture
+def copied(toy_cache: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(toy_cache, tmp_path / "copy"))
+
+
+# Which runs
+
+
+def test_a_reward_model_scores_the_answers_of_base_and_tuned_policy(toy_cache: Path) -> None:
+    """It measures the validation pairs while it trains, so the score run names no split."""
+    runs = by_kind(toy_cache)
+    then = repeated(toy_cache, "reward")
+    assert then == tuple(run.id for run in runs["generate"])
+    (model, config), (_, scores) = chain.chain(toy_cache, again(runs["reward"][0]), then).items()
+    assert config == again(runs["reward"][0], parents=())
+    assert isinstance(scores, ScoreConfig)
+    assert (scores.reward_models, scores.generations, scores.splits) == ((model,), then, ())
+    assert scores.parents == (model, *then)
+
+
+def test_a_reward_model_that_does_not_measure_the_split_of_the_answers_scores_its_pairs_too(toy_cache: Path) -> None:
+    config = again(by_kind(toy_cache)["reward"][0], validation_splits=())
+    *_, scores = chain.chain(toy_cache, config, repeated(toy_cache, "reward")).values()
+    assert isinstance(scores, ScoreConfig)
+    assert scores.splits == ("validation",)
+
+
+def test_a_policy_answers_as_the_tuned_one_did_and_the_same_reward_models_score_it(toy_cache: Path) -> None:
+    """Only its own answers are scored: those of the base policy have their scores."""
+    runs = by_kind(toy_cache)
+    tuned, reward = runs["generate"][1], runs["reward"][0]
+    then = repeated(toy_cache, "policy")
+    assert then == (tuned.id, reward.id)
+    planned = chain.chain(toy_cache, again(runs["policy"][0]), then)
+    (model, answers), scores = list(planned)[:2], list(planned.values())[2]
+    answered, before = planned[answers], tuned.config
+    assert isinstance(answered, GenerateConfig)
+    assert isinstance(scores, ScoreConfig)
+    assert answered == before.model_copy(update={"name": "Answers of again", "policy": model, "parents": (model,)})
+    assert (scores.reward_models, scores.generations, scores.parents) == ((reward.id,), (answers,), (reward.id, answers))
+
+
+def test_each_step_can_be_left_out(toy_cache: Path) -> None:
+    runs = by_kind(toy_cache)
+    policy, then = again(runs["policy"][0]), repeated(toy_cache, "policy")
+    assert [c.kind for c in chain.chain(toy_cache, policy, then[:1]).values()] == ["policy", "generate"]
+    assert [c.kind for c in chain.chain(toy_cache, policy).values()] == ["policy"]
+    reward = again(runs["reward"][0])
+    *_, scores = chain.chain(toy_cache, reward, repeated(toy_cache, "reward")[1:]).values()
+    assert isinstance(scores, ScoreConfig)
+    assert scores.generations == (runs["generate"][1].id,)
+    assert [c.kind for c in chain.chain(toy_cache, reward).values()] == ["reward"]
+
+
+def test_what_was_imported_has_no_run_to_repeat(toy_cache: Path) -> None:
+    runs = by_kind(toy_cache)
+    assert repeated(toy_cache, "reward", base_generator="imported") == (runs["generate"][1].id,)
+    assert repeated(toy_cache, "policy", tuned_generator="imported", trained_scorer=None) == (runs["generate"][0].id,)
+
+
+def test_a_run_that_cannot_be_repeated_is_refused_with_what_is_expected(toy_cache: Path) -> None:
+    runs = by_kind(toy_cache)
+    reward, policy = again(runs["reward"][0]), again(runs["policy"][0])
+    with pytest.raises(ConfigError, match="a score run: after a reward run a generate run is expected"):
+        chain.chain(toy_cache, reward, [runs["score"][0].id])
+    with pytest.raises(ConfigError, match="no generation run"):
+        chain.chain(toy_cache, policy, [runs["reward"][0].id])
+    with pytest.raises(RunError, match="'nowhere' not found"):
+        chain.chain(toy_cache, policy, ["nowhere"])
+
+
+def test_the_model_of_what_is_looked_at_is_found(toy_cache: Path) -> None:
+    runs = by_kind(toy_cache)
+    with database.reading(toy_cache) as con:
+        found = {kind: chain.run_of_model(con, default_selection(con), kind) for kind in ("reward", "policy")}
+    assert found == {kind: runs[kind][0].id for kind in ("reward", "policy")}
+
+
+def test_a_name_that_is_taken_gets_the_next_number(filled_cache: Path) -> None:
+    assert chain.fresh_name(filled_cache, "new") == "new"
+    assert chain.fresh_name(filled_cache, "dpo") == "dpo 2"
+    assert chain.fresh_name(filled_cache, "dpo 7") == "dpo 7"
+    assert chain.fresh_name(filled_cache, "reward model") == "reward model 2"
+
+
+def test_the_last_number_goes_up(copied: Path) -> None:
+    for expected in ("toy 2", "toy 3"):
+        name = chain.fresh_name(copied, "toy 2" if expected == "toy 3" else "toy")
+        assert name == expected
+        device = take_lock(copied / "locks" / "cpu.lock")
+        chain.submit(copied, again(by_kind(copied)["reward"][0], name=name))
+        assert device is not None
+        os.close(device)
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RewardConfig(dataset="d"),
+        RewardConfig(
+            name="-it's $5", dataset="d", system_prompt="", pairs=4, learning_rate=3e-5, validation_splits=("a b", "c"), shard=True,
+            length=LengthControl(penalty=0.01), loss=BradleyTerry(centring=0.001), group_by="source", conditional=True,
+        ),
+        RewardConfig(dataset="d", validation_splits=(), lora=LoRA()),
+        RewardConfig(dataset="d", lora=LoRA(rank=4, targets=("q_proj", "v_proj")), memory_gb=2.5, keep_weights=False),
+        PolicyConfig(dataset="d", loss=SimPO(), added=(Weighted(weight=0.2, loss=DPO()),)),
+        PolicyConfig(dataset="d", loss=SimPO(beta=3.0), precision="bf16", seed=7),
+        ScoreConfig(dataset="d", reward_models=("r",), generations=("a", "b")),
+        GenerateConfig(dataset="d", policy="p", temperature=0.7),
+    ],
+    ids=lambda config: config.kind,
+)  # fmt: skip
+def test_options_give_the_configuration_they_were_made_from(config: AnyRun) -> None:
+    words = shlex.split(shlex.join([config.kind, *as_options(config)]))
+    assert parse(given(parser().parse_args(words), CONFIGS[config.kind])) == config
+
+
+def test_an_added_loss_with_settings_of_its_own_has_no_option() -> None:
+    with pytest.raises(ConfigError, match="dpo: its own settings"):
+        as_options(PolicyConfig(dataset="d", added=(Weighted(loss=DPO(beta=0.3)),)))
+
+
+@pytest.mark.parametrize("kind", ["reward", "policy"])
+def test_the_command_queues_the_same_runs_as_the_page(
+    kind: str, copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the ids of the runs put aside, which are fresh each time."""
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(copied))
+    device = take_lock(copied / "locks" / "cpu.lock")
+    config, then = again(by_kind(copied)[kind][0], seed=3), repeated(copied, kind)
+    page = chain.submit(copied, config, then)
+    assert main(shlex.split(chain.command(config, then)[len("./run.sh engine ") :])) == 0
+    shell = capsys.readouterr().out.split()
+    assert len(page) == len(shell) == {"reward": 2, "policy": 3}[kind]
+    for mine, other in zip(page, shell, strict=True):
+        text = find_run(copied, mine).config.model_dump_json()
+        for one, twin in zip(page, shell, strict=True):
+            text = text.replace(one, twin)
+        assert text == find_run(copied, other).config.model_dump_json()
+    assert device is not None
+    os.close(device)
+
+
+# What it costs
+
+
+def test_time_is_that_of_finished_runs_scaled_by_the_work(copied: Path) -> None:
+    """The toy reward run trained 12 pairs in 3 steps. Given 8 s of training within 20 s, and 240 tokens of a pair where it had t / 12:
+
+    two epochs are 6 steps of 4 pairs, 24 × 240 tokens at t / 8 tokens a second; 12 s stand before and after. The score run scored
+    24 rewards (6 pairs under two heads) and the answers' in 40 s; the new one scores 12 answers twice.
+    """
+    runs = by_kind(copied)
+    reward, scores = runs["reward"][0], runs["score"][0]
+    tokens = last_of(reward).tokens
+    set_times(reward, 20, trained=8)
+    set_times(scores, 40)
+    planned = chain.chain(copied, again(reward, epochs=2), repeated(copied, "reward"))
+    found = cost.cost(copied, planned, Sample(12, 0, 240.0, 300))
+    around, training, scoring = found.phases
+    assert (around.what, training.what, scoring.what) == ("before and after", "training", "scoring")
+    assert around.seconds == pytest.approx(12)
+    assert tokens is not None
+    assert training.seconds == pytest.approx(24 * 240 / (tokens / 8), rel=0.01)
+    rows = scores.table("rewards")
+    assert rows is not None
+    assert scoring.items == 12
+    assert scoring.seconds == pytest.approx(24 * 40 / rows.height)
+    assert found.seconds == pytest.approx(sum(p.seconds or 0 for p in found.phases))
+    assert found.steps == 6
+    assert not found.guesses
+    assert not found.unknown
+
+
+def test_time_from_unlike_runs_is_a_guess_and_without_any_unknown(copied: Path, empty_cache: Path) -> None:
+    runs = by_kind(copied)
+    config = again(runs["reward"][0], gradient_checkpointing=True)
+    found = cost.cost(copied, chain.chain(copied, config))
+    assert [(p.what, p.measured) for p in found.phases] == [("before and after", False), ("training", False)]
+    for run in run_dirs(copied):
+        shutil.rmtree(run.path)
+    nothing = cost.cost(copied, {"id": config})
+    assert nothing.seconds is None
+    assert len(nothing.unknown) == 2
+
+
+def test_memory_is_what_was_measured_where_the_batches_are_the_same(copied: Path) -> None:
+    reward = by_kind(copied)["reward"][0]
+    reward.update(peak_bytes=7_000_000_000)
+    same, other = again(reward, epochs=5), again(reward, batch_size=2)
+    assert (cost.cost(copied, {"id": same}).memory_bytes, cost.cost(copied, {"id": same}).memory_measured) == (7_000_000_000, True)
+    assert not cost.cost(copied, {"id": other}).memory_measured
+
+
+def last_of(run: RunDir) -> Any:
+    return next(x for x in reversed(run.measured) if x.split == "train")
+
+
+def set_times(run: RunDir, seconds: float, trained: float | None = None) -> None:
+    """Let a finished run have taken so long, and its training so long."""
+    run.update(started_at="2026-01-01T00:00:00", finished_at=f"2026-01-01T00:00:{seconds:02}")
+    if trained is not None:
+        last = last_of(run)
+        run.append_metrics(last.step, "train", last.values, last.tokens or 0, trained)
