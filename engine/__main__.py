@@ -20,11 +20,6 @@ from engine.store.rundir import cache_path, run_dirs
 from engine.store.saved_slices import slice_from
 from engine.store.status import State
 
-THEN = {
-    "reward": "afterwards, score the answers of these generation runs with the new reward model, so that it can be compared",
-    "policy": "afterwards, let the policy answer as these generation runs did, and score that with these reward or ensemble runs",
-}
-
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
@@ -68,8 +63,6 @@ def parser() -> argparse.ArgumentParser:
         train = command(kind, submit_one, (model.__doc__ or "").strip().splitlines()[0].lower().rstrip("."))
         add_fields(train, kind, model)
         train.add_argument("--dry-run", action="store_true", help="say what the run would need and what stands in its way; queue nothing")
-        if issubclass(model, TrainConfig):
-            train.add_argument("--then", nargs="+", default=[], metavar="RUN", help=THEN[kind])
     presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.json")))
     experiment = command("experiment", run_experiment, f"queue a whole experiment: one of {presets}, or a .json file")
     experiment.add_argument("preset")

@@ -14,6 +14,10 @@ from engine.settings.hyperparameters import Weighted
 from engine.settings.slices import Slice
 
 FIELD = "field:"
+THEN = {  # what is done with the runs that are named by --then, by the kind of training
+    "reward": "afterwards, score the answers of these generation runs with the new reward model, so that it can be compared",
+    "policy": "afterwards, let the policy answer as these generation runs did, and score that with these reward or ensemble runs",
+}
 SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 
 
@@ -42,6 +46,8 @@ def add_fields(command: argparse.ArgumentParser, kind: str, model: type[RunConfi
     """One option per field of a run's configuration."""
     command.set_defaults(kind=kind)
     command.add_argument("--wait", action="store_true", help="show progress until the run has ended")
+    if kind in THEN:
+        command.add_argument("--then", nargs="+", default=[], metavar="RUN", help=THEN[kind])
     for name, field in model.model_fields.items():
         found = models_in(field.annotation)
         if name in SET_BY_THE_QUEUE:
