@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from filled import DATASET, fill, pairs
@@ -11,6 +12,7 @@ from filled import DATASET, fill, pairs
 from dashboard import queries
 from dashboard.figures import FIGURES, TABLES, Figure, Table
 from dashboard.queries import Selection
+from dashboard.queries.curves import LIVE
 from dashboard.queries.distributions import bin_width
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import share_above_zero
@@ -25,6 +27,18 @@ def con(filled_cache: Path) -> Iterator[Connection]:
     with database.reading(filled_cache) as con:
         database.show_live(con, filled_cache)
         yield con
+
+
+@pytest.mark.parametrize("made", MADE, ids=lambda made: made.name)
+def test_only_the_live_queries_read_curves(filled_cache: Path, made: Figure | Table) -> None:
+    """The others are answered where the view of live curves was never made, as on a page."""
+    with database.reading(filled_cache) as con:
+        chosen = queries.default_selection(con)
+        if made.query in LIVE:
+            with pytest.raises(duckdb.CatalogException, match="curves"):
+                made.query(con, chosen)
+        else:
+            made.query(con, chosen)
 
 
 @pytest.fixture

@@ -343,6 +343,19 @@ def test_each_step_counts_once_whichever_place_it_came_from(empty_cache: Path, s
     assert curve(empty_cache) == [(1, 0.1), (2, 0.2), (3, 0.3)] + [(4, 0.4)] * (state != "done")
 
 
+def test_only_files_that_the_database_lacks_are_read(empty_cache: Path) -> None:
+    """Of a done, a failed, a cancelled and a running run with the same steps, only the one that has gone on since they were ingested."""
+    states = (State.DONE, State.FAILED, State.CANCELLED, State.RUNNING)
+    runs = [run_with_metrics(empty_cache, f"20260101-000000-{n}", state) for n, state in enumerate(states)]
+    for run in runs:
+        database.ingest(empty_cache, run.path)
+    runs[3].append_metrics(4, "train", {"loss": 0.4}, 400, 6.0)
+    with database.reading(empty_cache) as con:
+        assert database.show_live(con, empty_cache) == [runs[3].id]
+        steps = con.execute("select count(*) from curves where name = 'loss' group by run_id order by run_id").fetchall()
+    assert steps == [(3,), (3,), (3,), (4,)]
+
+
 def test_live_curve_needs_no_database(empty_cache: Path) -> None:
     run_with_metrics(empty_cache)
     assert curve(empty_cache) == [(1, 0.1), (2, 0.2), (3, 0.3)]

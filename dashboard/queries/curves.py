@@ -105,3 +105,7 @@ def units_of(config: dict[str, Any]) -> dict[str, str]:
     loss_units = {loss.loss_unit for loss in (settings.loss, *(added.loss for added in settings.added))}
     reward = settings.loss.reward
     return {"loss_unit": loss_units.pop() if len(loss_units) == 1 else "", "reward": reward.label, "reward_unit": reward.unit}
+
+
+LIVE = frozenset({curves, reward_curves, reward_curves_compared, validation_accuracy, policy_curves, policy_rewards})
+"""The queries that read the view `curves`: while a run goes on, their results change without the database."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast, overload
 import streamlit as st
 
 from dashboard.queries import Selection
+from dashboard.queries.curves import LIVE
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import line
 from engine.settings.config import RunConfig
@@ -56,12 +57,12 @@ class Run:
         return self.status.state is State.DONE or (self.outline.study is not None and self.status.reason is Reason.DID_NOT_FIT)
 
 
-def revision(cache: Path) -> Revision:
-    """A number that changes whenever the database or a run's curves do."""
+def revision(cache: Path, live: bool = False) -> Revision:
+    """A number that changes whenever the database does; of what is live, whenever a run's curves do too."""
     path = database.database_path(cache)
     stat = path.stat() if path.is_file() else None
-    live = sum(curve.stat().st_size for curve in (cache / "runs").glob("*/metrics.jsonl"))
-    return (stat.st_mtime_ns, stat.st_size, live) if stat else (0, 0, live)
+    measured = sum(curve.stat().st_size for curve in (cache / "runs").glob("*/metrics.jsonl")) if live else 0
+    return (stat.st_mtime_ns, stat.st_size, measured) if stat else (0, 0, measured)
 
 
 @st.cache_data(max_entries=400, show_spinner=False)
@@ -69,7 +70,8 @@ def remembered(
     cache: str, revision: Revision, key: str, values: tuple[object, ...], named: dict[str, object], _query: Callable[..., Any]
 ) -> Any:
     with database.reading(Path(cache)) as con:
-        database.show_live(con, Path(cache))
+        if _query in LIVE:
+            database.show_live(con, Path(cache))
         if wanted := slice_of(*values, *named.values()):
             show_slice(con, wanted)
         return _query(con, *values, **named)
@@ -81,14 +83,16 @@ def slice_of(*values: object) -> Slice | None:
 
 
 def read(query: Callable[..., Result], *values: object, key: str = "", **named: object) -> Result:
-    """query(connection, *values, **named), remembered until the database or a live curve changes.
+    """query(connection, *values, **named), remembered until the database changes, or a live curve where the query reads curves.
 
     The connection sees the rows of the slice alone when a value is a comparison with one.
     key: names the query when its function's own name is not unique. A busy or unreadable database stops the page with its sentence.
     """
     cache = cache_path()
     try:
-        result = remembered(str(cache), revision(cache), key or f"{query.__module__}.{query.__qualname__}", values, named, query)
+        result = remembered(
+            str(cache), revision(cache, query in LIVE), key or f"{query.__module__}.{query.__qualname__}", values, named, query
+        )
     except StoreError as error:
         refuse(error)
         st.stop()

@@ -341,17 +341,25 @@ def folders(cache: Path) -> list[Path]:
     return [p for kind in KINDS_OF_FOLDER for p in sorted((cache / kind).glob("[!.]*")) if p.is_dir()]
 
 
-def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
-    """Temporary view `curves`: metrics of finished runs from the database, of unfinished ones from their files, each step once."""
-    live = [
-        r
-        for r in run_dirs(cache)
-        if r.metrics_path.is_file() and r.metrics_path.stat().st_size and r.written_status.state is not State.DONE
+def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> list[str]:
+    """Temporary view `curves`: metrics from the database, and those it lacks from the runs' files, each step once.
+
+    Only a run that is going on, or has ended and is not ingested yet, is read from its file. Returns these runs' ids.
+    """
+    known = dict(con.execute("select folder, stamp from ingested").fetchall())
+    ahead = [
+        run
+        for run in run_dirs(cache)
+        if run.metrics_path.is_file()
+        and run.metrics_path.stat().st_size
+        and run.written_status.state is not State.DONE
+        and known.get(name_of(run.path)) != stamp(run.path)
     ]
     con.execute("create or replace temp table live_metrics as select * from metrics limit 0")
-    for run in live:
+    for run in ahead:
         con.execute(f"insert into live_metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
     con.execute("""
         create or replace temp view curves as
         from live_metrics union all from metrics where run_id not in (select run_id from live_metrics)
     """)
+    return [run.id for run in ahead]
