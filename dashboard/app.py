@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.parts import chips
+from dashboard.parts import chips, retrain
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
@@ -41,6 +41,7 @@ page = st.navigation(pages())
 try:
     st.session_state["selection"] = chips.selection()
     chips.say_unknown()
+    retrain.button(data.selection(), "policy" if page.url_path == "dpo_vs_base" else "reward")
     page.run()
 except PrefscopeError as error:
     data.refuse(error)

@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -18,10 +18,12 @@ from engine.settings.hyperparameters import Weighted
 from engine.settings.options import models_in, named, titled
 from engine.settings.ref import Ref, ref_of
 
+ALL_WHEN_EMPTY = ("pairs", "validation_pairs", "prompts")
 FIRST = ("name", "model", "policy", "reward_models", "generations", "pairs", "batch_size", "accumulation", "epochs", "learning_rate")
 SET_ELSEWHERE = ("dataset", "slice", *SET_BY_THE_QUEUE)
 Known = Mapping[str, Mapping[str, str]]  # {what a field can name (split, or a kind of run): {name: label}}
 Picked = Mapping[str, type[BaseModel] | list[str] | None]
+Second = tuple[str, Callable[[RunConfig], None]]
 
 
 @dataclass(frozen=True)
@@ -29,39 +31,103 @@ class Question:
     """One field as a form asks for it."""
 
     field: FieldInfo
-    label: str
+    name: str
     key: str
     value: Any  # that it begins with
+    says_change: bool = False  # beside the label, what it began with
+
+    @property
+    def label(self) -> str:
+        """The field's title as Markdown, and what the value was when it has been changed."""
+        title = literal(self.field.title or self.name)
+        if not (self.says_change and self.changed):
+            return title
+        return f"{title} :orange-badge[{literal(_('was {value}').format(value=self.said(self.value)))}]"
+
+    def said(self, value: Any) -> str:
+        """A value of the field as a short text."""
+        if is_empty(value) and value is not False:
+            return _("all") if self.name in ALL_WHEN_EMPTY else _("none")
+        if isinstance(value, bool):
+            return _("yes") if value else _("no")
+        plain = held(value)
+        return ", ".join(map(str, plain)) if isinstance(plain, list) else shortened(plain).strip("'\"")
+
+    @property
+    def now(self) -> Any:
+        """What stands in its widget, as the widget holds it."""
+        return st.session_state.get(self.key, held(self.value))
+
+    @property
+    def changed(self) -> bool:
+        now, begun = self.now, held(self.value)
+        if isinstance(now, str) and isinstance(begun, list):  # words with commas between them
+            begun = ", ".join(begun)
+        return now != begun and not (is_empty(now) and is_empty(begun))
 
     @property
     def help(self) -> str | None:
-        return self.field.description
+        return literal(self.field.description)
 
     @property
     def may_be_empty(self) -> bool:
         return type(None) in get_args(self.field.annotation)
 
 
-def form_for(
-    model: type[RunConfig],
-    given: dict[str, Any],
-    known: Known,
-    submit: str,
-    second: tuple[str, Callable[[RunConfig], None]] | None = None,
-) -> RunConfig | None:
+def held(value: Any) -> Any:
+    """A value as a widget holds it: names in a list, a real number as text, a model by its name."""
+    if isinstance(value, BaseModel):
+        return getattr(value, "name", True)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return list(value) if isinstance(value, tuple) else value
+
+
+def is_empty(now: Any) -> bool:
+    """Whether nothing stands in a widget."""
+    return now is None or now is False or now == "" or now == []
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Asks for the fields of one kind of run."""
+
+    model: type[BaseModel]
+    given: Mapping[str, Any]  # values to begin with, instead of the defaults
+    known: Known
+    prefix: str  # of the widgets' keys
+    says_change: bool = False
+
+    def value(self, name: str) -> Any:
+        field = self.model.model_fields[name]
+        return self.given.get(name, None if field.is_required() else field.get_default(call_default_factory=True))
+
+    def question(self, name: str, value: Any = ...) -> Question:
+        begins = self.value(name) if value is ... else value
+        return Question(self.model.model_fields[name], name, f"{self.prefix}_{name}", begins, self.says_change)
+
+    def inside(self, model: type[BaseModel], value: Any = None) -> "Asker":
+        """The fields of a nested model, beginning with those of a value of it."""
+        given = {inner: getattr(value, inner) for inner in model.model_fields} if isinstance(value, model) else {}
+        outer = "" if self.prefix == self.model.__name__ else f"{self.prefix}_"
+        return Asker(model, given, {}, f"{outer}{model.__name__}", self.says_change)
+
+
+def form_for(model: type[RunConfig], given: dict[str, Any], known: Known, submit: str, second: Second | None = None) -> RunConfig | None:
     """A form over the model's fields. Returns the configuration when it was submitted and is valid, otherwise shows what is wrong.
 
     given: values the form does not ask for, or begins with. second: another button, and what it does with a valid configuration instead.
     """
     fields = [name for name in model.model_fields if name not in SET_ELSEWHERE]
     first = [name for name in FIRST if name in fields]
-    picked = {**picked_models(model), **picked_options(model, given)}
+    asker = Asker(model, given, known, model.__name__)
+    picked = picked_of(asker, fields)
     values: dict[str, Any] = {}
     with st.form(f"form_{model.__name__}"):
         with st.grid(min_column_width=220):
-            values |= {name: asked(model, name, given, known, picked) for name in first}
+            values |= {name: asked(asker, name, picked) for name in first}
         with st.expander(_("All settings")), st.grid(min_column_width=220):
-            values |= {name: asked(model, name, given, known, picked) for name in fields if name not in first}
+            values |= {name: asked(asker, name, picked) for name in fields if name not in first}
         with st.container(horizontal=True):
             sent = st.form_submit_button(literal(submit), type="primary")
             other = second is not None and st.form_submit_button(literal(second[0]))
@@ -87,51 +153,43 @@ def checked(model: type[RunConfig], values: dict[str, Any]) -> RunConfig | None:
         return None
 
 
-# Which models a field holds is asked before the form, because the form's fields depend on it
+# Which models a field holds is asked before its other fields, because these depend on it
 
 
-def picked_models(model: type[RunConfig]) -> Picked:
-    """Where there is a choice of models, such as the loss: the one that is picked, and those that are added to it."""
-    picked: dict[str, type[BaseModel] | list[str] | None] = {}
-    for name, field in model.model_fields.items():
-        found = models_in(field.annotation)
-        if len(found) > 1:
-            by_name = {named(one): one for one in found}
-            shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
-            label, key = field.title or name, f"{model.__name__}_{name}"
-            picked[name] = by_name[
-                st.selectbox(
-                    literal(label),
-                    list(by_name),
-                    format_func=shown,
-                    key=key,
-                    help="\n".join(f"- {literal(described(one))}" for one in found),
-                )
-            ]
-            picked |= {added: added_losses(model, added, list(by_name), shown) for added in weighted_fields(model)}
-    return picked
+def picked_of(asker: Asker, fields: Iterable[str]) -> Picked:
+    """Of each of the fields that holds one of several models, or may hold one or none: which, and what is added to it."""
+    found: dict[str, type[BaseModel] | list[str] | None] = {}
+    for name in fields:
+        field = asker.model.model_fields[name]
+        models = models_in(field.annotation)
+        if len(models) > 1:
+            found[name] = picked_model(asker.question(name), models)
+        elif models and field.default is None:
+            found[name] = models[0] if wanted(asker.question(name)) else None
+        elif field.annotation == tuple[Weighted, ...]:
+            found[name] = added_losses(asker, name)
+    return found
 
 
-def weighted_fields(model: type[RunConfig]) -> list[str]:
-    return [name for name, field in model.model_fields.items() if field.annotation == tuple[Weighted, ...]]
+def picked_model(question: Question, models: list[type[BaseModel]]) -> type[BaseModel]:
+    """The model that is picked where there is a choice, such as the loss."""
+    by_name = {named(one): one for one in models}
+    shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
+    help = "\n".join(f"- {literal(described(one))}" for one in models)
+    first = list(by_name).index(held(question.value)) if question.value else 0
+    return by_name[st.selectbox(question.label, list(by_name), first, format_func=shown, key=question.key, help=help)]
 
 
-def added_losses(model: type[RunConfig], name: str, losses: list[str], shown: Callable[[str], str]) -> list[str]:
-    field, key = model.model_fields[name], f"{model.__name__}_{name}"
-    return list(st.multiselect(literal(field.title or name), losses, format_func=shown, key=key, help=literal(field.description)))
+def wanted(question: Question) -> bool:
+    """Whether what can be left out, such as LoRA, is there."""
+    return st.toggle(question.label, question.value is not None, key=question.key, help=question.help)
 
 
-def picked_options(model: type[RunConfig], given: dict[str, Any]) -> Picked:
-    """What can be left out, such as LoRA: its model when it is wanted."""
-    picked: dict[str, type[BaseModel] | list[str] | None] = {}
-    for name, field in model.model_fields.items():
-        found = models_in(field.annotation)
-        if len(found) == 1 and field.default is None:
-            wanted = st.toggle(
-                literal(field.title or name), given.get(name) is not None, key=f"{model.__name__}_{name}", help=literal(field.description)
-            )
-            picked[name] = found[0] if wanted else None
-    return picked
+def added_losses(asker: Asker, name: str) -> list[str]:
+    by_name = {named(one): one for one in models_in(Weighted.model_fields["loss"].annotation)}
+    question = asker.question(name, tuple(added.loss.name for added in asker.value(name) or ()))
+    shown = {loss: titled(one) for loss, one in by_name.items()}.__getitem__
+    return list(st.multiselect(question.label, list(by_name), question.value, format_func=shown, key=question.key, help=question.help))
 
 
 def described(model: type[BaseModel]) -> str:
@@ -139,37 +197,42 @@ def described(model: type[BaseModel]) -> str:
     return f"{titled(model)}: {(model.__doc__ or '').splitlines()[0]}"
 
 
-# The form's own fields
+# The other fields
 
 
-def asked(model: type[BaseModel], name: str, given: dict[str, Any], known: Known, picked: Picked) -> Any:
+def asked(asker: Asker, name: str, picked: Picked) -> Any:
     """The answer to one field: of the model that was picked for it, a nested model, names, or a plain value."""
+    value = asker.value(name)
     if name in picked:
-        return of_picked(picked[name], name)
-    field = model.model_fields[name]
-    value = given.get(name, None if field.is_required() else field.get_default(call_default_factory=True))
+        return of_picked(asker, name, picked[name])
     if isinstance(value, BaseModel):
-        return nested(type(value), name)
-    question = Question(field, field.title or name, f"{model.__name__}_{name}", value)
-    ref = ref_of(field)
-    return named_things(question, ref, known) if ref else typed(question)
+        return nested(asker.inside(type(value), value))
+    question = asker.question(name)
+    ref = ref_of(question.field)
+    return named_things(question, ref, asker.known) if ref else typed(question)
 
 
-def of_picked(picked: type[BaseModel] | list[str] | None, name: str) -> Any:
+def of_picked(asker: Asker, name: str, picked: type[BaseModel] | list[str] | None) -> Any:
     """The fields of the model that was picked, or the weight of each added loss."""
     if isinstance(picked, list):
-        field = Weighted.model_fields["weight"]
+        weights = {added.loss.name: added.weight for added in asker.value(name) or ()}
         return tuple(
-            {"weight": number(Question(field, f"{loss.replace('_', ' ')}: {field.title}", f"{name}_{loss}", 1.0)), "loss": {"name": loss}}
-            for loss in picked
+            {"weight": weight_of(loss, weights.get(loss, 1.0), f"{asker.prefix}_{name}"), "loss": {"name": loss}} for loss in picked
         )
-    return None if picked is None else nested(picked, name)
+    return None if picked is None else nested(asker.inside(picked, asker.value(name)))
 
 
-def nested(model: type[BaseModel], name: str) -> dict[str, Any]:
+def weight_of(loss: str, weight: float, prefix: str) -> float | str | None:
+    field = Weighted.model_fields["weight"]
+    titled_field = FieldInfo(title=f"{loss.replace('_', ' ')}: {field.title}", annotation=field.annotation)
+    return number(Question(titled_field, loss, f"{prefix}_{loss}", weight))
+
+
+def nested(asker: Asker) -> dict[str, Any]:
     """The fields of a nested model; its constant name is not asked for."""
-    values = {inner: asked(model, inner, {}, {}, {}) for inner in model.model_fields if inner != "name"}
-    return {"name": model.model_fields["name"].default, **values} if "name" in model.model_fields else values
+    fields = asker.model.model_fields
+    values = {inner: asked(asker, inner, {}) for inner in fields if inner != "name"}
+    return {"name": fields["name"].default, **values} if "name" in fields else values
 
 
 def named_things(question: Question, ref: Ref, known: Known) -> Any:
@@ -181,48 +244,44 @@ def named_things(question: Question, ref: Ref, known: Known) -> Any:
 
     if get_origin(question.field.annotation) is tuple:
         there = [name for name in question.value or () if name in labels]
-        return tuple(st.multiselect(literal(question.label), list(labels), there, shown, key=question.key, help=literal(question.help)))
+        return tuple(st.multiselect(question.label, list(labels), there, shown, key=question.key, help=question.help))
     first = [question.value] if question.value or question.may_be_empty else []
     names = list(dict.fromkeys([*first, *labels, *([None] if question.may_be_empty else [])]))
     typed_in = "model" in ref.targets
-    return st.selectbox(
-        literal(question.label), names, format_func=shown, key=question.key, help=literal(question.help), accept_new_options=typed_in
-    )
+    return st.selectbox(question.label, names, format_func=shown, key=question.key, help=question.help, accept_new_options=typed_in)
 
 
 def typed(question: Question) -> Any:
     """A widget by the field's type."""
     kind, value = plain_type(question.field.annotation), question.value
-    common: dict[str, Any] = {"key": question.key, "help": literal(question.help)}
+    common: dict[str, Any] = {"key": question.key, "help": question.help}
     if get_origin(kind) is Literal:
         names = [*([None] if question.may_be_empty else []), *get_args(kind)]
-        return st.selectbox(literal(question.label), names, names.index(value), lambda name: (name or "").replace("_", " "), **common)
+        return st.selectbox(question.label, names, names.index(value), lambda name: (name or "").replace("_", " "), **common)
     if get_origin(kind) is tuple:
         return several(question, get_args(kind)[0])
     if kind is bool:
-        return st.checkbox(literal(question.label), bool(value), **common)
+        return st.checkbox(question.label, bool(value), **common)
     if kind is int:
         low, high = bounds(question.field)
-        return st.number_input(literal(question.label), low, high, value, step=1, **common)
+        return st.number_input(question.label, low, high, value, step=1, **common)
     if kind is float:
         return number(question)
-    return st.text_input(literal(question.label), value or "", **common) or None
+    return st.text_input(question.label, value or "", **common) or (None if question.may_be_empty else "")
 
 
 def several(question: Question, inner: Any) -> tuple[str, ...]:
     """Several choices, or words with commas between them."""
     if get_origin(inner) is Literal:
-        return tuple(
-            st.multiselect(literal(question.label), get_args(inner), question.value, key=question.key, help=literal(question.help))
-        )
-    text = st.text_input(literal(question.label), ", ".join(map(str, question.value or ())), key=question.key, help=literal(question.help))
+        return tuple(st.multiselect(question.label, get_args(inner), question.value, key=question.key, help=question.help))
+    text = st.text_input(question.label, ", ".join(map(str, question.value or ())), key=question.key, help=question.help)
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def number(question: Question) -> float | str | None:
     """A real number as text, because a learning rate is written 2e-5; what is no number is refused by the configuration's check."""
     begin = "" if question.value is None else f"{question.value:g}"
-    text = st.text_input(literal(question.label), begin, key=question.key, help=literal(question.help)).strip()
+    text = st.text_input(question.label, begin, key=question.key, help=question.help).strip()
     return (float(text) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) else text) if text else None
 
 

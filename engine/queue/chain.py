@@ -100,10 +100,17 @@ def submit(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> list[s
     return list(planned)
 
 
-def command(config: TrainConfig, then: Sequence[str] = ()) -> str:
-    """The shell command that queues the same runs. Raises ConfigError where options cannot say it."""
-    words = ["./run.sh", "engine", config.kind, *as_options(config), *(["--then", *then] if then else [])]
-    return shlex.join(words)
+def command(config: TrainConfig, then: Sequence[str] = (), between: str = " ") -> str:
+    """The shell command that queues the same runs. between: stands before each option.
+
+    Raises ConfigError where options cannot say it.
+    """
+    parts = [["./run.sh", "engine", config.kind]]
+    for word in (*as_options(config), *(("--then", *then) if then else ())):
+        if word.startswith("--"):
+            parts.append([])
+        parts[-1].append(word)
+    return between.join(map(shlex.join, parts))
 
 
 # What is looked at

@@ -129,7 +129,9 @@ def as_options(config: RunConfig) -> list[str]:
         value, default = getattr(config, name), None if field.is_required() else field.get_default(call_default_factory=True)
         if name in (*SET_BY_THE_QUEUE, "kind") or value == default:
             continue
-        if isinstance(value, BaseModel):
+        if isinstance(value, Slice):
+            found += option(name, value.as_json())
+        elif isinstance(value, BaseModel):
             found += of_model(name, value, len(models_in(field.annotation)) > 1, default is None)
         elif field.annotation == tuple[Weighted, ...]:
             found += [f"--{name}", *map(as_weighted, value)]

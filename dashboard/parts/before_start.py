@@ -1,0 +1,150 @@
+"""What stands beside the settings of a run to come: its time, memory and disk, what is in its way, and the same as a command."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from dashboard.state import data
+from dashboard.state.costs import Tokens, cost_of, tokens_of
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+from engine.planning.cost import Cost, Phase
+from engine.queue import chain
+from engine.queue.study import Study, members
+from engine.settings.config import RunConfig, TrainConfig
+from engine.statistics import wording
+from engine.store.rundir import cache_path
+
+COLOURS = {"before and after": "#A6ADB5", "training": "#7B5EA7", "answering": "#009E73", "scoring": "#0072B2", "mapping": "#A6ADB5"}
+WHAT = {
+    "before and after": _("before and after: load, validate, save"),
+    "training": _("train"),
+    "answering": _("answer"),
+    "scoring": _("score"),
+    "mapping": _("map"),
+}
+
+
+def side(config: TrainConfig, then: Sequence[str], study: Study | None) -> bool:
+    """Draw it, again every second while tokens are being counted; whether the runs can be started."""
+    try:
+        planned = planned_runs(config, then, study)
+    except PrefscopeError as error:
+        data.refuse(error)
+        return False
+    tokens = tokens_of(config)
+    found = cost_of(planned, tokens.sample)
+
+    def draw() -> None:
+        now = tokens_of(config)
+        panel(found if now == tokens else cost_of(planned, now.sample), now)
+        command(config, then, study)
+
+    st.fragment(draw, run_every=1 if tokens.pending else None)()
+    return not (found.refusals or tokens.sentences)
+
+
+def planned_runs(config: TrainConfig, then: Sequence[str], study: Study | None) -> Mapping[str, RunConfig]:
+    if study:
+        return {str(number): member for number, member in enumerate(members(study, config.dataset))}
+    return chain.chain(cache_path(), config, then)
+
+
+def panel(found: Cost, tokens: Tokens) -> None:
+    st.metric(_("Before it starts"), headline(found))
+    if found.seconds:
+        st.html(bar(found.phases))
+    with st.container(gap="xxsmall"):
+        for what, seconds, measured in together(found.phases):
+            value = _("unknown") if seconds is None else about(seconds)
+            fact(what if measured or seconds is None else _("{what} (a guess)").format(what=what), value)
+        if found.memory_bytes:
+            fact(
+                _("memory at most (measured)") if found.memory_measured else _("memory at most (estimated)"),
+                wording.size(found.memory_bytes),
+            )
+        if found.disk_bytes:
+            fact(_("disk"), wording.size(found.disk_bytes))
+    checks(found, tokens)
+
+
+def headline(found: Cost) -> str:
+    if found.seconds is None:
+        return _("time not known yet")
+    return (_("more than {time}") if found.unknown else _("about {time}")).format(time=about(found.seconds))
+
+
+def together(phases: Sequence[Phase]) -> list[tuple[str, float | None, bool]]:
+    """(what with how much of it, seconds, whether it was measured): phases of one kind of all runs as one."""
+    found = []
+    for what in dict.fromkeys(phase.what for phase in phases):
+        same = [phase for phase in phases if phase.what == what]
+        items, unit = sum(phase.items or 0 for phase in same), same[0].unit
+        known = [phase.seconds for phase in same]
+        seconds = None if None in known else sum(s for s in known if s is not None)
+        label = _("{what} {n:,} {unit}").format(what=WHAT[what], n=items, unit=_(unit)) if items else WHAT[what]
+        found.append((label, seconds, all(phase.measured for phase in same)))
+    return found
+
+
+def fact(what: str, value: str) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
+        st.caption(data.literal(what), width="content")
+        st.markdown(f"**{data.literal(value)}**", width="content")
+
+
+def checks(found: Cost, tokens: Tokens) -> None:
+    """What was looked at: done, pending, worth a warning, or in the way."""
+    training = next((made for made in found.runs if made.steps), None)
+    done = []
+    if training and training.items:
+        done.append(_("{n:,} training pairs, {steps:,} steps").format(n=training.items, steps=found.steps))
+    if not found.waiting:
+        done.append(_("the device is free"))
+    sample = tokens.sample
+    if sample and not sample.cut:
+        done.append(
+            _("no pair of {n:,} is cut, the longest has {longest:,} tokens").format(n=sample.sampled, longest=sample.longest_tokens)
+        )
+    with st.container(gap="xxsmall"):
+        for sentence in done:
+            st.caption(data.literal(f"✓ {sentence}"))
+    if found.waiting:
+        st.caption(data.literal(_("{n} runs go before it.").format(n=found.waiting)))
+    if tokens.pending:
+        st.caption(_("Counting tokens …"))
+    if sample and sample.cut:
+        share = f"{sample.cut / sample.sampled:.1%}"
+        st.warning(data.literal(_("{share} of the pairs are longer than allowed: their prompt's beginning is cut.").format(share=share)))
+    for sentence in found.warnings:
+        st.warning(data.literal(sentence))
+    for sentence in dict.fromkeys((*found.refusals, *tokens.sentences)):
+        st.error(data.literal(sentence))
+
+
+def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> None:
+    """The same on the command line, to be copied."""
+    if study:
+        st.caption(data.literal(_("The same as a file, for ./run.sh engine study FILE.json")))
+        st.code(study.model_dump_json(exclude_defaults=True, indent=1), language="json", wrap_lines=True)
+        return
+    st.caption(_("The same as a command"))
+    try:
+        st.code(chain.command(config, then, " \\\n  "), language="bash", wrap_lines=True)
+    except PrefscopeError as error:
+        st.caption(data.literal(str(error)))
+
+
+def bar(phases: Sequence[Phase]) -> str:
+    """The phases as one bar, each as wide as its share of the time: numbers and colours of ours only."""
+    known = [(COLOURS[phase.what], phase.seconds) for phase in phases if phase.seconds]
+    parts = [f'<div style="flex:{seconds:.3f} 0 2px;background:{colour};border-radius:2px"></div>' for colour, seconds in known]
+    return f'<div style="display:flex;gap:2px;height:10px" aria-hidden="true">{"".join(parts)}</div>'
+
+
+def about(seconds: float) -> str:
+    """As exact as an estimate is: 43 s, 7 min, 1 h 05 min."""
+    if seconds < 100:
+        return wording.duration(seconds)
+    minutes = round(seconds / 60)
+    return _("{n} min").format(n=minutes) if minutes < 60 else wording.duration(60 * minutes)

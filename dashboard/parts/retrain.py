@@ -1,0 +1,191 @@
+"""Retrain: a dialog over every page, prefilled from what is looked at, with the runs that make the new model comparable."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.parts import before_start, forms, study_form
+from dashboard.parts.forms import Asker
+from dashboard.queries import Selection
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+from engine.plain import line
+from engine.queue import chain, study
+from engine.settings.config import CONFIGS, PolicyConfig, RewardConfig, TrainConfig
+from engine.settings.slices import Slice
+from engine.store.rundir import cache_path, find_run
+from engine.store.saved_slices import saved
+
+Kind = Literal["reward", "policy"]
+KINDS: dict[Kind, str] = {"reward": _("Reward model"), "policy": _("Policy")}
+GROUPS = {  # title: (fields whose values stand beside it, the other fields), of both kinds of training
+    "Data": (
+        ("train_split", "pairs", "max_tokens"),
+        ("name", "validation_splits", "validation_pairs", "balance_length", "group_by", "group", "conditional", "system_prompt"),
+    ),
+    "Optimisation": (
+        ("epochs", "batch_size", "learning_rate"),
+        ("accumulation", "head_learning_rate", "warmup", "weight_decay", "max_grad_norm", "evaluate_every"),
+    ),
+    "Model": (("model", "lora"), ("read_at",)),
+    "Loss": (("loss",), ("added", "guide", "length")),
+    "Machine": (
+        ("device", "precision", "seed"),
+        (
+            "compile", "score_precision", "processes", "shard", "memory_gb", "on_oom", "forward_tokens", "gradient_checkpointing",
+            "checkpoint_every", "kept_checkpoints", "keep_weights",
+        ),
+    ),
+}  # fmt: skip
+TITLES = {
+    "Data": _("Data"), "Optimisation": _("Optimisation"), "Model": _("Model"), "Loss": _("Loss"), "Machine": _("Machine"),
+}  # fmt: skip
+OPEN = "retrain_open"  # in the session: while the dialog is open
+
+
+def button(selection: Selection, kind: Kind = "reward") -> None:
+    """The button that opens the dialog, and the dialog while it is open."""
+    if selection.dataset_id is None:
+        return
+    if st.button(_("Retrain …"), key="retrain", type="primary", shortcut="T", help=_("Train again with other settings.")):
+        begin(kind)
+    if st.session_state.get(OPEN):
+        st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)(dialog)(selection)
+
+
+def begin(kind: Kind, run_id: str | None = None) -> None:
+    """Open the dialog in this run of the page. run_id: the run to start from, instead of that of what is looked at."""
+    st.session_state[OPEN] = True
+    st.session_state["retrain_kind"] = kind
+    st.session_state["retrain_from"] = run_id
+
+
+def close() -> None:
+    st.session_state[OPEN] = False
+
+
+def dialog(selection: Selection) -> None:
+    picked = st.segmented_control(
+        _("What to train"), list(KINDS), format_func=KINDS.__getitem__, key="retrain_kind", required=True, label_visibility="collapsed"
+    )
+    kind: Kind = picked or "reward"
+    source = st.session_state.get("retrain_from") or data.read(chain.run_of_model, replace(selection, slice=None), kind)
+    given, begun = beginning(selection, kind, source)
+    st.caption(data.literal(begun))
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        config = asked_config(kind, given, f"retrain_{source}")
+        several = st.toggle(_("As a study: with several values or seeds"), key="retrain_study") if config else False
+        planned_study = study_form.asked(config) if config and several else None
+        then = () if several else comparable(selection, kind)
+    with right:
+        complete = config is not None and (planned_study is not None or not several)
+        ready = config is not None and complete and before_start.side(config, then, planned_study)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button(_("Cancel"), key="retrain_cancel"):
+            close()
+            st.rerun()
+        if st.button(_("Retrain"), key="retrain_start", type="primary", shortcut="Mod+Enter", disabled=not ready) and config:
+            start(config, then, planned_study)
+
+
+def beginning(selection: Selection, kind: Kind, source: str | None) -> tuple[dict[str, Any], str]:
+    """The values the fields begin with, and where they come from in a sentence."""
+    if source is None:
+        given: dict[str, Any] = {"kind": kind, "dataset": selection.dataset_id, "name": chain.fresh_name(cache_path(), KINDS[kind])}
+        if selection.split and selection.split != "train":
+            given["validation_splits"] = (selection.split,)
+        return given, _("Nothing that is looked at was trained here: these are the defaults.")
+    config = find_run(cache_path(), source).config
+    given = {name: getattr(config, name) for name in type(config).model_fields}
+    given |= {"name": chain.fresh_name(cache_path(), config.name), "parents": (), "study": None, "configuration": None}
+    return given, _("Starts from {name}. Nothing is overwritten.").format(name=line(config.name))
+
+
+def asked_config(kind: Kind, given: dict[str, Any], prefix: str) -> TrainConfig | None:
+    """The configuration that the five groups give; what is wrong is said below them."""
+    model: type[TrainConfig] = RewardConfig if kind == "reward" else PolicyConfig
+    asker = Asker(model, given, known_values(given["dataset"]), prefix, says_change=True)
+    values: dict[str, Any] = {}
+    for title, (telling, others) in GROUPS.items():
+        here = [name for name in (*telling, *others) if name in model.model_fields]
+        here.sort(key=lambda name: name != "name")
+        with st.expander(heading(asker, TITLES[title], telling, here), expanded=title in ("Data", "Optimisation"), key=f"{prefix}_{title}"):
+            picked = forms.picked_of(asker, here)
+            with st.grid(min_column_width=200):
+                values |= {name: forms.asked(asker, name, picked) for name in here if name in (*telling, "name")}
+                if title == "Data":
+                    values["slice"] = asked_slice(given, prefix)
+            with st.expander(_("More"), type="compact", key=f"{prefix}_{title}_more"), st.grid(min_column_width=200):
+                values |= {name: forms.asked(asker, name, picked) for name in here if name not in values}
+    config = forms.checked(model, {**given, **values})
+    return config if isinstance(config, TrainConfig) else None
+
+
+def asked_slice(given: dict[str, Any], prefix: str) -> Slice | None:
+    """What is trained on alone: all pairs, the slice that is looked at, or a saved one."""
+    looked_at = data.selection().slice
+    offered = {wanted.as_json(): wanted for wanted in (given.get("slice"), looked_at, *saved(cache_path())) if wanted}
+    here = {key: wanted for key, wanted in offered.items() if wanted.dataset_id == given["dataset"]}
+    names = {None: _("all training pairs"), **{key: line(wanted.words()) for key, wanted in here.items()}}
+    first = list(names).index(given["slice"].as_json()) if given.get("slice") else 0
+    picked = st.selectbox(_("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice", help=_("Train on these pairs alone."))
+    return here.get(picked)
+
+
+def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str]) -> str:
+    """A group's title, the values of its telling fields, and how many of its fields were changed."""
+    now = [asker.question(name) for name in telling if name in fields]
+    summary = ", ".join(f"{(q.field.title or q.name).lower()} {q.said(q.now)}" for q in now)
+    changed = sum(asker.question(name).changed for name in fields if name != "name")
+    badge = f" :orange-badge[{data.literal(_('{n} changed').format(n=changed))}]" if changed else ""
+    return f"**{data.literal(title)}** {data.literal(summary)}{badge}"
+
+
+def known_values(dataset: str) -> Mapping[str, Mapping[str, str]]:
+    """What the fields can name: the dataset's splits, and the runs whose models they can begin from."""
+    splits = data.read(queries.choices).splits.filter(dataset_id=dataset)["split"].to_list()
+    runs = data.runs()
+    named = {kind: {r.id: f"{r.name} ({r.status.state})" for r in runs if r.kind == kind} for kind in CONFIGS}
+    return {"split": {split: split for split in splits}, **named}
+
+
+def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
+    """The runs to repeat with the new model, each of which can be left out."""
+    st.markdown(f"**{data.literal(_('Then, to make it comparable'))}**")
+    if kind == "reward":
+        st.checkbox(_("Score the validation pairs (part of training)"), True, disabled=True, key="retrain_pairs")
+    found = data.read(chain.to_repeat, cache_path(), replace(selection, slice=None), kind)
+    if not found:
+        st.caption(_("What is looked at has no answers that were made here: nothing follows the training."))
+    kept = [run_id for run_id in found if st.checkbox(data.literal(step(kind, run_id)), True, key=f"retrain_then_{run_id}")]
+    answered = kind == "reward" or any(find_run(cache_path(), run_id).outline.kind == "generate" for run_id in kept)
+    st.caption(_("The maps stay as they are."))
+    return tuple(kept) if answered else ()
+
+
+def step(kind: Kind, run_id: str) -> str:
+    """What is done again with a run, in words."""
+    run = find_run(cache_path(), run_id)
+    name = line(run.outline.name)
+    if run.outline.kind == "generate":
+        rows = run.table("generations")
+        form = _("Score the {n:,} answers of {name}") if kind == "reward" else _("Answer the {n:,} prompts again as {name} did")
+        return form.format(n=0 if rows is None else rows.height, name=name)
+    return _("Score its answers with {name}").format(name=name)
+
+
+def start(config: TrainConfig, then: tuple[str, ...], planned: study.Study | None) -> None:
+    """Queue the runs, close the dialog and say so; or say why not."""
+    try:
+        made = study.submit(cache_path(), planned) if planned else chain.submit(cache_path(), config, then)
+    except PrefscopeError as error:
+        data.refuse(error)
+        return
+    close()
+    st.toast(data.literal(_("{name} is queued: {n} runs. Follow them on the page Runs.").format(name=line(config.name), n=len(made))))
+    st.rerun()

@@ -1,0 +1,159 @@
+"""The Retrain dialog: prefilled from what is looked at, live beside the settings, and what it queues."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from test_pages import opened
+
+from dashboard.parts.before_start import together
+from dashboard.parts.forms import SET_ELSEWHERE
+from dashboard.parts.retrain import GROUPS
+from dashboard.parts.study_form import fields_of, values_of
+from engine.planning.cost import Phase
+from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
+from engine.store.rundir import RunDir, run_dirs, take_lock
+
+
+@pytest.fixture
+def busy(toy_cache: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the toy experiment's cache, whose device is taken: what is queued waits."""
+    cache = Path(shutil.copytree(toy_cache, tmp_path / "copy"))
+    device = take_lock(cache / "locks" / "cpu.lock")
+    assert device is not None
+    yield cache
+    os.close(device)
+
+
+def dialog(cache: Path, monkeypatch: pytest.MonkeyPatch, page: str = "reward_model.py") -> AppTest:
+    app = opened(cache, monkeypatch, page)
+    return app.button(key="retrain").click().run()
+
+
+def key_of(app: AppTest, field: str) -> str:
+    """The key of the widget of a field, which names the run it began with."""
+    widgets = (*app.number_input, *app.text_input, *app.selectbox, *app.multiselect, *app.checkbox, *app.toggle)
+    return min((str(w.key) for w in widgets if str(w.key).startswith("retrain_") and str(w.key).endswith(f"_{field}")), key=len)
+
+
+def started(app: AppTest, cache: Path) -> list[RunDir]:
+    before = set(run_dirs(cache))
+    app.button(key="retrain_start").click().run()
+    assert not app.exception
+    assert not app.error
+    return [run for run in run_dirs(cache) if run not in before]
+
+
+@pytest.mark.parametrize("model", [RewardConfig, PolicyConfig])
+def test_every_setting_stands_in_one_group(model: type[TrainConfig]) -> None:
+    grouped = [name for telling, others in GROUPS.values() for name in (*telling, *others)]
+    assert len(grouped) == len(set(grouped))
+    assert set(model.model_fields) - {"kind", *SET_ELSEWHERE} <= set(grouped)
+
+
+def test_the_dialog_begins_with_the_settings_of_the_model_that_is_looked_at(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy reward model: batch 4, a validation every 2 steps; its name gets the next number."""
+    app = dialog(busy, monkeypatch)
+    assert app.text_input(key=key_of(app, "name")).value == "toy 2"
+    assert app.number_input(key=key_of(app, "batch_size")).value == 4
+    assert app.number_input(key=key_of(app, "evaluate_every")).value == 2
+    assert not [n for n in app.number_input if "was" in n.label]
+
+
+def test_a_change_shows_what_was_and_the_command_follows(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 steps of 4 pairs an epoch: 9 in three."""
+    app = dialog(busy, monkeypatch)
+    assert "--epochs" not in app.code[0].value
+    app.number_input(key=key_of(app, "epochs")).set_value(3).run()
+    assert "--epochs 3" in app.code[0].value
+    assert app.number_input(key=key_of(app, "epochs")).label == "Epochs :orange-badge[was 1]"
+    headings = [e.label for e in app.expander]
+    assert any(h.startswith("**Optimisation** epochs 3, batch size 4") and h.endswith(":orange-badge[1 changed]") for h in headings)
+    assert "✓ 12 training pairs, 9 steps" in [c.value for c in app.caption]
+
+
+def test_retraining_a_reward_model_queues_it_and_the_scores_of_the_answers(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = dialog(busy, monkeypatch)
+    app.number_input(key=key_of(app, "epochs")).set_value(2).run()
+    model, scores = started(app, busy)
+    assert (model.outline.name, model.config_values["epochs"], model.outline.study) == ("toy 2", 2, None)
+    assert scores.config_values["reward_models"] == [model.id]
+    assert len(scores.config_values["generations"]) == 2
+    assert "--epochs" not in "".join(c.value for c in app.code), "the dialog is closed"
+
+
+def test_the_page_of_policies_offers_a_policy_and_each_step_can_be_left_out(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = dialog(busy, monkeypatch, "dpo_vs_base.py")
+    steps = [c for c in app.checkbox if str(c.key).startswith("retrain_then_")]
+    assert [s.label for s in steps] == ["Answer the 6 prompts again as tuned answers did", "Score its answers with toy"]
+    steps[1].uncheck().run()
+    policy, answers = started(app, busy)
+    assert (policy.outline.name, answers.outline.name) == ("tuned policy 2", "Answers of tuned policy 2")
+
+
+def test_the_loss_and_its_own_settings_begin_as_they_were(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = next(run for run in run_dirs(busy) if run.outline.kind == "policy")
+    values = {**policy.config_values, "loss": {"name": "simpo", "beta": 3.0, "gamma": 0.5}}
+    policy.write_config(PolicyConfig.model_validate({k: v for k, v in values.items() if k != "format"}))
+    app = dialog(busy, monkeypatch, "dpo_vs_base.py")
+    assert app.selectbox(key=key_of(app, "loss")).value == "simpo"
+    assert app.text_input(key=key_of(app, "SimPO_beta")).value == "3"
+    app.selectbox(key=key_of(app, "loss")).select("dpo").run()
+    assert app.text_input(key=key_of(app, "DPO_beta")).value == "0.1"
+
+
+def test_a_wrong_value_is_named_and_nothing_can_be_started(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = dialog(busy, monkeypatch)
+    app.text_input(key=key_of(app, "learning_rate")).set_value("7").run()
+    assert any(e.value.startswith("Learning rate is 7") for e in app.error)
+    assert app.button(key="retrain_start").disabled
+
+
+def test_what_stands_in_the_way_is_said_and_nothing_can_be_started(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No base model lies in this cache."""
+    app = dialog(filled_cache, monkeypatch)
+    assert not app.exception
+    assert any("the embedded model is not in" in e.value for e in app.error)
+    assert app.button(key="retrain_start").disabled
+
+
+def test_the_guide_of_guided_dpo_is_chosen_among_the_reward_runs(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = dialog(filled_cache, monkeypatch, "dpo_vs_base.py")
+    guides = {run.outline.name for run in run_dirs(filled_cache) if run.outline.kind == "reward"}
+    offered = app.selectbox(key=key_of(app, "guide")).options
+    assert offered[0] == "none"
+    assert {name.partition(" (")[0] for name in offered[1:]} == guides
+
+
+def test_a_study_is_started_from_the_same_settings(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 2 and 4 pairs with two seeds are four runs, which begin with what the dialog shows."""
+    app = dialog(busy, monkeypatch)
+    app.number_input(key=key_of(app, "epochs")).set_value(2).run()
+    app.toggle(key="retrain_study").set_value(True).run()
+    app.text_input(key="study_batch_size").set_value("2, 4").run()
+    app.text_input(key="study_seeds").set_value("0, 1").run()
+    assert any(c.value.startswith("4 runs") for c in app.caption)
+    runs = started(app, busy)
+    assert [(r.outline.study, r.config_values["batch_size"], r.config_values["seed"], r.config_values["epochs"]) for r in runs] == [
+        ("toy-2", 2, 0, 2), ("toy-2", 2, 1, 2), ("toy-2", 4, 0, 2), ("toy-2", 4, 1, 2),
+    ]  # fmt: skip
+
+
+def test_a_study_can_vary_plain_settings_and_those_of_the_loss() -> None:
+    fields = fields_of(PolicyConfig(dataset="d"))
+    assert list(fields)[:3] == ["batch_size", "learning_rate", "epochs"]
+    assert fields["loss.beta"] == "Loss: Beta"
+    assert not {"name", "seed", "dataset", "train_split", "kind", "model"} & set(fields)
+
+
+def test_values_are_numbers_truth_values_or_words() -> None:
+    assert values_of("4, 16,3e-5, true, simpo,") == [4, 16, 3e-5, True, "simpo"]
+
+
+def test_phases_of_one_kind_stand_together_and_one_that_is_unknown_makes_all_unknown() -> None:
+    known = [Phase("a", "scoring", 4, "responses", 2.0), Phase("b", "scoring", 6, "responses", 3.0, measured=False)]
+    assert together(known) == [("score 10 responses", 5.0, False)]
+    assert together([*known, Phase("c", "scoring", None, "responses", None)])[0][1] is None
