@@ -41,7 +41,7 @@ page = st.navigation(pages())
 try:
     st.session_state["selection"] = chips.selection()
     chips.say_unknown()
-    retrain.button(data.selection(), "policy" if page.url_path == "dpo_vs_base" else "reward")
+    retrain.button(data.selection(), page.url_path)
     page.run()
 except PrefscopeError as error:
     data.refuse(error)

@@ -103,16 +103,6 @@ def test_prompts_are_searched_in_the_database(filled_cache: Path, monkeypatch: p
     assert any(c.value.startswith("0 prompts") for c in app.caption)
 
 
-def test_retrain_form_is_made_from_the_configuration_and_refuses_with_the_field_name(
-    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    app = opened(cache, monkeypatch, "runs.py")
-    app.text_input(key="RewardConfig_learning_rate").set_value("7")
-    next(b for b in app.button if b.label == "Retrain").click().run()
-    assert any(e.value.startswith("Learning rate is 7") for e in app.error)
-
-
 def test_a_database_of_another_version_is_a_sentence_on_the_page(
     filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,21 +162,12 @@ def test_deleting_a_run_that_others_need_is_refused_with_their_names(
     assert parent.path.is_dir()
 
 
-@pytest.mark.parametrize("kind", ["reward", "policy", "generate", "score", "ensemble", "embed"])
-def test_every_kind_of_run_has_a_form(kind: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["generate", "score", "ensemble", "embed"])
+def test_every_other_kind_of_run_has_a_form(kind: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "runs.py")
     app.selectbox(key="new_kind").select(kind).run()
     assert not app.exception
     assert any(str(t.key).endswith("Config_name") and t.value == kind for t in app.text_input)
-
-
-def test_the_guide_of_guided_dpo_is_chosen_among_the_reward_runs(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(filled_cache, monkeypatch, "runs.py")
-    app.selectbox(key="new_kind").select("policy").run()
-    guides = {run.outline.name for run in run_dirs(filled_cache) if run.outline.kind == "reward"}
-    offered = app.selectbox(key="PolicyConfig_guide").options
-    assert offered[0] == "none"
-    assert {name.partition(" (")[0] for name in offered[1:]} == guides
 
 
 def write_model(run: RunDir) -> None:
@@ -202,13 +183,13 @@ def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     before = run_dirs(cache)
     app = opened(cache, monkeypatch, "runs.py")
-    next(b for b in app.button if b.label == "Retrain").click().run()
+    next(b for b in app.button if b.label == "Start").click().run()
     assert not app.exception
     assert any("the embedded model is not in" in e.value for e in app.error)
     assert app.subheader[-2].value == "All runs"
     next(b for b in app.button if b.label == "Check").click().run(timeout=120)
     assert any("the embedded model is not in" in e.value for e in app.error)
-    assert "Work: 6 pairs" in [t.value for t in app.text]
+    assert "Work: 36 prompts" in [t.value for t in app.text]
     assert run_dirs(cache) == before
 
 

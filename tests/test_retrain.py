@@ -28,9 +28,14 @@ def busy(toy_cache: Path, tmp_path: Path) -> Iterator[Path]:
     os.close(device)
 
 
-def dialog(cache: Path, monkeypatch: pytest.MonkeyPatch, page: str = "reward_model.py") -> AppTest:
-    app = opened(cache, monkeypatch, page)
-    return app.button(key="retrain").click().run()
+def dialog(cache: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "reward") -> AppTest:
+    """The dialog over the page that is the quickest to draw."""
+    app = opened(cache, monkeypatch, "report.py")
+    app.button(key="retrain").click().run()
+    if kind != "reward":
+        app.session_state["retrain_kind"] = kind
+        app.run()
+    return app
 
 
 def key_of(app: AppTest, field: str) -> str:
@@ -85,8 +90,8 @@ def test_retraining_a_reward_model_queues_it_and_the_scores_of_the_answers(busy:
     assert "--epochs" not in "".join(c.value for c in app.code), "the dialog is closed"
 
 
-def test_the_page_of_policies_offers_a_policy_and_each_step_can_be_left_out(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = dialog(busy, monkeypatch, "dpo_vs_base.py")
+def test_each_step_after_a_policy_can_be_left_out(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = dialog(busy, monkeypatch, "policy")
     steps = [c for c in app.checkbox if str(c.key).startswith("retrain_then_")]
     assert [s.label for s in steps] == ["Answer the 6 prompts again as tuned answers did", "Score its answers with toy"]
     steps[1].uncheck().run()
@@ -98,7 +103,7 @@ def test_the_loss_and_its_own_settings_begin_as_they_were(busy: Path, monkeypatc
     policy = next(run for run in run_dirs(busy) if run.outline.kind == "policy")
     values = {**policy.config_values, "loss": {"name": "simpo", "beta": 3.0, "gamma": 0.5}}
     policy.write_config(PolicyConfig.model_validate({k: v for k, v in values.items() if k != "format"}))
-    app = dialog(busy, monkeypatch, "dpo_vs_base.py")
+    app = dialog(busy, monkeypatch, "policy")
     assert app.selectbox(key=key_of(app, "loss")).value == "simpo"
     assert app.text_input(key=key_of(app, "SimPO_beta")).value == "3"
     app.selectbox(key=key_of(app, "loss")).select("dpo").run()
@@ -121,7 +126,7 @@ def test_what_stands_in_the_way_is_said_and_nothing_can_be_started(filled_cache:
 
 
 def test_the_guide_of_guided_dpo_is_chosen_among_the_reward_runs(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = dialog(filled_cache, monkeypatch, "dpo_vs_base.py")
+    app = dialog(filled_cache, monkeypatch, "policy")
     guides = {run.outline.name for run in run_dirs(filled_cache) if run.outline.kind == "reward"}
     offered = app.selectbox(key=key_of(app, "guide")).options
     assert offered[0] == "none"

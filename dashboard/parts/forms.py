@@ -11,9 +11,11 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from dashboard import queries
+from dashboard.state import data
 from dashboard.state.data import literal
 from dashboard.state.messages import _
-from engine.settings.config import SET_BY_THE_QUEUE, RunConfig, shortened
+from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, RunConfig, shortened
 from engine.settings.hyperparameters import Weighted
 from engine.settings.options import models_in, named, titled
 from engine.settings.ref import Ref, ref_of
@@ -111,6 +113,14 @@ class Asker:
         given = {inner: getattr(value, inner) for inner in model.model_fields} if isinstance(value, model) else {}
         outer = "" if self.prefix == self.model.__name__ else f"{self.prefix}_"
         return Asker(model, given, {}, f"{outer}{model.__name__}", self.says_change)
+
+
+def known_values(dataset: str) -> Known:
+    """What the fields can name: the dataset's splits, and the runs of each kind."""
+    splits = data.read(queries.choices).splits.filter(dataset_id=dataset)["split"].to_list()
+    runs = data.runs()
+    named = {kind: {r.id: f"{r.name} ({r.status.state})" for r in runs if r.kind == kind} for kind in CONFIGS}
+    return {"split": {split: split for split in splits}, **named}
 
 
 def form_for(model: type[RunConfig], given: dict[str, Any], known: Known, submit: str, second: Second | None = None) -> RunConfig | None:

@@ -1,12 +1,10 @@
 """Retrain: a dialog over every page, prefilled from what is looked at, with the runs that make the new model comparable."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard import queries
 from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
@@ -15,7 +13,7 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue import chain, study
-from engine.settings.config import CONFIGS, PolicyConfig, RewardConfig, TrainConfig
+from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
 from engine.settings.slices import Slice
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
@@ -47,12 +45,12 @@ TITLES = {
 OPEN = "retrain_open"  # in the session: while the dialog is open
 
 
-def button(selection: Selection, kind: Kind = "reward") -> None:
-    """The button that opens the dialog, and the dialog while it is open."""
+def button(selection: Selection, page: str) -> None:
+    """The button that opens the dialog for what a page is about, and the dialog while it is open."""
     if selection.dataset_id is None:
         return
     if st.button(_("Retrain …"), key="retrain", type="primary", shortcut="T", help=_("Train again with other settings.")):
-        begin(kind)
+        begin("policy" if page == "dpo_vs_base" else "reward")
     if st.session_state.get(OPEN):
         st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)(dialog)(selection)
 
@@ -109,7 +107,7 @@ def beginning(selection: Selection, kind: Kind, source: str | None) -> tuple[dic
 def asked_config(kind: Kind, given: dict[str, Any], prefix: str) -> TrainConfig | None:
     """The configuration that the five groups give; what is wrong is said below them."""
     model: type[TrainConfig] = RewardConfig if kind == "reward" else PolicyConfig
-    asker = Asker(model, given, known_values(given["dataset"]), prefix, says_change=True)
+    asker = Asker(model, given, forms.known_values(given["dataset"]), prefix, says_change=True)
     values: dict[str, Any] = {}
     for title, (telling, others) in GROUPS.items():
         here = [name for name in (*telling, *others) if name in model.model_fields]
@@ -144,14 +142,6 @@ def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str
     changed = sum(asker.question(name).changed for name in fields if name != "name")
     badge = f" :orange-badge[{data.literal(_('{n} changed').format(n=changed))}]" if changed else ""
     return f"**{data.literal(title)}** {data.literal(summary)}{badge}"
-
-
-def known_values(dataset: str) -> Mapping[str, Mapping[str, str]]:
-    """What the fields can name: the dataset's splits, and the runs whose models they can begin from."""
-    splits = data.read(queries.choices).splits.filter(dataset_id=dataset)["split"].to_list()
-    runs = data.runs()
-    named = {kind: {r.id: f"{r.name} ({r.status.state})" for r in runs if r.kind == kind} for kind in CONFIGS}
-    return {"split": {split: split for split in splits}, **named}
 
 
 def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:

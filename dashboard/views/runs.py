@@ -2,8 +2,7 @@
 
 import streamlit as st
 
-from dashboard import queries
-from dashboard.parts import forms, widgets
+from dashboard.parts import forms, retrain, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _
@@ -17,11 +16,11 @@ TAIL_LINES, MOST_CARDS = 40, 30
 
 def new_run() -> None:
     """The form of one kind of run, made from its configuration."""
-    kind = st.selectbox(_("What to do"), list(widgets.KINDS), format_func=widgets.KINDS.__getitem__, key="new_kind")
+    others = [kind for kind in widgets.KINDS if kind not in retrain.KINDS]
+    kind = st.selectbox(_("What to do"), others, format_func=widgets.KINDS.__getitem__, key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
     own = {name: value for name, value in given.items() if name in CONFIGS[kind].model_fields}
-    submit = _("Retrain") if kind in ("reward", "policy") else _("Start")
-    config = forms.form_for(CONFIGS[kind], own, known_values(), submit, (_("Check"), check))
+    config = forms.form_for(CONFIGS[kind], own, forms.known_values(str(selection.dataset_id)), _("Start"), (_("Check"), check))
     if config:
         try:
             data.submit(config)
@@ -36,14 +35,6 @@ def check(config: RunConfig) -> None:
     with st.spinner(_("Reading the pairs and the model")):
         found = data.preflight(config)
     widgets.preflight(found)
-
-
-def known_values() -> dict[str, dict[str, str]]:
-    """What the fields of a form can name: the dataset's splits, and the runs of each kind."""
-    splits = data.read(queries.choices).splits.filter(dataset_id=selection.dataset_id)["split"].to_list()
-    runs = data.runs()
-    named = {kind: {r.id: f"{r.name} ({r.status.state})" for r in runs if r.kind == kind} for kind in CONFIGS}
-    return {"split": {split: split for split in splits}, **named}
 
 
 def queue() -> None:
@@ -69,7 +60,7 @@ with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
     for preset in sorted((path.stem for path in PRESETS.glob("*.json")), key=lambda name: (name != "starter", name)):
         widgets.preset_button(preset)
 if selection.dataset_id:
-    with st.expander(_("Retrain: one run with your own settings"), expanded=True):
+    with st.expander(_("One run that trains nothing: answers, scores, ensembles, maps")):
         new_run()
 st.subheader(_("All runs"))
 widgets.live(queue)

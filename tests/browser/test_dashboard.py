@@ -1,6 +1,7 @@
 """The dashboard in a real browser: one small experiment from the empty cache to the downloaded report, told in the order of the tests."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ from docs.screenshots import PAGES, Served, address, chromium, opened, served, s
 from engine.data.records import Turn, prompt_row
 from engine.data.sources import STARTER
 from engine.queue import jobs
-from engine.store.rundir import RunDir, run_dirs
+from engine.store.rundir import RunDir, run_dirs, take_lock
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -109,13 +110,18 @@ def newest(cache: Path) -> RunDir:
 
 
 def start_training(page: Page, name: str, pairs: int) -> None:
-    """Fill the retrain form with a tiny configuration and press its button."""
-    page.get_by_role("textbox", name="Name").fill(name)
-    page.get_by_role("spinbutton", name="Training pairs").fill(str(pairs))
-    page.get_by_role("spinbutton", name="Batch size").fill("2")
-    page.get_by_text("All settings").click()
-    page.get_by_role("spinbutton", name="Maximum tokens").fill("128")
-    page.get_by_role("button", name="Retrain", exact=True).click()
+    """Fill the Retrain dialog with a tiny configuration and press its button."""
+    page.get_by_role("button", name="Retrain …").click()
+    dialog = page.get_by_role("dialog")
+    for label, value in (("Training pairs", str(pairs)), ("Maximum tokens", "128"), ("Batch size", "2")):
+        field = dialog.get_by_role("spinbutton", name=label)
+        field.fill(value)
+        field.press("Enter")
+    box = dialog.get_by_role("textbox", name="Name", exact=True)
+    box.fill(name)
+    box.press("Enter")
+    expect(dialog.get_by_text(f"--name '{name}'")).to_be_visible(timeout=30_000)
+    dialog.get_by_role("button", name="Retrain", exact=True).click()
     expect(page.get_by_text(f"{name} is queued")).to_be_visible(timeout=30_000)
 
 
@@ -218,6 +224,29 @@ def test_the_report_is_downloaded_with_every_figure_and_table(dashboard: Served,
     numbered = {f"fig-{f.number}-{f.name.replace('_', '-')}.{form}" for f in figures.FIGURES for form in ("svg", "html", "csv") if f.number}
     assert numbered | {"table-1.csv", "table-2.csv", "numbers.csv", "index.html", "plotly.min.js"} <= sizes.keys()
     assert min(sizes.values()) > 0
+
+
+@pytest.mark.usefixtures("experiment")
+def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(cache: Path, dashboard: Served, browser: Browser) -> None:
+    """The command follows the settings; the new model and the scores of the same answers stand on the page Runs. The device is taken."""
+    device, before = take_lock(cache / "locks" / "cpu.lock"), run_dirs(cache)
+    page = opened(browser, f"{dashboard.url}/reward_model")
+    page.keyboard.press("t")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("--name 'First model 2'")).to_be_visible(timeout=30_000)
+    epochs = dialog.get_by_role("spinbutton", name="Epochs")
+    epochs.fill("3")
+    epochs.press("Enter")
+    expect(dialog.get_by_text("--epochs 3")).to_be_visible(timeout=30_000)
+    dialog.get_by_role("button", name="Retrain", exact=True).click()
+    expect(page.get_by_text("First model 2 is queued: 2 runs")).to_be_visible(timeout=30_000)
+    visit(page, dashboard, "runs")
+    new = [run for run in run_dirs(cache) if run not in before]
+    assert [(run.outline.kind, run.outline.name) for run in new] == [("reward", "First model 2"), ("score", "Scores of First model 2")]
+    for run in reversed(new):
+        jobs.cancel(cache, run.id)
+    assert device is not None
+    os.close(device)
 
 
 @pytest.mark.usefixtures("experiment")
