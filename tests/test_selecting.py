@@ -1,6 +1,7 @@
 """Selecting in a figure: what bars and dots stand for, what becomes of it on the page, and the pairs behind it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -144,3 +145,19 @@ def test_an_unknown_pair_is_said_and_the_first_shown(filled_cache: Path, monkeyp
     app = opened(filled_cache, monkeypatch, "reward_model.py", pair="nowhere")
     assert any("nowhere is not here" in warning.value for warning in app.warning)
     assert "1 of " in said(app)
+
+
+def test_a_slice_is_kept_under_a_name_and_chosen_again(
+    filled_cache: Path, tmp_path: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a copy of the cache: saved from the line under the figure, left, and taken from the chip again."""
+    cache = tmp_path / "cache"
+    shutil.copytree(filled_cache, cache)
+    app = opened(cache, monkeypatch, "reward_model.py", slice=sliced(chosen, wrong(chosen)).as_json())
+    app.text_input(key="slice_name").set_value("ranked *wrong*")
+    app.button(key="slice_save").click().run()
+    assert json.loads(app.query_params["slice"])["name"] == "ranked *wrong*"
+    app.button(key="slice_clear").click().run()
+    assert "slice" not in app.query_params
+    app.selectbox(key="slice_saved").select("ranked *wrong*").run()
+    assert json.loads(app.query_params["slice"])["predicates"][0]["high"] == 0

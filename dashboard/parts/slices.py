@@ -7,7 +7,11 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
 from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+from engine.plain import line as line_of
 from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice
+from engine.store import saved_slices
+from engine.store.rundir import cache_path
 
 
 def line(selection: Selection) -> None:
@@ -28,6 +32,7 @@ def line(selection: Selection) -> None:
             st.caption(data.literal(counted(selection)), width="content")
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="xsmall"):
             st.button(_("Invert"), key="slice_invert", on_click=slices.invert, args=(slice,))
+            keep(slice)
             st.download_button(
                 _("CSV with ids"),
                 lambda: csv_text(data.read(queries.sliced_pairs, selection)),
@@ -37,6 +42,46 @@ def line(selection: Selection) -> None:
                 on_click="ignore",
             )
             st.button(_("Show all"), key="slice_clear", on_click=slices.look_at, args=(None,))
+
+
+def keep(slice: Slice) -> None:
+    """A popover that keeps the slice under a name, for every page, for Retrain, `--slice` and the report."""
+    with st.popover(_("Save as slice"), key="slice_keep"):
+        st.text_input(_("Name"), slice.name, key="slice_name", max_chars=80, placeholder=_("wrongly ranked"))
+        replace = st.checkbox(_("In place of a saved one of this name"), key="slice_replace")
+        st.button(_("Save"), key="slice_save", type="primary", on_click=save, args=(slice, replace))
+    if error := st.session_state.pop("slice_error", None):
+        st.error(data.literal(error))
+
+
+def save(slice: Slice, replace: bool) -> None:
+    named = slice.model_copy(update={"name": st.session_state["slice_name"].strip()})
+    try:
+        saved_slices.save(cache_path(), named, replace=replace)
+    except PrefscopeError as error:
+        st.session_state["slice_error"] = str(error)
+        return
+    slices.look_at(named)
+
+
+def saved(selection: Selection) -> None:
+    """The saved slices of this dataset: one is chosen, or removed."""
+    here = {s.name: s for s in saved_slices.saved(cache_path()) if s.dataset_id == selection.dataset_id}
+    for path, why in saved_slices.damaged_slices(cache_path()).items():
+        st.error(data.literal(f"{path.name}: {why}"))
+    if not here:
+        return
+    now = selection.slice.name if selection.slice and selection.slice.name in here else None
+    st.session_state["slice_saved"] = now
+    st.selectbox(
+        _("Saved slices"), list(here), format_func=line_of, key="slice_saved", placeholder=_("Choose"), on_change=choose, args=(here,)
+    )
+    if now:
+        st.button(_("Remove from the saved ones"), key="slice_remove", on_click=saved_slices.delete, args=(cache_path(), now))
+
+
+def choose(here: dict[str, Slice]) -> None:
+    slices.look_at(here.get(st.session_state["slice_saved"]))
 
 
 def counted(selection: Selection) -> str:
@@ -70,6 +115,7 @@ def chip(selection: Selection) -> None:
                 if isinstance(predicate, Range):
                     ends(slice, place, predicate)
         condition(selection)
+        saved(selection)
 
 
 def ends(slice: Slice, place: int, predicate: Range) -> None:

@@ -5,6 +5,7 @@ import polars as pl
 from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
 from engine.store.database import Connection, frame
+from engine.store.slices import whole
 
 TYPICAL_PAIR = """
     select pair_id
@@ -176,8 +177,8 @@ def runs(con: Connection) -> pl.DataFrame:
 def sliced_counts(con: Connection, selection: Selection) -> tuple[int, int]:
     """Pairs of the split that the slice keeps, and all of the split."""
     kept = frame(con, "select count(*) as n from pairs where dataset_id = $dataset and split = $split", where(selection))["n"][0]
-    whole = frame(con, "select splits ->> ('$.\"' || $split || '\"') as n from datasets where dataset_id = $dataset", where(selection))
-    return int(kept), int(whole["n"][0] or 0) if len(whole) else 0
+    pairs = f"select count(*) as n from {whole(con, 'pairs')} where dataset_id = $dataset and split = $split"
+    return int(kept), int(frame(con, pairs, where(selection))["n"][0])
 
 
 def sliced_pairs(con: Connection, selection: Selection) -> pl.DataFrame:
