@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -84,23 +85,50 @@ def test_a_pick_is_kept_in_the_url(filled_cache: Path, monkeypatch: pytest.Monke
     assert app.session_state["selection"].split == "train"
 
 
+def shown_prompts(app: AppTest) -> dict[str, Any]:
+    """What the list of prompts and the details beside it are drawn from."""
+    drawn: dict[str, Any] = json.loads(app.get("bidi_component")[0].proto.json)
+    return drawn
+
+
 def test_a_prompt_has_a_direct_link(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.reading(filled_cache) as con:
-        row = queries.prompts(con, queries.default_selection(con)).row(0, named=True)
+        row = queries.answered_prompts(con, queries.default_selection(con)).row(3, named=True)
     app = opened(filled_cache, monkeypatch, "prompts.py", prompt=row["prompt_id"])
     assert not app.exception
-    assert row["tuned_answer"] in [c.value for c in app.code]
+    drawn = shown_prompts(app)
+    assert (drawn["list"]["prompt"], drawn["list"]["opened"]) == (row["prompt_id"], True)
+    texts = ["".join(text for text, _changed in side["pieces"]) for side in drawn["details"][0]["sides"]]
+    assert texts == [row["base_answer"], row["tuned_answer"]]
 
 
 def test_an_unknown_prompt_is_said(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "prompts.py", prompt="nowhere")
     assert any("nowhere" in w.value for w in app.warning)
+    assert not shown_prompts(app)["list"]["opened"]
 
 
 def test_prompts_are_searched_in_the_database(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "prompts.py")
     app.text_input(key="prompt_search").set_value("zzz no prompt holds this").run()
-    assert any(c.value.startswith("0 prompts") for c in app.caption)
+    assert (shown_prompts(app)["list"]["total"], shown_prompts(app)["details"]) == (0, [])
+
+
+def test_the_filters_of_prompts_are_in_the_url_and_taken_from_it(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens the link sees the same; what the URL asks for and is not there, is not chosen."""
+    app = opened(filled_cache, monkeypatch, "prompts.py")
+    app.selectbox(key="prompt_order").select("difference_up").run()
+    app.selectbox(key="prompt_type").select("advice").run()
+    app.selectbox(key="prompt_flag").select("tuned_cut").run()
+    app.text_input(key="prompt_search").set_value("e").run()
+    link = {name: app.query_params[name] for name in ("order", "type", "flag", "search")}
+    assert link == {"order": "difference_up", "type": "advice", "flag": "tuned_cut", "search": "e"}
+    again = opened(filled_cache, monkeypatch, "prompts.py", **link)
+    assert shown_prompts(again) == shown_prompts(app)
+    assert {row["about"] for row in shown_prompts(again)["list"]["rows"]} == {"advice"}
+    other = opened(filled_cache, monkeypatch, "prompts.py", order="sideways", type="no such", flag="none", preferred="both")
+    assert not other.exception
+    assert shown_prompts(other) == shown_prompts(opened(filled_cache, monkeypatch, "prompts.py"))
 
 
 def test_a_database_of_another_version_is_a_sentence_on_the_page(

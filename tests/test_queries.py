@@ -14,10 +14,11 @@ from dashboard.figures import FIGURES, TABLES, Figure, Table
 from dashboard.queries import Selection
 from dashboard.queries.curves import LIVE
 from dashboard.queries.distributions import bin_width
+from dashboard.queries.prompts import FLAGS
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import share_above_zero
 from engine.store import database
-from engine.store.database import Connection
+from engine.store.database import Connection, frame
 
 MADE: list[Figure | Table] = [*FIGURES, *TABLES]
 
@@ -156,7 +157,7 @@ def test_words_leave_stop_words_out_and_cut_chinese(con: Connection, chosen: Sel
 
 
 def test_table_2_is_evenly_spaced_from_best_to_worst(con: Connection, chosen: Selection) -> None:
-    everything, table = queries.prompts(con, chosen, rows=100), queries.answered_prompts(con, chosen)
+    everything, table = queries.prompts(con, chosen), queries.answered_prompts(con, chosen)
     assert len(table) == 10
     assert (table["difference"][0], table["difference"][-1]) == (everything["difference"][0], everything["difference"][-1])
 
@@ -168,20 +169,63 @@ def test_table_1_shows_the_selected_pair(con: Connection, chosen: Selection) -> 
     assert table["response"].to_list() == ["chosen", "rejected"]
 
 
-def test_prompts_are_searched_filtered_and_paged(con: Connection, chosen: Selection) -> None:
-    bread = queries.prompts(con, chosen, search="BICYCLE")
-    won = queries.prompts(con, chosen, winner="tuned", rows=100)
-    second = queries.prompts(con, chosen, rows=5, page=1)
-    assert all("bicycle" in p.lower() for p in bread["prompt"])
-    assert (won["difference"] > 0).all()
-    assert second["prompt_id"].to_list() == queries.prompts(con, chosen, rows=10)["prompt_id"].to_list()[5:]
+def test_prompts_are_searched_in_prompt_and_answers(con: Connection, chosen: Selection) -> None:
+    """The tuned answers begin with their question, the base ones say "it depends"; lower and upper case are one."""
+    asked = [pair.prompt_id for pair in pairs()[6:] if "bicycle" in pair.turns[-1].content]
+    assert sorted(queries.prompts(con, chosen, search="BICYCLE")["prompt_id"]) == sorted(asked)
+    assert len(queries.prompts(con, chosen, search="well, it DEPENDS")) == 30
+    assert queries.prompts(con, chosen, search="pancake").is_empty()
 
 
-def test_every_response_to_a_prompt_comes_with_its_rewards(con: Connection, chosen: Selection) -> None:
-    prompt = queries.prompts(con, chosen)["prompt_id"][0]
-    rows = queries.responses_to(con, chosen, prompt)
-    assert rows["role"].to_list() == ["chosen", "rejected", "base", "tuned"]
-    assert [len(r) for r in rows["rewards"]] == [2, 2, 2, 2]
+def test_prompts_are_ordered_by_the_chosen_scorer(con: Connection, chosen: Selection) -> None:
+    trained, untrained = (
+        frame(con, "select prompt_id, difference from compared_answers where scorer_id = $s and base_id = $b and tuned_id = $t", {
+            "s": scorer, "b": chosen.base_generator, "t": chosen.tuned_generator,
+        })
+        for scorer in (chosen.trained_scorer, chosen.base_scorer)
+    )  # fmt: skip
+    best = trained.sort("difference", descending=True)
+    worst = untrained.sort("difference")
+    assert queries.prompts(con, chosen)["prompt_id"].to_list() == best["prompt_id"].to_list()
+    found = queries.prompts(con, chosen, scorer=chosen.base_scorer, order="difference_up")
+    assert found["prompt_id"].to_list() == worst["prompt_id"].to_list()
+    assert queries.preferred(found) == {"tuned": (worst["difference"] > 0).sum(), "base": (worst["difference"] < 0).sum(), "tie": 0}
+
+
+def test_prompts_are_found_by_what_stands_out_in_their_answers(con: Connection, chosen: Selection) -> None:
+    """Every tuned answer says "Take care." three times or more, most base ones "Well, it depends."; nobody refuses."""
+    sizes = {flag: len(queries.prompts(con, chosen, flag=flag)) for flag in FLAGS}
+    once = sum(i % 9 < 2 for i in range(30))  # "Well, it depends." once or twice
+    cut = frame(con, "select kind, count(*) from answers join generators using (generator_id) where finish_reason = 'length' group by kind")
+    assert sizes == {
+        "tuned_cut": dict(cut.iter_rows()).get("tuned", 0), "tuned_repeats": 30, "tuned_refuses": 0,
+        "base_cut": dict(cut.iter_rows()).get("base", 0), "base_repeats": 30 - once, "base_refuses": 0,
+    }  # fmt: skip
+
+
+def test_a_prompt_is_shown_with_its_pair_its_answers_and_every_scorer(con: Connection, chosen: Selection) -> None:
+    pair = pairs()[10]
+    about = queries.about_prompt(con, chosen, pair.prompt_id)
+    assert about is not None
+    assert (about.turns, about.prompt_type) == (pair.turns, pair.prompt_type)
+    assert about.pairs.select("chosen", "rejected").rows() == [(pair.chosen, pair.rejected)]
+    assert about.answers["generator"].to_list() == ["smollm2 (base)", "smollm2 (tuned)"]
+    assert about.judgements["scorer"].to_list() == ["reward model", "untrained reward model"]
+    assert about.judgements["difference"].to_list() == (about.judgements["tuned_reward"] - about.judgements["base_reward"]).to_list()
+    assert queries.about_prompt(con, chosen, "nowhere") is None
+
+
+def test_bars_are_drawn_against_a_scorers_largest_difference(con: Connection, chosen: Selection) -> None:
+    differences = queries.prompts(con, chosen)["difference"].to_list()
+    assert queries.scales(con, chosen)[chosen.trained_scorer or ""] == max(abs(difference) for difference in differences)
+
+
+def test_what_is_saved_of_prompts_keeps_their_order(con: Connection, chosen: Selection) -> None:
+    ids = tuple(queries.prompts(con, chosen, order="prompt")["prompt_id"])
+    saved = queries.prompt_table(con, chosen, ids)
+    assert tuple(saved["prompt_id"]) == ids
+    assert saved["prompt"].to_list() == sorted(saved["prompt"])
+    assert queries.prompt_lines(con, chosen, ids[3:5], chars=7)["prompt"].to_list() == [text[:7] for text in saved["prompt"][3:5]]
 
 
 def test_a_search_is_a_value_and_never_sql(con: Connection, chosen: Selection) -> None:

@@ -1,4 +1,4 @@
-"""Tables of the report and of the Data and Prompts pages."""
+"""Tables of the report and of the Data page."""
 
 import polars as pl
 
@@ -64,36 +64,6 @@ SPREAD = f"""
     from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i))
     order by difference desc, prompt_id
 """
-ORDERS = {
-    "difference": "difference desc nulls last",
-    "difference_up": "difference asc nulls last",
-    "reward": "tuned_trained desc nulls last",
-    "length": "tuned_words desc nulls last",
-    "prompt": "prompt",
-}
-MATCHING = """
-    where ($search = '' or contains(lower(prompt), lower($search)) or contains(lower(coalesce(base_answer, '')), lower($search))
-           or contains(lower(coalesce(tuned_answer, '')), lower($search)))
-      and ($prompt_type is null or prompt_type = $prompt_type)
-      and (case $winner when 'tuned' then difference > 0 when 'base' then difference < 0 when 'tie' then difference = 0 else true end)
-"""
-RESPONSES = """
-    with here as (
-        select unnest([chosen_id, rejected_id]) as text_id, unnest(['chosen', 'rejected']) as role, pair_id as made_by, false as cut
-        from pairs where dataset_id = $dataset and prompt_id = $prompt
-        union select text_id, g.kind, g.name, coalesce(finish_reason = 'length', false)
-        from answers join generators g using (generator_id) where prompt_id = $prompt
-    ), scored as (
-        select scorer_id, unnest([chosen_id, rejected_id]) as text_id, unnest([chosen_reward, rejected_reward]) as reward
-        from scored_pairs where dataset_id = $dataset and prompt_id = $prompt
-        union select scorer_id, text_id, reward from scored_answers where prompt_id = $prompt
-    ), listed as (
-        select text_id, list({'scorer': s.name, 'reward': reward} order by s.name, s.scorer_id) as rewards
-        from scored join scorers s using (scorer_id) group by text_id
-    )
-    select role, made_by, text, words, cut, rewards from here join texts using (text_id) left join listed using (text_id)
-    order by list_position(['chosen', 'rejected', 'base', 'tuned', 'imported'], role), made_by
-"""
 
 
 def preference_pair(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -112,42 +82,6 @@ def scorers_of(selection: Selection) -> dict[str, object]:
 def answered_prompts(con: Connection, selection: Selection, rows: int = 10) -> pl.DataFrame:
     """Table 2: prompts with both answers and rewards, evenly spaced by rank of the difference, so that nothing is picked by hand."""
     return frame(con, SPREAD, {**compared(selection), **scorers_of(selection), "rows": rows})
-
-
-def prompts(
-    con: Connection,
-    selection: Selection,
-    *,
-    search: str = "",
-    prompt_type: str | None = None,
-    winner: str | None = None,
-    order: str = "difference",
-    page: int = 0,
-    rows: int = 20,
-) -> pl.DataFrame:
-    """One page of the prompts with both answers and rewards; `matches` counts all that match.
-
-    winner: tuned, base, tie or None for all; order: a key of ORDERS; page: from 0.
-    """
-    wanted = f"{MATCHING} order by {ORDERS[order]}, prompt_id limit $rows offset $skip"
-    query = f"{ANSWERED} select *, count(*) over () as matches from both_answers {wanted}"
-    values = {"search": search, "prompt_type": prompt_type, "winner": winner, "rows": rows, "skip": page * rows}
-    return frame(con, query, {**compared(selection), **scorers_of(selection), **values})
-
-
-def prompt_types(con: Connection, selection: Selection) -> list[str]:
-    query = "select distinct prompt_type from pairs where dataset_id = $dataset and split = $split and prompt_type is not null order by all"
-    return frame(con, query, {"dataset": selection.dataset_id, "split": selection.split})["prompt_type"].to_list()
-
-
-def prompt(con: Connection, prompt_id: str) -> pl.DataFrame:
-    """prompt_id, turns (JSON), text, language of one prompt; empty when there is none."""
-    return frame(con, "select * from prompts where prompt_id = $prompt", {"prompt": prompt_id})
-
-
-def responses_to(con: Connection, selection: Selection, prompt_id: str) -> pl.DataFrame:
-    """Responses to a prompt: role (chosen, rejected, base, tuned, imported), made_by, text, words, cut, rewards [{scorer, reward}]."""
-    return frame(con, RESPONSES, {"dataset": selection.dataset_id, "prompt": prompt_id})
 
 
 def pairs(con: Connection, selection: Selection, *, search: str = "", page: int = 0, rows: int = 20) -> pl.DataFrame:

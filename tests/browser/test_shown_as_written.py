@@ -139,9 +139,12 @@ LEADING = "['href', 'xlink:href', 'src', 'srcset', 'action', 'formaction', 'post
 def pointing_to(page: Page, port: int) -> list[str]:
     """Everything on the page that fetches from the server or leads there."""
     found: list[str] = page.evaluate(
-        f"""port => [...document.querySelectorAll('*')].flatMap(element => [...element.attributes]
-            .filter(one => {LEADING}.includes(one.name) && one.value.includes(':' + port + '/'))
-            .map(one => `${{element.tagName}} ${{one.name}}=${{one.value}}`))""",
+        f"""port => {{
+            const within = root => [...root.querySelectorAll('*')].flatMap(e => e.shadowRoot ? [e, ...within(e.shadowRoot)] : [e])
+            return within(document).flatMap(element => [...element.attributes]
+                .filter(one => {LEADING}.includes(one.name) && one.value.includes(':' + port + '/'))
+                .map(one => `${{element.tagName}} ${{one.name}}=${{one.value}}`))
+        }}""",
         port,
     )
     return found
@@ -187,11 +190,15 @@ def test_hostile_pairs_lead_nowhere(hostile: Served, window: Page, server: Threa
 
 
 def test_a_hostile_prompt_and_its_responses_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
-    """Also a prompt that begins with a tab is text, not code."""
-    prompt_id = prompt_row(hostile_pair(pairs()[-1], attack(f"http://127.0.0.1:{server.server_port}")).turns)["prompt_id"]
-    window.goto(f"{hostile.url}/prompts?prompt={prompt_id}")
+    """A tab, HTML, Markdown and a turn of the direction of writing are characters of the prompt and of its responses."""
+    pair = hostile_pair(pairs()[-1], attack(f"http://127.0.0.1:{server.server_port}"))
+    window.goto(f"{hostile.url}/prompts?prompt={prompt_row(pair.turns)['prompt_id']}")
     settle(window)
-    assert window.get_by_test_id("stText").filter(has_text="Tell me a short story.").count() == 1
+    article = window.locator("article")
+    article.locator("summary").click()
+    assert article.get_by_role("heading").text_content() == pair.turns[-1].content
+    assert article.locator("details .read").all_text_contents() == [pair.chosen, pair.rejected]
+    assert article.locator("a, img, script, code, em").count() == 0
     leads_nowhere(window, server)
 
 

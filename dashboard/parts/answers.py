@@ -1,0 +1,195 @@
+"""Answers side by side, alone or beside a list of prompts: one component of ours, which sets text from outside as text only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import streamlit as st
+
+from dashboard.parts.differences import Piece, differences
+from dashboard.state.messages import _, wording
+from engine.plain import line
+from engine.statistics.flags import flags
+from engine.statistics.wording import number
+
+HERE = Path(__file__).parent / "answers_component"
+Role = Literal["chosen", "rejected", "base", "tuned", "other"]
+TITLES: dict[Role, str] = {
+    "chosen": _("Chosen"),
+    "rejected": _("Rejected"),
+    "base": _("Base"),
+    "tuned": _("Tuned"),
+    "other": _("Answer"),
+}
+FLAGS = {"cut": _("cut"), "repeats": _("repeats"), "refuses": _("refuses")}  # as a row of the list has room for
+component = st.components.v2.component(
+    "prefscope_answers",
+    html='<div class="answers"></div>\n',
+    css=(HERE / "answers.css").read_text(),
+    js=(HERE / "answers.js").read_text(),
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A text that answers a prompt, and what is known of it."""
+
+    role: Role
+    text: str
+    by: str = ""  # the generator's name
+    reward: float | None = None  # of one scorer, in its own unit
+    tokens: float | None = None
+    words: int | None = None
+    cut: bool = False  # by the limit of new tokens
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one scorer says of both answers; share: of its largest difference anywhere, −1 to 1."""
+
+    scorer: str
+    base: float
+    tuned: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Answers that are shown when somebody opens them, and the words to open them by, each in a role's colour or in grey."""
+
+    title: Sequence[tuple[Role | None, str]]
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Everything about one prompt."""
+
+    id: str
+    turns: Sequence[tuple[str, str]]  # role and text
+    answers: Sequence[Answer] = ()
+    scores: Sequence[Score] = ()
+    folds: Sequence[Fold] = ()
+    about: str = ""
+    place: str = ""  # "3 of 200"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list of prompts; share: of the largest difference, −1 to 1."""
+
+    prompt: str
+    text: str
+    about: str = ""
+    difference: float | None = None
+    share: float | None = None
+    flags: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of the list. first: place of its first row among `total`, from 0; size: rows of a page."""
+
+    asked: str  # changes with what is asked for, so that what was shown of something else is forgotten
+    rows: Sequence[Row]
+    first: int
+    total: int
+    size: int
+    prompt: str | None  # the one that is shown
+    opened: bool  # whether somebody opened it; otherwise a narrow screen shows the list
+
+
+def beside(left: Answer, right: Answer, *, key: str, prompt: str = "") -> None:
+    """Two answers beside each other, with their rewards, the words marked that the other lacks; under their prompt if there is one."""
+    turns = [("user", prompt)] if prompt else []
+    component(key=key, data={"words": words(), "list": None, "details": [drawn(Detail(key, turns, (left, right)))]})
+
+
+def browse(listed: Listed, details: Sequence[Detail], *, key: str, search: str, on_go: Callable[[], None]) -> None:
+    """A list of prompts beside one of them. `details` has the one that is shown, and neighbours that will then be there at once.
+
+    search: CSS selector of the field to which `/` leads. on_go is called when the viewer goes elsewhere; st.session_state[key].go then
+    is {"prompt": id}, {"place": n}, {"page": n} or {"close": True}.
+    """
+    last = listed.first + len(listed.rows)
+    places = {"first": min(listed.first + 1, last), "last": last, "total": listed.total}
+    shown = {
+        **vars(listed),
+        "rows": [drawn_row(row) for row in listed.rows],
+        "range": wording().fill(_("{first} to {last} of {total}"), places),
+        "search": search,
+    }
+    data = {"words": words(), "list": shown, "details": [drawn(detail) for detail in details]}
+    component(key=key, data=data, on_go_change=on_go)
+
+
+def words() -> dict[str, str]:
+    """What the component itself says."""
+    return {
+        "prompts": _("Prompts"),
+        "nothing": _("No prompt matches. Search for something else, or take a filter away."),
+        "before": _("Earlier prompts"),
+        "after": _("Further prompts"),
+        "list": _("← List"),
+        "previous": _("Previous prompt"),
+        "next": _("Next prompt"),
+        "copy": _("Copy link"),
+        "copied": _("Copied"),
+        "differences": _("Differences"),
+        "plain": _("Plain"),
+    }
+
+
+def drawn_row(row: Row) -> dict[str, Any]:
+    difference = "" if row.difference is None else number(row.difference, signed=True)
+    return {**vars(row), "text": line(row.text), "about": line(row.about), "difference": difference, "flags": list(row.flags)}
+
+
+def drawn(detail: Detail) -> dict[str, Any]:
+    """A detail as the component takes it: numbers in words, texts in pieces."""
+    names = {"user": _("User"), "assistant": _("Assistant")}
+    told = len(detail.turns) > 1
+    return {
+        "id": detail.id,
+        "turns": [{"role": names.get(role, line(role)) if told else "", "text": text} for role, text in detail.turns],
+        "heads": {"scorer": _("Scorer"), "base": TITLES["base"], "tuned": TITLES["tuned"], "difference": _("Tuned − base")},
+        "scores": [drawn_score(score) for score in detail.scores],
+        "sides": drawn_answers(detail.answers),
+        "folds": [{"title": list(fold.title), "sides": drawn_answers(fold.answers)} for fold in detail.folds],
+        "about": line(detail.about),
+        "place": detail.place,
+    }
+
+
+def drawn_score(score: Score) -> dict[str, Any]:
+    rewards = {"base": number(score.base), "tuned": number(score.tuned), "difference": number(score.tuned - score.base, signed=True)}
+    return {"scorer": line(score.scorer), **rewards, "share": score.share}
+
+
+def drawn_answers(answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    """Two are compared with each other; one or several stand for themselves."""
+    texts = differences(*(a.text for a in answers)) if len(answers) == 2 else [[(a.text, False)] for a in answers]
+    return [drawn_answer(answer, pieces) for answer, pieces in zip(answers, texts, strict=True)]
+
+
+def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:
+    found = flags(answer.text)
+    cut = _("cut at {n:.0f}").format(n=answer.tokens) if answer.tokens else _("cut")
+    stands_out = [(answer.cut, cut), (found.repeats, _("repeats itself")), (found.refuses, _("refuses"))]
+    return {
+        "role": answer.role,
+        "title": TITLES[answer.role],
+        "by": line(answer.by),
+        "reward": "" if answer.reward is None else number(answer.reward),
+        "facts": size(answer),
+        "flags": [text for holds, text in stands_out if holds],
+        "pieces": pieces,
+    }
+
+
+def size(answer: Answer) -> list[str]:
+    """How long an answer is: in tokens where they were counted, else in words."""
+    if answer.tokens is not None:
+        return [wording().fill(_("{n} tokens"), {"n": round(answer.tokens)})]
+    return [] if answer.words is None else [wording().fill(_("{n} words"), {"n": answer.words})]

@@ -1,0 +1,320 @@
+// Prompts in a list, and the answers to one of them beside it; or the answers alone.
+//
+// Text from outside is set as text and never as HTML. What is chosen goes to Python as the trigger `go`: {prompt} opens a prompt,
+// {place} the one at a place of the whole order, {page} turns the page of the list, {close} goes back to the list.
+
+const NARROW = 640 // pixels of this component; as in the style sheet
+const PAUSE = 140 // milliseconds without another key before Python is asked for a prompt
+const views = new WeakMap()
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".answers")
+  if (!views.has(root)) views.set(root, new View(root))
+  const view = views.get(root)
+  view.show(component)
+  return () => view.end()
+}
+
+function made(tag, name, ...children) {
+  const element = document.createElement(tag)
+  if (name) element.className = name
+  element.append(...children.filter((child) => child !== null && child !== undefined)) // a string becomes a text node
+  return element
+}
+
+function theirs(tag, name, text) {
+  const element = made(tag, `theirs ${name}`, text)
+  element.dir = "auto"
+  return element
+}
+
+function button(label, key, act) {
+  const element = made("button", "", label, key ? made("kbd", "", key) : null)
+  element.type = "button"
+  element.onclick = act
+  return element
+}
+
+// A bar from the middle: to the right for tuned, to the left for base; share from −1 to 1, null draws nothing.
+function bar(share) {
+  const element = made("span", "bar")
+  element.ariaHidden = "true"
+  if (share) {
+    const filled = made("i", share > 0 ? "tuned" : "base")
+    const width = Math.max(Math.abs(share) * 50, 1)
+    filled.style.width = `${width}%`
+    filled.style.left = `${share > 0 ? 50 : 50 - width}%`
+    element.append(filled)
+  }
+  return element
+}
+
+class View {
+  constructor(root) {
+    this.root = root
+    this.details = new Map() // by prompt: those that came, so that going back and forth waits for nobody
+    this.plain = false
+    this.press = (event) => this.key(event)
+    document.addEventListener("keydown", this.press)
+  }
+
+  end() {
+    document.removeEventListener("keydown", this.press)
+    clearTimeout(this.waiting)
+    views.delete(this.root)
+  }
+
+  show({ data, setTriggerValue }) {
+    this.words = data.words
+    this.go = (where) => setTriggerValue("go", where)
+    this.list = data.list
+    if (!this.list) {
+      if (this.alone === JSON.stringify(data)) return
+      this.alone = JSON.stringify(data)
+      this.root.replaceChildren(made("div", "frame", this.article(data.details[0])))
+      return
+    }
+    if (this.asked !== this.list.asked) this.details.clear()
+    for (const detail of data.details) {
+      const known = this.details.get(detail.id) // the same stays as it stands: with what is folded out and what is selected in it
+      if (JSON.stringify(known) !== JSON.stringify(detail)) this.details.set(detail.id, detail)
+    }
+    if (this.frame === undefined) this.build()
+    const first = this.asked === undefined
+    const turned = this.asked !== this.list.asked || this.first !== this.list.first
+    this.asked = this.list.asked
+    this.first = this.list.first
+    if (turned) this.fill()
+    if (first) this.frame.classList.toggle("reading", this.list.opened)
+    const kept = !turned && !this.list.opened && this.rowOf(this.marked) // back in the list, the row stays marked
+    if (!this.waiting && !kept) this.mark(this.list.prompt, turned)
+    this.read(this.marked)
+  }
+
+  // The frame that stays: list with pages at the left, the article at the right.
+  build() {
+    this.rows = made("ul", "list")
+    this.rows.role = "listbox"
+    this.rows.tabIndex = 0
+    this.rows.ariaLabel = this.words.prompts
+    this.rows.onclick = (event) => {
+      const row = event.target.closest(".row")
+      if (row) this.open(row.dataset.prompt, 0)
+    }
+    this.pages = made("div", "tools pages soft")
+    this.place = made("div", "place")
+    this.frame = made("div", "frame with-list", made("div", "side", this.rows, this.pages), this.place)
+    this.root.replaceChildren(this.frame)
+  }
+
+  fill() {
+    const { rows, first, total, size } = this.list
+    this.rows.replaceChildren(...rows.map((row, number) => this.row(row, number)))
+    this.rows.scrollTop = 0
+    if (!rows.length) this.rows.append(made("li", "nothing soft", this.words.nothing))
+    const page = Math.floor(first / size)
+    const before = button("‹", "", () => this.go({ page: page }))
+    const after = button("›", "", () => this.go({ page: page + 2 }))
+    before.disabled = first === 0
+    after.disabled = first + rows.length >= total
+    before.ariaLabel = this.words.before
+    after.ariaLabel = this.words.after
+    const turn = total > size ? [before, made("span", "", this.list.range), after] : [made("span", "", this.list.range)]
+    this.pages.replaceChildren(...turn)
+  }
+
+  row({ prompt, text, about, difference, share, flags }, number) {
+    const element = made(
+      "li", "row", theirs("span", "prompt", text), bar(share), made("span", "number", difference),
+      made("span", "about soft", theirs("span", "", about), ...flags.map((flag) => made("span", "flag", flag))),
+    )
+    element.role = "option"
+    element.id = `row-${number}`
+    element.dataset.prompt = prompt
+    element.ariaSelected = "false"
+    return element
+  }
+
+  // Mark the row of a prompt and bring it into the list's window.
+  mark(prompt, jump) {
+    this.marked = prompt
+    for (const row of this.rows.querySelectorAll('[aria-selected="true"]')) row.ariaSelected = "false"
+    const row = this.rowOf(prompt)
+    if (!row) {
+      this.rows.removeAttribute("aria-activedescendant")
+      return
+    }
+    row.ariaSelected = "true"
+    this.rows.setAttribute("aria-activedescendant", row.id)
+    const top = row.offsetTop - this.rows.offsetTop
+    const room = this.rows.clientHeight
+    if (jump || top < this.rows.scrollTop || top + row.offsetHeight > this.rows.scrollTop + room)
+      this.rows.scrollTop = jump ? top - room / 3 : Math.min(Math.max(this.rows.scrollTop, top + row.offsetHeight - room), top)
+    if (this.narrow() && this.root.getRootNode().activeElement === this.rows) row.scrollIntoView({ block: "nearest" })
+  }
+
+  rowOf(prompt) {
+    return [...this.rows.querySelectorAll(".row")].find((row) => row.dataset.prompt === prompt)
+  }
+
+  // Show the article of a prompt: at once when it has come already.
+  read(prompt) {
+    const detail = this.details.get(prompt)
+    if (detail && detail !== this.reading) this.place.replaceChildren(this.article(detail))
+    if (!detail && !this.waiting) this.place.replaceChildren()
+    this.reading = detail
+  }
+
+  open(prompt, pause = PAUSE) {
+    this.mark(prompt, false)
+    this.frame.classList.add("reading")
+    this.ask({ prompt }, pause)
+    this.read(prompt)
+    if (this.place.getBoundingClientRect().top < 0 || this.narrow()) this.place.scrollIntoView({ block: "start" })
+  }
+
+  ask(where, pause) {
+    clearTimeout(this.waiting)
+    this.waiting = setTimeout(() => {
+      this.waiting = undefined
+      this.go(where)
+    }, pause)
+  }
+
+  // One further or back, over the end of a page too.
+  step(by) {
+    const rows = [...this.rows.querySelectorAll(".row")]
+    const here = rows.findIndex((row) => row.dataset.prompt === this.marked)
+    const next = here < 0 ? (by > 0 ? 0 : -1) : here + by
+    const listed = this.narrow() && !this.frame.classList.contains("reading")
+    if (rows[next]) return listed ? this.mark(rows[next].dataset.prompt, false) : this.open(rows[next].dataset.prompt)
+    const place = this.list.first + next
+    if (here >= 0 && place >= 0 && place < this.list.total) this.ask({ place }, PAUSE)
+  }
+
+  back() {
+    this.frame.classList.remove("reading")
+    this.rows.focus({ preventScroll: true })
+    this.rowOf(this.marked)?.scrollIntoView({ block: "center" })
+    this.go({ close: true })
+  }
+
+  narrow() {
+    return this.root.clientWidth <= NARROW
+  }
+
+  key(event) {
+    const inside = event.composedPath()
+    const target = inside[0]
+    const typing = target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)
+    if (!this.list || typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("[role=dialog]")) return
+    const listed = inside.includes(this.rows)
+    const act = {
+      j: () => this.step(1),
+      k: () => this.step(-1),
+      "/": () => document.querySelector(this.list.search)?.focus(),
+      ...(listed ? { ArrowDown: () => this.step(1), ArrowUp: () => this.step(-1), Enter: () => this.enter() } : {}),
+      ...(this.narrow() && this.frame.classList.contains("reading") ? { Escape: () => this.back() } : {}),
+      ...(!this.narrow() && inside.includes(this.place) ? { Escape: () => this.rows.focus() } : {}),
+    }[event.key.length === 1 ? event.key.toLowerCase() : event.key]
+    if (!act) return
+    event.preventDefault()
+    act()
+  }
+
+  enter() {
+    if (!this.marked) return
+    this.open(this.marked, 0)
+    this.place.querySelector("article")?.focus({ preventScroll: true })
+  }
+
+  // Everything about one prompt.
+  article(detail) {
+    const element = made("article", this.plain ? "" : "marked")
+    element.tabIndex = -1
+    element.append(
+      ...(this.list ? [this.tools(detail, element)] : []),
+      ...detail.turns.map((turn, number) => this.turn(turn, number === detail.turns.length - 1)),
+      ...(detail.scores.length ? [this.scores(detail)] : []),
+      ...(detail.sides.length ? [made("div", "sides", ...detail.sides.map((side) => this.side(side)))] : []),
+      ...detail.folds.map((fold) => this.fold(fold)),
+    )
+    if (!this.list && detail.sides.length > 1) element.prepend(made("div", "tools", made("span", "gap"), this.switched(element)))
+    return element
+  }
+
+  tools(detail, article) {
+    const back = button(this.words.list, "", () => this.back())
+    back.className = "back"
+    const up = button("↑", "K", () => this.step(-1))
+    const down = button("↓", "J", () => this.step(1))
+    up.ariaLabel = this.words.previous
+    down.ariaLabel = this.words.next
+    const copy = button(this.words.copy, "", () => this.copy(detail.id, copy))
+    const where = made("b", "", detail.place)
+    where.ariaLive = "polite"
+    return made("div", "tools", back, up, down, where, theirs("span", "soft", detail.about), made("span", "gap"), copy, this.switched(article))
+  }
+
+  switched(article) {
+    const choices = [[this.words.differences, false], [this.words.plain, true]]
+    const buttons = choices.map(([label, plain]) => button(label, "", () => set(plain)))
+    const set = (plain) => {
+      this.plain = plain
+      article.classList.toggle("marked", !plain)
+      buttons.forEach((element, number) => (element.ariaPressed = String(choices[number][1] === plain)))
+    }
+    set(this.plain)
+    const element = made("span", "switch", ...buttons)
+    element.role = "group"
+    return element
+  }
+
+  async copy(prompt, pressed) {
+    const url = new URL(location.href)
+    url.searchParams.set("prompt", prompt)
+    try {
+      await navigator.clipboard.writeText(url.href)
+    } catch {
+      const field = made("textarea", "told", url.href) // where a page that is not encrypted has no clipboard
+      this.root.append(field)
+      field.select()
+      document.execCommand("copy")
+      field.remove()
+    }
+    pressed.textContent = this.words.copied
+    setTimeout(() => (pressed.textContent = this.words.copy), 1500)
+  }
+
+  turn({ role, text }, last) {
+    const long = text.length > 180 ? " long" : ""
+    return made("div", "turn", role ? made("div", "soft", role) : null, last ? theirs("h2", long, text) : theirs("p", "", text))
+  }
+
+  scores({ scores, heads }) {
+    const cells = [["", heads.scorer], ["name base", heads.base], ["name tuned", heads.tuned], ["", heads.difference], ["scale", ""]]
+    const head = made("tr", "", ...cells.map(([name, text]) => made("th", name, text)))
+    const body = scores.map((score, number) =>
+      made(
+        "tr", "", theirs("td", "", score.scorer), made("td", "", score.base), made("td", "", score.tuned),
+        made("td", number ? "" : "main", score.difference), made("td", "scale", bar(score.share)),
+      ),
+    )
+    return made("div", "scores", made("table", "", made("thead", "", head), made("tbody", "", ...body)))
+  }
+
+  side({ role, title, by, reward, facts, flags, pieces }) {
+    const told = made(
+      "span", "facts soft", ...facts.map((fact) => made("span", "", fact)), ...flags.map((flag) => made("span", "flag", flag)),
+      reward ? made("span", "value", reward) : null,
+    )
+    const text = theirs("div", "read", "")
+    for (const [piece, changed] of pieces) text.append(changed ? made("mark", "", piece) : piece)
+    return made("div", `answer ${role}`, made("div", "head", made("span", "", made("b", "name", title), " ", theirs("span", "soft", by)), told), text)
+  }
+
+  fold({ title, sides, about }) {
+    const parts = title.map(([role, text]) => made("span", role ? `name ${role}` : "soft", text, " "))
+    return made("details", "", made("summary", "", ...parts, about ? theirs("span", "soft", about) : null), made("div", "sides", ...sides.map((s) => this.side(s))))
+  }
+}

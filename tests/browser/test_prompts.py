@@ -1,0 +1,120 @@
+"""The Prompts page in a real browser: walked by keys, searched, sent as a link, and read on a narrow screen."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from filled import fill, pairs
+from playwright.sync_api import Browser, Page, expect
+
+from docs.screenshots import Served, chromium, opened, served, settle
+from engine.data.records import PreferencePair, Turn
+
+pytestmark = pytest.mark.browser
+PROMPTS = 205  # five more than a page of the list has
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The pages over an experiment of the kitchen's prompts and enough others to fill more than one page of the list."""
+    cache = tmp_path_factory.mktemp("prompts") / "cache"
+    more = [
+        PreferencePair((Turn("user", f"What is {n} times 7?"),), f"It is {7 * n}.", "I do not know.", "sums", "sums.jsonl", n)
+        for n in range(PROMPTS - len(pairs()) + 6)
+    ]
+    with served(fill(cache, steps=8, given=[*pairs(), *more]), cache / "dashboard.log") as running:
+        yield running
+
+
+@pytest.fixture
+def page(dashboard: Served, browser: Browser) -> Iterator[Page]:
+    page = opened(browser, f"{dashboard.url}/prompts")
+    yield page
+    page.context.close()
+
+
+def expect_place(page: Page, place: int, of: int = PROMPTS) -> None:
+    """The prompt that is read is this one, and its row is the one that is marked."""
+    expect(page.locator("article .tools b")).to_have_text(f"{place} of {of}")
+    row, heading = page.locator(".row[aria-selected=true] .prompt"), page.locator("article h2")
+    assert row.text_content() == heading.text_content()
+
+
+def test_keys_walk_through_the_prompts_also_from_one_page_of_the_list_to_the_next(page: Page, dashboard: Served) -> None:
+    expect_place(page, 1)
+    for key, place in (("j", 2), ("j", 3), ("k", 2)):
+        page.keyboard.press(key)
+        expect_place(page, place)
+    expect(page).to_have_url(re.compile(r"/prompts\?prompt=[0-9a-f]{16}$"))
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("ArrowDown")
+    expect_place(page, 3)
+    page.get_by_role("button", name="Further prompts").click()
+    expect(page.locator(".pages")).to_contain_text("201 to 205 of 205")
+    expect(page.locator("article .tools b")).to_have_text("3 of 205")  # turning the page leaves the one that is read
+    page.locator(".row").first.click()
+    expect_place(page, 201)
+    page.keyboard.press("k")
+    expect_place(page, 200)
+    page.keyboard.press("J")
+    expect_place(page, 201)
+
+
+def test_a_slash_leads_to_the_search_and_typing_there_moves_nothing(page: Page) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("jk times 7")
+    expect_place(page, 1)
+    page.keyboard.press("Control+A")
+    page.keyboard.type("times 7")
+    page.keyboard.press("Enter")
+    expect_place(page, 1, PROMPTS - 30)
+    assert "search=times+7" in page.url or "search=times%207" in page.url
+
+
+def test_a_copied_link_shows_the_same_to_whoever_opens_it(page: Page, browser: Browser) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_text(re.compile("Base \\d+")).click()
+    settle(page)
+    page.keyboard.press("j")
+    settle(page)
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    other = opened(browser, page.evaluate("navigator.clipboard.readText()"))
+    expect(other.locator("article h2")).to_have_text(page.locator("article h2").text_content() or "")
+    assert other.locator(".row").all_text_contents() == page.locator(".row").all_text_contents()
+    assert other.locator(".row[aria-selected=true]").text_content() == page.locator(".row[aria-selected=true]").text_content()
+    other.context.close()
+
+
+def test_words_that_only_one_answer_has_are_marked_until_it_is_switched_off(page: Page) -> None:
+    mark = page.locator("article .tuned mark").first
+    colour = "element => getComputedStyle(element).backgroundColor"
+    assert mark.evaluate(colour) == "rgb(217, 242, 232)"
+    page.get_by_role("button", name="Plain").click()
+    assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"
+
+
+def test_a_narrow_screen_shows_the_list_then_the_prompt_and_the_list_again(dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, f"{dashboard.url}/prompts", 390)
+    expect(page.locator("article")).to_be_hidden()
+    page.locator(".row").nth(2).click()
+    expect(page.locator("article h2")).to_be_visible()
+    expect(page.locator(".row").first).to_be_hidden()
+    settle(page)
+    page.keyboard.press("Escape")
+    expect(page.locator("article")).to_be_hidden()
+    expect(page.locator(".row").nth(2)).to_have_attribute("aria-selected", "true")
+    settle(page)
+    assert "prompt=" not in page.url
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("article .tools b")).to_have_text("4 of 205")
+    page.get_by_role("button", name="← List").click()
+    expect(page.locator("article")).to_be_hidden()
+    page.context.close()
