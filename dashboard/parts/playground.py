@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import polars as pl
 import streamlit as st
 
 from dashboard import queries
@@ -12,7 +11,7 @@ from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
 from dashboard.state.messages import _
-from engine.data.records import Turn, turns_from_json
+from engine.data.records import Turn
 from engine.plain import line
 from engine.serve import client, needs
 from engine.serve.requests import Answer, Asked, Judge, Score, Writer
@@ -99,8 +98,8 @@ def prompt(selection: Selection) -> tuple[Turn, ...] | None:
 
 def take(prompt_id: str | None) -> None:
     """Fill the field with a prompt of the dataset, and what was said before it; without one, only forget what was said before."""
-    rows = data.read(queries.prompt, prompt_id) if prompt_id else pl.DataFrame()
-    turns = turns_from_json(rows["turns"][0]) if not rows.is_empty() else ()
+    about = data.read(queries.about_prompt, data.selection(), prompt_id) if prompt_id else None
+    turns = about.turns if about else ()
     st.session_state[EARLIER] = turns[:-1]
     if turns:
         st.session_state[PROMPT] = turns[-1].content
