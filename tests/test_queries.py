@@ -131,9 +131,9 @@ def test_summary_in_sql_equals_the_metrics_in_python(con: Connection, chosen: Se
 
 
 def test_accuracy_groups_hold_every_pair_once(con: Connection, chosen: Selection) -> None:
-    groups = queries.accuracy_by_length(con, chosen)
-    assert sum(cell["n"] for cell in groups["accuracy"]) == len(pairs()) - 6
-    assert (groups["from"].to_list(), groups["to"].to_list()) == (sorted(groups["from"]), sorted(groups["to"]))
+    for (_,), groups in queries.accuracy_by_length(con, chosen).group_by("who"):
+        assert sum(cell["n"] for cell in groups["accuracy"]) == len(pairs()) - 6
+        assert (groups["low"].to_list(), groups["high"].to_list()) == (sorted(groups["low"]), sorted(groups["high"]))
 
 
 def test_curves_are_smoothed_over_all_steps_and_know_the_pairs_seen(con: Connection, chosen: Selection) -> None:

@@ -5,7 +5,7 @@ from dashboard.figures.registry import FIGURES, TABLES, Figure, Table, drawn, re
 
 NUMBERS = (
     "1", "2", "3a", "3b", "3c", "3d", "4a", "4b", "5a", "5b", "6", "7", "8a", "8b", "9a", "9b", "10a", "10b", "11", "12", "13", "14",
-    "15", "16",
+    "15", "16", "18", "19", "20",
 )  # fmt: skip
 FIGURES.sort(key=lambda f: NUMBERS.index(f.number) if f.number else len(NUMBERS))
 

@@ -1,78 +1,127 @@
-"""What length has to do with the rewards."""
+"""Figures 18 to 20: what length has to do with who is right, with margins, and with what tuned answers gain."""
 
 import plotly.graph_objects as go
 import polars as pl
 
 from dashboard import queries
-from dashboard.figures.registry import figure
+from dashboard.figures.answers import JUDGE
+from dashboard.figures.dots import INK, SYMBOLS
+from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.shapes import bars, by, translucent, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
+from engine.statistics.wording import number
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see what length does to its rewards."
+APART = 0.22  # between dots of one group
 
 
 @figure(
+    number="18",
     name="accuracy_by_length",
     title="Is it right when the chosen one is shorter?",
     page="length_bias",
     query=queries.accuracy_by_length,
     empty=SCORE,
+    size="large",
+    outcome=True,
 )
 def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
-    labels = [span(row["from"], row["to"]) for row in frame.iter_rows(named=True)]
     plot = go.Figure()
+    bins = frame.unique("bin", maintain_order=True).sort("bin")
     plot.add_scatter(
-        x=frame["bin"].to_list(),
-        y=frame["accuracy"].struct.field("value").to_list(),
-        error_y=bars(frame["accuracy"]),
-        mode="markers",
-        marker={"color": COLOURS["trained"], "size": 10},
-        customdata=[(a["n"], m["value"]) for a, m in frame.select("accuracy", "margin_mean").iter_rows()],
-        hovertemplate="%{y:.1%} of %{customdata[0]:,} pairs, mean margin %{customdata[1]:.2f}",
-        name="accuracy",
-        showlegend=False,
-    )
-    plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
-    plot.update_xaxes(title_text="chosen longer by [words]", tickvals=frame["bin"].to_list(), ticktext=labels, showgrid=False)
-    plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[0, 1.02])
-    pairs = f"n = {frame['accuracy'].struct.field('n').sum():,} pairs in equal groups"
-    return caption(plot, excerpt(frame["scorer"][0], 40), pairs, f"bars: {by(*frame['accuracy'])}", "dotted: guessing")
+        x=bins["bin"].to_list(), y=bins["rule"].to_list(), mode="markers", name="the longer one", showlegend=True,
+        marker={"symbol": "line-ew", "size": 34, "line": {"width": 3, "color": INK}},
+        hovertemplate="taking the longer one: %{y:.0%}<extra></extra>",
+    )  # fmt: skip
+    for who, place in (("trained", -APART / 2), ("untrained", APART / 2)):
+        rows = frame.filter(pl.col("who") == who)
+        if rows.is_empty():
+            continue
+        colour = COLOURS[who]
+        plot.add_scatter(
+            x=(rows["bin"] + place).to_list(),
+            y=rows["accuracy"].struct.field("value").to_list(),
+            error_y={**bars(rows["accuracy"]), "width": 4, "color": colour},
+            mode="markers",
+            marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
+            customdata=[(written(cell), number(cell["n"], 0)) for cell in rows["accuracy"]],
+            hovertemplate="%{customdata[0]}, n = %{customdata[1]} pairs<extra></extra>",
+            name=excerpt(rows["scorer"][0], 24),
+            showlegend=True,
+        )
+        stands_for(plot.data[-1], [{"longer_by": [low, high]} for low, high in rows.select("low", "high").iter_rows()])
+    plot.add_hline(y=0.5, line={"color": INK, "dash": "dash", "width": 1.5})
+    plot.update_xaxes(
+        title_text="chosen longer by [words]", tickvals=bins["bin"].to_list(), showgrid=False, range=[-0.6, len(bins) - 0.4],
+        ticktext=[span(low, high - 1) for low, high in bins.select("low", "high").iter_rows()],
+    )  # fmt: skip
+    plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[-0.04, 1.04])
+    pairs = frame.filter(pl.col("who") == "trained")["accuracy"].struct.field("n").sum()
+    return caption(plot, f"n = {pairs:,} pairs", f"bars: {by(*frame['accuracy'])}", "dashed: guessing")
 
 
 def span(low: int, high: int) -> str:
     """A range of differences, over two lines so that six stand side by side on a telephone."""
-    return f"{low:+,}<br>to {high:+,}".replace("-", "−").replace("+0", "0")
+    ends = [number(end, 0, signed=True) for end in (low, high)]
+    return ends[0] if low == high else f"{ends[0]}<br>to {ends[1]}"
 
 
 @figure(
-    name="margin_by_length", title="Does the margin follow the length?", page="length_bias", query=queries.margin_by_length, empty=SCORE
+    number="19",
+    name="margin_by_length",
+    title="Does the margin follow the length?",
+    page="length_bias",
+    query=queries.margin_by_length,
+    empty=SCORE,
 )
 def margin_by_length(frame: pl.DataFrame) -> go.Figure:
-    first = frame.row(0, named=True)
-    plot = go.Figure([heat(frame) if first["n"] > 1000 else bubbles(frame)])
-    for add in (plot.add_vline, plot.add_hline):
-        add(0, line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
+    plot = bubbles(frame, "trained", "pairs", {"x": "longer_by", "y": "margin"})
     plot.update_xaxes(title_text="chosen longer by [words]")
     plot.update_yaxes(title_text="margin: chosen − rejected reward")
-    r = first["length_correlation"]
-    parts = f"n = {first['n']:,} pairs", f"r = {written(r)}", by(r), "outermost 1 % not drawn"
-    return caption(plot, excerpt(first["scorer"], 40), *parts)
+    return plot
 
 
-HOVER = "pairs near %{x:.0f} words, margin %{y:.2f}"
+@figure(
+    number="20",
+    name="gain_by_length",
+    title="Do longer answers gain more reward?",
+    page="length_bias",
+    query=queries.gain_by_length,
+    empty=JUDGE,
+)
+def gain_by_length(frame: pl.DataFrame) -> go.Figure:
+    plot = bubbles(frame, "tuned", "prompts", {"x": "tuned_longer_by", "y": "difference"})
+    plot.update_xaxes(title_text=f"tuned longer by [{frame['unit'][0]}]")
+    plot.update_yaxes(title_text="reward: tuned − base")
+    return plot
 
 
-def bubbles(cells: pl.DataFrame) -> go.Scatter:
-    """A dot per cell, its area the number of pairs."""
-    size = (cells["count"] / cells["count"].max() * 14**2).sqrt().clip(5).to_list()
-    marker = {"size": size, "sizemode": "diameter", "color": COLOURS["trained"], "opacity": 0.6}
-    points = {"x": cells["longer_by"].to_list(), "y": cells["margin"].to_list(), "customdata": cells["count"].to_list()}
-    return go.Scatter(**points, mode="markers", marker=marker, name="", showlegend=False, hovertemplate="%{customdata:,} " + HOVER)
-
-
-def heat(cells: pl.DataFrame) -> go.Heatmap:
-    """A shaded cell for each, for more pairs than dots can show."""
-    values = {"x": cells["longer_by"].to_list(), "y": cells["margin"].to_list(), "z": cells["count"].to_list()}
-    scale = [[0, translucent(COLOURS["trained"], 0.08)], [1, COLOURS["trained"]]]
-    bar = {"title": {"text": "pairs", "side": "right"}, "thickness": 10, "outlinewidth": 0}
-    return go.Heatmap(**values, colorscale=scale, zmin=0, name="", colorbar=bar, hovertemplate="%{z:,} " + HOVER)
+def bubbles(frame: pl.DataFrame, who: str, counted: str, fields: dict[str, str]) -> go.Figure:
+    """A dot for each cell, its area the rows in it, and over them the line of least squares in the band of its interval."""
+    first, cells, line = frame.row(0, named=True), frame.filter(pl.col("part") == "cell"), frame.filter(pl.col("part") == "line")
+    plot = go.Figure()
+    widest = 14 if first["n"] <= 1000 else 18
+    size = (cells["count"] / cells["count"].max() * widest**2).sqrt().clip(5).to_list()
+    plot.add_scatter(
+        x=cells["x"].to_list(), y=cells["y"].to_list(), customdata=cells["count"].to_list(), mode="markers", name="", showlegend=False,
+        marker={"size": size, "sizemode": "diameter", "color": COLOURS[who], "opacity": 0.6, "line": {"width": 0}},
+        hovertemplate=f"%{{customdata:,}} {counted} near %{{x:.0f}} {first['unit']}, %{{y:.2f}}",
+    )  # fmt: skip
+    halves = cells.select("x", "y", pl.col("x_step") / 2, pl.col("y_step") / 2).iter_rows()
+    stands_for(plot.data[0], [{fields["x"]: [x - dx, x + dx], fields["y"]: [y - dy, y + dy]} for x, y, dx, dy in halves])
+    if line["low"].null_count() < len(line):
+        x = line["x"].to_list()
+        plot.add_scatter(
+            x=[*x, *reversed(x)], y=[*line["low"].to_list(), *reversed(line["high"].to_list())], mode="lines", line={"width": 0},
+            fill="toself", fillcolor=translucent(INK, 0.22), hoverinfo="skip", showlegend=False, name="",
+        )  # fmt: skip
+    plot.add_scatter(
+        x=line["x"].to_list(), y=line["y"].to_list(), mode="lines", line={"width": 2, "color": INK}, hoverinfo="skip", showlegend=False,
+    )  # fmt: skip
+    for add in (plot.add_vline, plot.add_hline):
+        add(0, line={"color": INK, "width": 1.5, "dash": "dash"})
+    per, r = f"line: {written(first['slope'])} per 100 {first['unit']}", f"r = {written(first['correlation'])}"
+    cut = "" if first["n"] <= 1000 else "outermost 1 % not drawn"
+    return caption(
+        plot, excerpt(first["scorer"], 40), f"n = {first['n']:,} {counted}", per, r, by(first["slope"], first["correlation"]), cut
+    )

@@ -36,4 +36,12 @@ TABLES += [
         queries.accuracy_by_group,
         "Train reward models on pairs that name a group (a type of prompt, a source) to compare them on each.",
     ),
+    Table(
+        "5",
+        "accuracy_of_lengths",
+        "Is it right where length cannot decide?",
+        "length_bias",
+        queries.accuracy_of_lengths,
+        "Score the pairs with a reward model to compare it with the rule that the longer response is better.",
+    ),
 ]

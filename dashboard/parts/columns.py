@@ -22,6 +22,11 @@ HEADINGS = {
     "untrained": (_("Reward, untrained"), _("By the scorer whose last layer was never trained.") + " " + REWARD),
     "trained": (_("Reward, trained"), _("By the trained scorer.") + " " + REWARD),
     "scorer": (_("Scorer"), None),
+    "which": (_("On"), None),
+    "length_rule": (
+        _("The longer one"),
+        _("Accuracy of taking the longer response for the better one, ties half. Where chosen is longer it is right by definition."),
+    ),
     "reward": (_("Reward"), REWARD),
     "base_answer": (_("Base answer"), None),
     "tuned_answer": (_("Tuned answer"), None),

@@ -1,5 +1,6 @@
 """What several pages draw alike: a heading, a figure, a table, an estimate, a run."""
 
+import html
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import streamlit as st
 
 from dashboard import figures
 from dashboard.parts import figure as figure_part
+from dashboard.parts import slices as slice_parts
 from dashboard.parts import verdict
 from dashboard.parts.columns import headed, readable, row_height
 from dashboard.queries import Selection
@@ -20,7 +22,8 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
-from engine.statistics.wording import duration
+from engine.statistics.estimate import ESTIMATE, Estimate
+from engine.statistics.wording import duration, estimated
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
@@ -107,6 +110,23 @@ def show_table(table: figures.Table, selection: Selection) -> None:
         shown, hide_index=True, row_height=row_height(shown), column_config=headed(shown), placeholder="–", key=f"table_{table.name}"
     )
     below(_("Table {number}").format(number=table.number), rows, table.name)
+
+
+def show_estimates(table: figures.Table, selection: Selection) -> None:
+    """A small table of the report whose cells are estimates, each written with its interval, beside the n they rest on."""
+    rows = data.read(table.query, selection, key=table.name)
+    st.html(figure_part.TITLE.format(number=html.escape(_(table.label)), title=html.escape(_(table.title))))
+    if rows.is_empty():
+        st.caption(data.literal(slice_parts.nothing(selection) if selection.slice else _(table.empty)))
+        return
+    names = [name for name in rows.columns if rows[name].dtype == ESTIMATE]
+    sizes = rows.select(pl.coalesce(pl.col(name).struct.field("n") for name in names))
+    shown = rows.with_columns(
+        sizes.to_series().alias("n"),
+        *(pl.Series(name, [estimated(Estimate(**cell)) if cell else None for cell in rows[name]], dtype=pl.String) for name in names),
+    )
+    st.dataframe(shown, hide_index=True, row_height=32, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
+    below("", rows, table.name)
 
 
 def below(caption: str, rows: pl.DataFrame, name: str) -> None:

@@ -21,6 +21,7 @@ from dashboard.queries.curves import (
     validation_accuracy,
 )
 from dashboard.queries.distributions import boxes, histogram
+from dashboard.queries.lengths import accuracy_by_length, accuracy_of_lengths, gain_by_length, margin_by_length
 from dashboard.queries.offers import newer_models, paired_differences
 from dashboard.queries.overview import far_from_guessing
 from dashboard.queries.preferences import win_rate_by_group, win_rate_by_length, win_tie_loss
@@ -40,12 +41,10 @@ from dashboard.queries.prompts import (
 from dashboard.queries.ranked import pair_place, ranked_pairs
 from dashboard.queries.responses import chosen_words, distinguishing_words, rejected_words, response_lengths, response_map, word_counts
 from dashboard.queries.scores import (
-    accuracy_by_length,
     accuracy_gain,
     base_boxes,
     base_scores,
     length_rule,
-    margin_by_length,
     margin_histogram,
     reward_summaries,
     reward_summary,
@@ -64,15 +63,14 @@ from dashboard.queries.tables import (
 )
 
 __all__ = [
-    "About", "Choices", "Selection", "about_prompt", "accuracy_by_group", "accuracy_by_length", "accuracy_gain",
-    "accuracy_of_groups", "answer_length_summary", "answer_lengths", "answered_prompts", "answers_under_base",
-    "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices", "chosen_words", "curves", "dataset",
-    "default_selection", "differing_settings", "distinguishing_words", "far_from_guessing", "flags_of",
-    "generators_under_scorers", "histogram", "judges", "length_rule", "margin_by_length", "margin_histogram", "missing_scores",
-    "newer_models", "pair_place", "paired_differences", "pairs", "policy_curves", "policy_rewards", "preference_pair",
-    "preferred", "prefers", "prompt_lines", "prompt_table", "prompt_types", "prompts", "ranked_pairs", "rejected_words",
-    "response_lengths", "response_map", "reward_curves", "reward_curves_compared", "reward_differences", "reward_summaries",
-    "reward_summary", "runs", "scales", "scorers_on_generators", "sliced_counts", "sliced_pairs", "study", "study_runs",
-    "trained_boxes", "trained_scores", "validation_accuracy", "win_rate_by_group", "win_rate_by_length", "win_rates",
-    "win_tie_loss", "word_counts",
+    "About", "Choices", "Selection", "about_prompt", "accuracy_by_group", "accuracy_by_length", "accuracy_gain", "accuracy_of_groups",
+    "accuracy_of_lengths", "answer_length_summary", "answer_lengths", "answered_prompts", "answers_under_base", "answers_under_trained",
+    "base_boxes", "base_scores", "boxes", "choices", "chosen_words", "curves", "dataset", "default_selection", "differing_settings",
+    "distinguishing_words", "far_from_guessing", "flags_of", "gain_by_length", "generators_under_scorers", "histogram", "judges",
+    "length_rule", "margin_by_length", "margin_histogram", "missing_scores", "newer_models", "pair_place", "paired_differences",
+    "pairs", "policy_curves", "policy_rewards", "preference_pair", "preferred", "prefers", "prompt", "prompt_lines", "prompt_table",
+    "prompt_types", "prompts", "ranked_pairs", "rejected_words", "response_lengths", "response_map", "responses_to", "reward_curves",
+    "reward_curves_compared", "reward_differences", "reward_summaries", "reward_summary", "runs", "scales", "scorers_on_generators",
+    "sliced_counts", "sliced_pairs", "study", "study_runs", "trained_boxes", "trained_scores", "validation_accuracy",
+    "win_rate_by_group", "win_rate_by_length", "win_rates", "win_tie_loss", "word_counts",
 ]  # fmt: skip

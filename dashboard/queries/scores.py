@@ -21,18 +21,6 @@ LENGTHS = """
     select prompt_id, c.words as chosen_words, r.words as rejected_words
     from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id where dataset_id = $dataset and split = $split
 """
-MARGIN_BY_LENGTH = f"""
-    with pair as (from {SCORED}), edge as (
-        select quantile_cont(longer_by, [0.005, 0.995]) as x, quantile_cont(margin, [0.005, 0.995]) as y from pair
-    )
-    select round(longer_by / $x_step) * $x_step as longer_by, round(margin / $y_step) * $y_step as margin, count(*) as count
-    from pair, edge where longer_by between x[1] and x[2] and margin between y[1] and y[2] group by all order by all
-"""
-BY_LENGTH = f"""
-    with pair as (from {SCORED})
-    select *, ntile(least(6, greatest(1, (select count(*) from pair) // 8))) over (order by longer_by, pair_id) as bin
-    from pair order by bin
-"""
 SUMMARISED = (
     "accuracy", "reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std", "margin_mean", "margin_std",
     "length_correlation",
@@ -108,28 +96,3 @@ def length_rule(con: Connection, selection: Selection) -> pl.DataFrame:
     """Accuracy of "the longer response is the better one" on the selected pairs: one row of length_rule (an Estimate), or none."""
     pairs = frame(con, LENGTHS, {"dataset": selection.dataset_id, "split": selection.split})
     return pl.DataFrame([column("length_rule", [] if pairs.is_empty() else measured(pairs, ["length_rule"]).values())])
-
-
-def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Accuracy within up to six equally large groups of pairs, ordered by how many words longer the chosen response is.
-
-    Columns: bin, from, to (words), accuracy and margin_mean (Estimates), scorer.
-    """
-    rows = frame(con, BY_LENGTH, scored_by(selection, selection.trained_scorer))
-    names = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": selection.trained_scorer})
-    bins = rows.group_by("bin", maintain_order=True).agg(pl.col("longer_by").min().alias("from"), pl.col("longer_by").max().alias("to"))
-    parts = [measured(part, ("accuracy", "margin_mean")) for part in rows.partition_by("bin", maintain_order=True)]
-    estimates = [column(name, [part[name] for part in parts]) for name in ("accuracy", "margin_mean")]
-    return bins.with_columns(estimates).join(names, how="cross")
-
-
-def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Pairs counted on a grid of longer_by (words) and margin under the trained scorer; with the correlation and its interval."""
-    params = scored_by(selection, selection.trained_scorer)
-    spread = f"select stddev_samp(longer_by) as x, stddev_samp(margin) as y, count(*) as n from {SCORED}"
-    x, y, n = frame(con, spread, params).row(0)
-    cells_per_std = 12 if n <= 1000 else 4
-    steps = {"x_step": max(1.0, round((x or 1.0) / cells_per_std)), "y_step": (y or 1.0) / cells_per_std}
-    cells = frame(con, MARGIN_BY_LENGTH, {**params, **steps})
-    found = reward_summary(con, selection, selection.trained_scorer, ("length_correlation",))
-    return beside(cells, found, "n", "scorer", "length_correlation")

@@ -2,23 +2,32 @@
 
 import streamlit as st
 
-from dashboard import queries
-from dashboard.parts import cards, remarks, widgets
+from dashboard import figures, queries
+from dashboard.parts import figure, offers, pair_list, remarks, slices, verdict, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
-
-def numbers() -> None:
-    """The length rule beside both scorers, on the same pairs."""
-    with st.grid(min_column_width=215):
-        for row in data.read(queries.length_rule, selection).iter_rows(named=True):
-            cards.estimate(row, "length_rule")
-        for row in data.read(queries.reward_summaries, selection).iter_rows(named=True):
-            cards.estimate(row, "accuracy", row["scorer"], _("On the same pairs."))
-            cards.estimate(row, "length_correlation", row["scorer"])
-
-
-selection = widgets.heading(_("Length bias"), page="length_bias", question=_("Is it only length?"))
+PAGE = "length_bias"
+selection = widgets.heading(_("Length bias"), page=PAGE, question=_("Is it only length?"), most=2)
 remarks.on_pairs(selection)
-numbers()
-widgets.show_page("length_bias", selection, "3a", "8a")
+second = offers.beside(selection)
+found = verdict.found_on(PAGE, selection)
+with st.grid(min_column_width=900, gap="medium"):
+    figure.show(figures.find("accuracy_by_length"), selection, second)
+    with st.container():
+        slices.line(selection)
+        pair_list.show(selection)
+
+with st.grid(2, min_column_width=430, gap="medium"):
+    with st.container():
+        verdict.section(_("Where length cannot decide"), verdict.named(found, "accuracy_length_matched"))
+        widgets.show_estimates(next(t for t in figures.TABLES if t.name == "accuracy_of_lengths"), selection)
+    with st.container():
+        verdict.section(_("Margins and length"), verdict.named(found, "length_correlation"))
+        figure.show(figures.find("margin_by_length"), selection, second)
+
+if data.read(queries.gain_by_length, selection).is_empty() and not selection.tuned_generator:
+    st.stop()
+answers = verdict.found_on("dpo_vs_base", selection)
+verdict.section(_("Tuned answers and length"), verdict.named(answers, "gain_length_correlation"))
+figure.side_by_side(("gain_by_length", "win_rate_by_length", "lengths", "answer_lengths"), selection, second)

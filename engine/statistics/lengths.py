@@ -9,6 +9,7 @@ import polars as pl
 
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import correlation, difference_of_shares, mean, share_above_zero
+from engine.statistics.lines import risen
 from engine.statistics.registry import statistic
 from engine.statistics.rewards import accuracy
 
@@ -63,6 +64,20 @@ def gain_over_length_rule(pairs: pl.DataFrame) -> Estimate:
     """Mean over pairs of ½ (sgn margin − sgn longer_by)."""
     points = (np.sign(pairs["margin"].to_numpy()) - np.sign(pairs.select(LONGER_BY).to_series().to_numpy())) / 2
     return mean(points, pairs["prompt_id"], unit="difference of shares")
+
+
+PER = 100  # words or tokens
+
+
+@statistic(
+    "length_slope",
+    "Margin per 100 words",
+    "By how much the margin rises, on the straight line through all pairs, while the chosen response gets 100 words longer.",
+    of="scored_pairs",
+)
+def length_slope(pairs: pl.DataFrame) -> Estimate:
+    longer_by = pairs["chosen_words"] - pairs["rejected_words"]
+    return risen(longer_by, pairs["margin"], pairs["prompt_id"], by=PER, unit="reward", counted="pairs")
 
 
 def with_lengths(answers: pl.DataFrame) -> tuple[pl.DataFrame, str]:
@@ -136,3 +151,16 @@ def length_difference(answers: pl.DataFrame) -> Estimate:
 def gain_length_correlation(answers: pl.DataFrame) -> Estimate:
     rows, _ = with_lengths(answers)
     return correlation(rows["difference"], rows["tuned_length"] - rows["base_length"], rows["prompt_id"], counted="prompts")
+
+
+@statistic(
+    "gain_length_slope",
+    "Reward gained per 100 tokens",
+    "By how much the reward difference rises, on the straight line through all prompts, while the tuned answer gets 100 tokens longer "
+    "(words where tokens were not counted).",
+    of="compared_answers",
+)
+def gain_length_slope(answers: pl.DataFrame) -> Estimate:
+    rows, _ = with_lengths(answers)
+    longer_by = rows["tuned_length"] - rows["base_length"]
+    return risen(longer_by, rows["difference"], rows["prompt_id"], by=PER, unit="reward", counted="prompts")
