@@ -39,9 +39,10 @@ st.html(HERE / "look.css")
 st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
 page = st.navigation(pages())
 try:
-    st.session_state["selection"] = chips.selection()
+    with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
+        st.session_state["selection"] = chips.selection()
+        retrain.button(data.selection(), page.url_path)
     chips.say_unknown()
-    retrain.button(data.selection(), page.url_path)
     page.run()
 except PrefscopeError as error:
     data.refuse(error)

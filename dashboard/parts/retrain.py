@@ -55,8 +55,12 @@ def button(selection: Selection, page: str) -> None:
         st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)(dialog)(selection)
 
 
-def begin(kind: Kind, run_id: str | None = None) -> None:
-    """Open the dialog in this run of the page. run_id: the run to start from, instead of that of what is looked at."""
+def begin(kind: Kind, run_id: str | None = None, on_slice: bool = False) -> None:
+    """Open the dialog in this run of the page. run_id: the run to start from, instead of that of what is looked at.
+
+    on_slice: it begins with the slice that is looked at as what is trained on.
+    """
+    st.session_state["retrain_on_slice"] = on_slice
     st.session_state[OPEN] = True
     st.session_state["retrain_kind"] = kind
     st.session_state["retrain_from"] = run_id
@@ -130,8 +134,11 @@ def asked_slice(given: dict[str, Any], prefix: str) -> Slice | None:
     offered = {wanted.as_json(): wanted for wanted in (given.get("slice"), looked_at, *saved(cache_path())) if wanted}
     here = {key: wanted for key, wanted in offered.items() if wanted.dataset_id == given["dataset"]}
     names = {None: _("all training pairs"), **{key: line(wanted.words()) for key, wanted in here.items()}}
-    first = list(names).index(given["slice"].as_json()) if given.get("slice") else 0
-    picked = st.selectbox(_("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice", help=_("Train on these pairs alone."))
+    begun = looked_at if st.session_state.get("retrain_on_slice") else given.get("slice")
+    first = list(names).index(begun.as_json()) if begun and begun.as_json() in names else 0
+    picked = st.selectbox(
+        _("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice_{first}", help=_("Train on these pairs alone.")
+    )
     return here.get(picked)
 
 

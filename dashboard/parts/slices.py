@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
+from dashboard.parts import retrain
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
@@ -33,6 +34,7 @@ def line(selection: Selection) -> None:
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="xsmall"):
             st.button(_("Invert"), key="slice_invert", on_click=slices.invert, args=(slice,))
             keep(slice)
+            st.button(_("Retrain on slice"), key="slice_retrain", on_click=retrain.begin, args=(kind_of(slice), None, True))
             st.download_button(
                 _("CSV with ids"),
                 lambda: csv_text(data.read(queries.sliced_pairs, selection)),
@@ -42,6 +44,11 @@ def line(selection: Selection) -> None:
                 on_click="ignore",
             )
             st.button(_("Show all"), key="slice_clear", on_click=slices.look_at, args=(None,))
+
+
+def kind_of(slice: Slice) -> retrain.Kind:
+    """What is trained again on these rows: the policy, when they were chosen by its answers."""
+    return "policy" if any(getattr(predicate, "tuned", None) for predicate in slice.predicates) else "reward"
 
 
 def keep(slice: Slice) -> None:
