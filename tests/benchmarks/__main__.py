@@ -14,7 +14,7 @@ from typing import Any
 from engine.settings.config import EMBEDDED_MODEL
 from engine.store.rundir import cache_path
 
-from .measure import BudgetError, Measured, MeasurementError, Task, environment_of, measured
+from .measure import BudgetError, Measured, MeasurementError, Processes, Task, environment_of
 from .plan import ANCHORS, STAGES, TABLES, Settings, Side, Stage, stages
 from .results import Results, Row, rows_of, store, table
 from .workloads import STARTER, Sizes, Workload, stated
@@ -67,6 +67,7 @@ class Bench:
     options: argparse.Namespace
     folder: Path
     results: Results = field(default_factory=Results)
+    processes: Processes = field(default_factory=Processes)
     began: float = field(default_factory=time.monotonic)
 
     def left(self) -> float | None:
@@ -86,7 +87,7 @@ class Bench:
     def do(self, what: str, task: Task) -> Measured:
         """Raises MeasurementError."""
         began = time.monotonic()
-        found = measured(task, environment_of(task.call, self.options.busy), self.left())
+        found = self.processes.measured(task, environment_of(task.call, self.options.busy), self.left())
         print(f"{what}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         return found
 
@@ -174,6 +175,8 @@ def main() -> int:
         except MeasurementError as problem:
             print(f"error: {problem}", file=sys.stderr)
             return 1
+        finally:
+            bench.processes.end()
     path = target / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     store(path, about, rows, bench.results)
     print(f"{about['machine']} ({about['processor']}), {about['precision']}, median of {options.repetitions}, batch {options.batch_size}")

@@ -1,10 +1,18 @@
-"""The process of one measurement: `python -m tests.benchmarks.child TASK.json ANSWER.json`."""
+"""Measurements, each in a process of its own, forked where torch and transformers are imported already: `python -m tests.benchmarks.child`.
+
+Asked line by line on the standard input, in JSON: the files of a task, its answer and its log, and what its environment adds. Says the exit
+status.
+"""
 
 import json
+import os
 import sys
+import traceback
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+
+import engine.model.networks  # noqa: F401  # what every side needs, once
 
 from .measure import Task
 
@@ -16,5 +24,27 @@ def main(asked: str, answer: str) -> None:
     Path(answer).write_text(json.dumps(asdict(found), allow_nan=False))
 
 
+def forked(asked: str, answer: str, log: str, environment: dict[str, str]) -> int:
+    """The exit status of a process that does one task."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 1
+    try:
+        with open(log, "wb") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        os.environ.update(environment)
+        main(asked, answer)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    for line in sys.stdin:
+        print(forked(**json.loads(line)), flush=True)

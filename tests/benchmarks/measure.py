@@ -2,6 +2,8 @@
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,35 +65,51 @@ def from_steps(seconds: Sequence[float], tokens: Sequence[int], warmup: int, bat
     return {"units": counted / mean, "tokens": counted, "seconds": timed, "warmup_seconds": max(beyond, 0.0)}
 
 
-def measured(task: Task, environment: dict[str, str], timeout_seconds: float | None) -> Measured:
-    """Do the task in a fresh process, with a compile cache of its own. Raises MeasurementError, BudgetError."""
-    with tempfile.TemporaryDirectory(dir=Path(task.models).parent, prefix="child-") as folder:
-        asked, answer, log = (Path(folder) / name for name in ("task.json", "answer.json", "log.txt"))
-        asked.write_text(json.dumps(asdict(task)))
-        path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
-        own = {
-            "TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "compiled"),
-            "TMPDIR": folder,
-            "PYTHONPATH": path,
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        command = [sys.executable, "-m", "tests.benchmarks.child", str(asked), str(answer)]
-        with log.open("wb") as output:
-            try:
-                done = subprocess.run(
-                    command,
-                    cwd=ROOT,
-                    env={**os.environ, **own, **environment},
-                    stdout=output,
-                    stderr=output,
-                    timeout=timeout_seconds,
-                )
-            except subprocess.TimeoutExpired:
-                raise BudgetError("the time of --budget-minutes is over") from None
-        if done.returncode or not answer.is_file():
-            said = log.read_text(errors="replace").strip().splitlines()
-            raise MeasurementError(f"{task.call} failed: {said[-1] if said else f'exit status {done.returncode}'}")
-        return Measured(**json.loads(answer.read_text()))
+@dataclass
+class Processes:
+    """One process for each environment asked for, which imports the libraries once and forks for every task (child.py)."""
+
+    waiting: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = field(default_factory=dict)
+
+    def measured(self, task: Task, environment: dict[str, str], timeout_seconds: float | None) -> Measured:
+        """Do the task in a fresh process, with a compile cache of its own. Raises MeasurementError, BudgetError."""
+        with tempfile.TemporaryDirectory(dir=Path(task.models).parent, prefix="child-") as folder:
+            asked, answer, log = (Path(folder) / name for name in ("task.json", "answer.json", "log.txt"))
+            asked.write_text(json.dumps(asdict(task)))
+            own = {"TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "compiled"), "TMPDIR": folder}
+            question = {"asked": str(asked), "answer": str(answer), "log": str(log), "environment": own}
+            status = self.answered(environment, json.dumps(question), timeout_seconds)
+            if status != "0" or not answer.is_file():
+                said = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
+                raise MeasurementError(f"{task.call} failed: {said[-1] if said else f'exit status {status}'}")
+            return Measured(**json.loads(answer.read_text()))
+
+    def answered(self, environment: dict[str, str], question: str, timeout_seconds: float | None) -> str:
+        """The exit status in words; empty when the process that forks is gone."""
+        key = tuple(sorted(environment.items()))
+        process = self.waiting.get(key) or self.waiting.setdefault(key, started(environment))
+        assert process.stdin is not None
+        assert process.stdout is not None
+        print(question, file=process.stdin, flush=True)
+        if not select.select([process.stdout], [], [], timeout_seconds)[0]:
+            raise BudgetError("the time of --budget-minutes is over")
+        return process.stdout.readline().strip()
+
+    def end(self) -> None:
+        """End them all, with the task that is running."""
+        for process in self.waiting.values():
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        self.waiting = {}
+
+
+def started(environment: dict[str, str]) -> subprocess.Popen[str]:
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
+    own = {"PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.benchmarks.child"], cwd=ROOT, env={**os.environ, **own, **environment},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
 
 
 def environment_of(call: str, busy: bool) -> dict[str, str]:
