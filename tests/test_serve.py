@@ -17,8 +17,11 @@ from engine.data.datasets_io import load_pairs
 from engine.data.records import PreferencePair, Turn, text_id
 from engine.errors import ConfigError, ModelError, ServeError, TooLargeError
 from engine.kinds.generate import answers, transformers_writer
+from engine.machine import memory
 from engine.model import networks
 from engine.model.batches import Chat
+from engine.model.folders import network_of
+from engine.planning.preflight import held_by_server
 from engine.serve import client, needs
 from engine.serve.models import Models
 from engine.serve.replies import REPLIES, pieces
@@ -26,7 +29,7 @@ from engine.serve.requests import Answer, Judge, Score, Tokens, Writer, read
 from engine.serve.server import Work, watch_starter
 from engine.settings.config import GenerateConfig, RunConfig
 from engine.store.rundir import RunDir, is_locked, run_dirs, take_lock
-from engine.store.server import lock_of_server, run_going_on, server_of
+from engine.store.server import Server, announce, lock_of_server, run_going_on, server_of
 from engine.store.status import State, Status
 
 ASKED = (Turn("user", "How do I begin with bread?"),)
@@ -162,7 +165,7 @@ def test_pieces_of_tokens_make_the_text_although_characters_are_torn(models: Mod
 def test_what_was_used_longest_ago_makes_room(toy_cache: Path) -> None:
     reward = named(toy_cache, "toy")
     trained, untrained = Judge(run=reward.id), Judge(run=reward.id, trained=False)
-    one = needs.judging_memory(toy_cache, trained)
+    one = needs.judging_size(toy_cache, trained).most
 
     class Small(Models):
         """Of a machine that has room for one."""
@@ -185,14 +188,27 @@ def test_a_model_that_never_fits_is_refused_with_what_it_takes(toy_cache: Path) 
 
 
 def test_what_a_request_needs_is_said_before(toy_cache: Path) -> None:
-    """The sum of its models: a request of two judges takes one judge more than that of one."""
+    """Another judge adds its weights, 4 bytes each, because only one works at a time; a judge that two requests name is one."""
     trained, untrained = Judge(run=named(toy_cache, "toy").id), Judge(run=named(toy_cache, "toy").id, trained=False)
-    one, two = (
-        needs.needed(toy_cache, Score(turns=ASKED, responses=("a",), judges=judges)) for judges in ((trained,), (trained, untrained))
-    )
-    assert two - one == needs.judging_memory(toy_cache, untrained) > 16e6
+    one, two = (Score(turns=ASKED, responses=("a",), judges=judges) for judges in ((trained,), (trained, untrained)))
+    folder = named(toy_cache, "toy").config.model  # type: ignore[union-attr]
+    network = network_of(Path(folder))
+    assert network
+    assert needs.needed(toy_cache, two) - needs.needed(toy_cache, one) == pytest.approx(4 * network.parameters, abs=1000)
+    assert needs.needed(toy_cache, one, two) == needs.needed(toy_cache, two)
     with pytest.raises(ModelError, match="downloads nothing"):
         needs.needed(toy_cache, Answer(turns=ASKED, writers={"base": Writer(policy="somebody/elses")}))
+
+
+def test_a_run_may_count_on_the_memory_that_the_playground_gives_back(empty_cache: Path) -> None:
+    """This process stands for the playground's: it holds the lock."""
+    assert held_by_server(empty_cache) == 0
+    lock = take_lock(lock_of_server(empty_cache))
+    assert lock is not None
+    announce(lock, Server(os.getpid(), 1, "token"))
+    assert held_by_server(empty_cache) >= 0.5 * memory.resident()
+    os.close(lock)
+    assert held_by_server(empty_cache) == 0
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def request(selection: Selection, turns: tuple[Turn, ...], response: str, other:
     """What to ask of a response: under the comparison's tuned policy and its first reward model. None where there is neither."""
     known, selected = judges(selection)
     named = writers(selection)
-    policy = named["tuned"][1].policy if "tuned" in named and (cache_path() / "runs" / named["tuned"][1].policy).is_dir() else None
+    tuned = named["tuned"][1].policy if "tuned" in named else ""
+    policy = tuned if tuned and (cache_path() / "runs" / tuned / "model").is_dir() else None
     judge: Judge | None = known[selected[0]] if selected else None
     if policy is None and judge is None:
         return None

@@ -41,7 +41,7 @@ class Models:
             tokenizer = networks.load_tokenizer(self.cache, config.policy)
             return Loaded(policy_that_writes(self.cache, config.policy, precision, self.device), tokenizer)
 
-        return self._held(("writes", config.policy, precision), needs.writing_memory(self.cache, config), load)
+        return self._held(("writes", config.policy, precision), needs.writing_size(self.cache, config).most, load)
 
     def policy(self, name: str, config: PolicyConfig) -> Loaded:
         """A policy whose log-probabilities are asked, or its reference, under the tokenizer of that one."""
@@ -50,7 +50,7 @@ class Models:
             tokenizer = networks.load_tokenizer(self.cache, config.model)
             return Loaded(networks.Policy(networks.load_policy(self.cache, name)).to(self.device).eval(), tokenizer)
 
-        return self._held(("policy", name), needs.reading_memory(self.cache, name, config.max_tokens, logits=True), load)
+        return self._held(("policy", name), needs.reading_size(self.cache, name, config.max_tokens, logits=True).most, load)
 
     def judge(self, judge: Judge) -> Loaded:
         """A reward model, or its untrained twin."""
@@ -64,7 +64,7 @@ class Models:
                 networks.untrain_head(network, config.seed)
             return Loaded(networks.RewardModel(network).to(self.device).eval(), tokenizer)
 
-        return self._held(("judge", source, None if judge.trained else config.seed), needs.judging_memory(self.cache, judge), load)
+        return self._held(("judge", source, None if judge.trained else config.seed), needs.judging_size(self.cache, judge).most, load)
 
     def _held(self, key: tuple[object, ...], need: int, load: Callable[[], Loaded]) -> Loaded:
         if key not in self.held:

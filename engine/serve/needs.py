@@ -1,9 +1,10 @@
 """What a request takes of memory, by the same arithmetic as a run's pre-flight. Torch-free."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import ModelError, ServeError
-from engine.machine.device_plan import LOGIT_CHUNK, SCORING_TOKENS, expected_device
+from engine.machine.device_plan import LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision
 from engine.model.folders import Network, folder_of, network_of
 from engine.planning import estimates
 from engine.serve.requests import Answer, Asked, Judge, Score
@@ -11,23 +12,39 @@ from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig
 from engine.store.rundir import find_run
 
 
-def writing_memory(cache: Path, config: GenerateConfig) -> int:
-    """Bytes for a policy that answers one prompt, besides those of the process."""
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a model besides those of the process: while it is only kept, and at most while it is loaded and works."""
+
+    kept: int
+    most: int
+
+
+UNKNOWN = Size(0, 0)  # a model whose folder does not name its sizes in the usual words
+LOGIT = 6  # bytes of one logit in a forward pass alone: fp32, and the rows that are normalised at once
+
+
+def writing_size(cache: Path, config: GenerateConfig) -> Size:
+    """Of a policy that answers one prompt."""
     network = network_here(cache, config.policy)
-    return added(network, estimates.answering_memory(network, config, config.max_tokens)) if network else 0
+    if network is None:
+        return UNKNOWN
+    precision = expected_precision(config.precision, expected_device("auto"))
+    most = estimates.answering_memory(network, config, config.max_tokens)
+    return Size((2 if precision == "bf16" else 4) * network.parameters, besides_process(most))
 
 
-def reading_memory(cache: Path, model: str, tokens: int, logits: bool) -> int:
-    """Bytes for a model in fp32 that reads `tokens` at once, as a policy of which log-probabilities are asked or as a reward model."""
+def reading_size(cache: Path, model: str, tokens: int, logits: bool) -> Size:
+    """Of a model in fp32 that reads `tokens` at once, as a policy of which log-probabilities are asked or as a reward model."""
     network = network_here(cache, model)
     if network is None:
-        return 0
-    read = estimates.scoring_memory(network, expected_device("auto"), tokens)
-    return added(network, read) + (estimates.LOGIT * min(tokens, LOGIT_CHUNK) * network.vocabulary if logits else 0)
+        return UNKNOWN
+    most = besides_process(estimates.scoring_memory(network, expected_device("auto"), tokens))
+    return Size(4 * network.parameters, most + (LOGIT * min(tokens, LOGIT_CHUNK) * network.vocabulary if logits else 0))
 
 
-def added(network: Network, bytes_: int) -> int:
-    return bytes_ - estimates.process(expected_device("auto"))
+def besides_process(size: int) -> int:
+    return size - estimates.process(expected_device("auto"))
 
 
 def network_here(cache: Path, model: str) -> Network | None:
@@ -54,25 +71,32 @@ def policy_config(cache: Path, run_id: str) -> PolicyConfig:
     return config
 
 
-def judging_memory(cache: Path, judge: Judge) -> int:
+def judging_size(cache: Path, judge: Judge) -> Size:
     config = reward_config(cache, judge.run)
     tokens = max(config.max_tokens, SCORING_TOKENS[expected_device("auto")])
-    return reading_memory(cache, judge.run if judge.trained else config.model, tokens, logits=False)
+    return reading_size(cache, judge.run if judge.trained else config.model, tokens, logits=False)
 
 
 def needed(cache: Path, *requests: Asked) -> int:
-    """Bytes to have all models of some requests loaded at once, those of the process included. Raises what loading them would raise."""
-    return estimates.process(expected_device("auto")) + sum(size for asked in requests for size in sizes(cache, asked))
+    """Bytes to keep all models of some requests while one of them works, those of the process included.
+
+    Raises what loading them would raise.
+    """
+    found = {name: size for asked in requests for name, size in sizes(cache, asked).items()}.values()
+    working = max((size.most - size.kept for size in found), default=0)
+    return estimates.process(expected_device("auto")) + sum(size.kept for size in found) + working
 
 
-def sizes(cache: Path, asked: Asked) -> list[int]:
-    """Bytes of each model that a request needs."""
+def sizes(cache: Path, asked: Asked) -> dict[tuple[object, ...], Size]:
+    """The models that a request needs, and their sizes; a model that two requests need is one."""
     if isinstance(asked, Answer):
-        return [writing_memory(cache, asked.config(side)) for side in asked.writers]
+        configs = [asked.config(side) for side in asked.writers]
+        return {("writes", config.policy, config.precision): writing_size(cache, config) for config in configs}
     if isinstance(asked, Score):
-        return [judging_memory(cache, judge) for judge in asked.judges]
-    found = [judging_memory(cache, asked.judge)] if asked.judge else []
+        return {("judge", judge): judging_size(cache, judge) for judge in asked.judges}
+    found: dict[tuple[object, ...], Size] = {("judge", asked.judge): judging_size(cache, asked.judge)} if asked.judge else {}
     if asked.policy:
         config = policy_config(cache, asked.policy)
-        found += [reading_memory(cache, model, config.max_tokens, logits=True) for model in (asked.policy, config.model)]
+        for model in (asked.policy, config.model):
+            found["policy", model] = reading_size(cache, model, config.max_tokens, logits=True)
     return found
