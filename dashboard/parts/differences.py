@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 
 Piece = tuple[str, bool]  # a part of a text, and whether the other text lacks it
 TOKEN = re.compile(r"\s*(?:[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3400-\u4dbf\u4e00-\u9fff]+(?:['’]\w+)*|[^\w\s])|\s+$")
-SHORT = 3  # shared runs of fewer words between two longer changes are chance: "the", "of a"
+SHORT = 3  # shared runs of fewer words between two changes as long are chance: "the", "of a"
 LARGE = 1_000_000  # tokens of one text times those of the other; above it frequent words are no anchors, which keeps it under 0.3 s
 
 
@@ -22,11 +22,11 @@ def differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
 
 
 def runs(matcher: SequenceMatcher[str]) -> Iterator[tuple[bool, int, int, int, int]]:
-    """(shared, first and end in the left, first and end in the right), where short shared runs between longer changes are changes."""
+    """(shared, first and end in the left, first and end in the right), where short shared runs between changes as long are changes."""
     codes = [(tag == "equal", i1, i2, j1, j2) for tag, i1, i2, j1, j2 in matcher.get_opcodes()]
     for number, (shared, i1, i2, j1, j2) in enumerate(codes):
         around = [max(c[2] - c[1], c[4] - c[3]) for c in (*codes[max(number - 1, 0) : number], *codes[number + 1 : number + 2])]
-        chance = len(around) == 2 and i2 - i1 < SHORT and i2 - i1 < min(around)
+        chance = len(around) == 2 and i2 - i1 < SHORT and i2 - i1 <= min(around)
         yield shared and not chance, i1, i2, j1, j2
 
 

@@ -1,8 +1,9 @@
 """Find prompts, and read both answers to one of them beside each other."""
 
-from dashboard.parts import prompt_list, widgets
+from dashboard.parts import prompt_list, remarks, widgets
 from dashboard.state.messages import _
 
 selection = widgets.heading(_("Prompts"), page="prompts", question=_("What do base and tuned policy answer, prompt by prompt?"))
 asked, rows = prompt_list.filtered(selection)
 prompt_list.browse(selection, asked, rows)
+remarks.on_answers(selection)
