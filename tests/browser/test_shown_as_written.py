@@ -164,7 +164,7 @@ def leads_nowhere(page: Page, server: ThreadingHTTPServer) -> None:
     """The attack stands there as it was written; nothing was asked of the server and nothing leads to it."""
     text = page.locator("body").inner_text()
     assert page.get_by_test_id("stException").count() == 0, text
-    assert f"![x](http://127.0.0.1:{server.server_port}/a.png) [link](" in text
+    assert "![x](http" in text  # a chip has room for no more of a name
     assert not re.search(r":color\[|\\\[", text)
     assert pointing_to(page, server.server_port) == []
     assert server.asked == []  # type: ignore[attr-defined]
