@@ -33,7 +33,7 @@ HOMES = {
     "datasets": ("engine/data/sources",),
     "pyarrow": ("engine/data/arrow_files",),
     "umap": ("engine/kinds/embed",),
-    "sklearn": ("engine/kinds/embed", "engine/statistics/words"),
+    "sklearn": ("engine/kinds/embed",),
     "wordcloud": ("dashboard/figures/clouds",),
     "kaleido": ("dashboard/report/",),
     "subprocess": ("engine/queue/", "engine/serve/client"),

@@ -200,10 +200,10 @@ def test_a_hostile_run_name_is_escaped_in_the_legend(con: Connection, chosen: Se
 
 def test_cloud_words_lie_inside_and_are_always_the_same() -> None:
     counts = {"bread": 9, "oven": 5, "面包": 4, "yeast": 2}
-    words = layout(counts)
+    words = layout(tuple(counts.items()))
     assert {w for w, *_ in words} == set(counts)
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for _, _, x, y in words)
-    assert layout(counts) == words
+    assert layout.__wrapped__(tuple(counts.items())) == words
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_table_of_prompt_good_and_bad_needs_no_answer(page: AppTest, empty_cac
     (dataset_id,) = dataset_ids(empty_cache)
     assert dataset_id.startswith("mine-")
     assert app.query_params["dataset"] in (dataset_id, [dataset_id])
-    assert "20 pairs kept" in app.success[0].value
+    assert "20\u00a0pairs kept" in app.success[0].value
     assert {pair.chosen[:3] for split in ("train", "validation") for pair in load_pairs(empty_cache, dataset_id, split)} == {"Yes"}
 
 
@@ -151,8 +152,24 @@ def test_a_wrong_file_is_one_sentence_and_another_may_follow(page: AppTest, name
 
 def test_a_file_of_which_nothing_would_be_kept_cannot_be_imported(page: AppTest) -> None:
     app = dropped(page, ("x.jsonl", as_lines({**PAIR, "overall_response": 3})))
-    assert "0 of 1 records are kept" in errors(app)
+    assert "0 of 1\u00a0record kept" in errors(app)
     assert not [button for button in app.button if button.key == "import_do"]
+
+
+def test_a_path_that_is_named_is_imported_beside_what_is_there(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page shows the new dataset then, and its reason for what was left out."""
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+    (tmp_path / "tea.jsonl").write_bytes(as_lines(PAIR, {**PAIR, "question": "How?", "overall_response": 7}))
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(cache))
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.switch_page("views/data.py")
+    app.session_state["data_tab"] = "Import"
+    app.run()
+    app.text_input(key="named_source").set_value(str(tmp_path / "tea.jsonl")).run()
+    imported(app)
+    assert str(app.selectbox(key="pick_dataset").value).startswith("tea-")
+    assert app.session_state["data_tab"] == "Pairs"
+    assert shown(app, "Reason")["In rejects.jsonl"].tolist() == ["bad_label"]
 
 
 @pytest.mark.parametrize("typed", ["/no/such/file.jsonl", "train=a.jsonl b.jsonl", "'unbalanced", "train=a.jsonl train=b.jsonl"])
@@ -179,7 +196,7 @@ def test_rewards_made_elsewhere_are_recognised_and_opened(page: AppTest, empty_c
     assert app.segmented_control(key="import_kind").value == "results"
     app.text_input(key="import_generator_prediction").set_value("our policy").run()
     imported(app)
-    assert "2 pairs" in app.success[0].value
+    assert "2\u00a0pairs" in app.success[0].value
     assert str(app.query_params["dataset"]).strip("[]'").startswith("scored-")
 
 
@@ -192,7 +209,7 @@ def test_a_table_of_answers_is_assigned_by_its_names(page: AppTest) -> None:
         "rating",
     ]
     imported(app)
-    assert "1 rewards" in app.success[0].value
+    assert "1\u00a0reward" in app.success[0].value
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/..", "a\\..", "x\0.jsonl", "é" * 128])

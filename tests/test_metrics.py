@@ -292,7 +292,8 @@ def test_correlation_of_a_line_is_1_and_of_noise_includes_0() -> None:
 
 def test_log_odds_of_a_word_used_3_to_1_is_worked_out_by_hand() -> None:
     """Counts a: 3 | 1, b: 1 | 3; two words have the prior 1 in all. δ_a = ln(3.5/(4+1−3.5)) − ln(1.5/(4+1−1.5)); σ² = 1/3.5 + 1/1.5."""
-    z = log_odds([3, 1], [1, 3])
+    odds, error = log_odds([3, 1], [1, 3])
+    z = odds / error
     assert z[0] == pytest.approx((math.log(3.5 / 1.5) - math.log(1.5 / 3.5)) / math.sqrt(1 / 3.5 + 1 / 1.5))
     assert z[1] == pytest.approx(-z[0])
 
@@ -302,7 +303,8 @@ def test_z_of_words_under_random_labels_has_standard_deviation_near_1() -> None:
     rng = np.random.default_rng(0)
     uses = rng.geometric(1 / 60, 3000) % 391 + 10
     left = rng.binomial(uses, 0.5)
-    z = log_odds(left, uses - left)
+    odds, error = log_odds(left, uses - left)
+    z = odds / error
     assert z.std() == pytest.approx(1, abs=0.04)
     assert float((np.abs(z) > 1.959964).mean()) == pytest.approx(0.05, abs=0.012)
     assert beyond_chance(z).sum() <= 1
@@ -325,6 +327,21 @@ def test_chinese_is_cut_into_words_and_latin_is_passed_over() -> None:
     words = chinese_words(["我喜欢面包 and butter", "面包"])
     assert words["面包"] == 2
     assert "butter" not in words
+
+
+def test_a_telling_word_says_how_many_times_its_odds_are_with_an_interval() -> None:
+    """Odds with ½ added to each of two words: (30.5/80.5)/(10.5/90.5) = 3.27 and its σ = √(1/30.5 + 1/10.5) = 0.358, so times e^±0.70."""
+    found = distinguishing(pl.DataFrame({"word": ["bread", "other"], "chosen": [30, 80], "rejected": [10, 90]}))
+    bread = found.row(by_predicate=pl.col("word") == "bread", named=True)
+    assert bread["times"] == pytest.approx((30.5 / 80.5) / (10.5 / 90.5))
+    assert bread["times_low"] == pytest.approx(bread["times"] * math.exp(-1.96 * math.sqrt(1 / 30.5 + 1 / 10.5)))
+    assert bread["times_low"] * bread["times_high"] == pytest.approx(bread["times"] ** 2)
+
+
+def test_stop_words_hold_all_of_scikit_learns() -> None:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    assert stop_words() >= ENGLISH_STOP_WORDS
 
 
 def test_stop_words_are_english_and_chinese() -> None:

@@ -151,32 +151,6 @@ def test_a_failed_run_shows_its_sentence_and_what_can_be_done(filled_cache: Path
     assert app.button(key=f"resume_{run.id}").label == "Resume"
 
 
-def test_an_import_from_the_page_keeps_what_is_good_and_says_why_the_rest_was_dropped(
-    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    records = [
-        {"question": "Why is tea bitter?", "response_1": "It was left too long.", "response_2": "Magic.", "overall_response": 1},
-        {"question": "How are knots tied?", "response_1": "Slowly.", "response_2": "With two hands.", "overall_response": 7},
-    ]
-    source = tmp_path / "tea.jsonl"
-    source.write_text("".join(json.dumps(r) + "\n" for r in records))
-    app = opened(cache, monkeypatch, "data.py")
-    app.text_input(key="data_source").set_value(str(source))
-    next(b for b in app.button if b.label == "Import").click().run()
-    assert any("kept 1" in c.value and "bad_label" in c.value for c in app.code)
-    assert any(name.startswith("tea") for name in app.selectbox(key="pick_dataset").options)
-
-
-def test_an_import_that_fails_says_why(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    app = opened(cache, monkeypatch, "data.py")
-    app.text_input(key="data_source").set_value(str(tmp_path / "absent.jsonl"))
-    next(b for b in app.button if b.label == "Import").click().run()
-    assert not app.exception
-    assert any("absent" in e.value for e in app.error)
-
-
 def test_deleting_a_run_that_others_need_is_refused_with_their_names(
     filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

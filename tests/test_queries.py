@@ -169,6 +169,20 @@ def test_table_1_shows_the_selected_pair(con: Connection, chosen: Selection) -> 
     assert table["response"].to_list() == ["chosen", "rejected"]
 
 
+def test_pairs_are_ordered_searched_and_paged_with_their_difference_in_length(con: Connection, chosen: Selection) -> None:
+    """The words of the list are those of the whole texts, which one pair has."""
+    rows = queries.pairs(con, chosen, order="chosen_longer", rows=100)
+    assert rows["longer_by"].to_list() == sorted((rows["chosen_words"] - rows["rejected_words"]).to_list(), reverse=True)
+    assert queries.pairs(con, chosen, order="chosen_longer", rows=2, page=1)["pair_id"].to_list() == rows["pair_id"].to_list()[2:4]
+    whole = queries.pair_texts(con, chosen, rows["pair_id"][0]).row(0, named=True)
+    assert whole["chosen"].startswith(rows["chosen"][0])
+    text = whole["chosen"][:12].upper()
+    found = queries.pairs(con, chosen, search=text, rows=100)
+    assert rows["pair_id"][0] in found["pair_id"].to_list()
+    assert set(found["pair_id"]) == set(queries.matching_pairs(con, chosen, search=text)["pair_id"])
+    assert found["matches"].to_list() == [len(found)] * len(found)
+
+
 def test_prompts_are_searched_in_prompt_and_answers(con: Connection, chosen: Selection) -> None:
     """The tuned answers begin with their question, the base ones say "it depends"; lower and upper case are one."""
     asked = [pair.prompt_id for pair in pairs()[6:] if "bicycle" in pair.turns[-1].content]
@@ -230,6 +244,7 @@ def test_what_is_saved_of_prompts_keeps_their_order(con: Connection, chosen: Sel
 
 def test_a_search_is_a_value_and_never_sql(con: Connection, chosen: Selection) -> None:
     assert queries.prompts(con, chosen, search="'; drop table rewards; --").is_empty()
+    assert queries.pairs(con, chosen, search="'; drop table rewards; --").is_empty()
     assert not queries.reward_summaries(con, chosen).is_empty()
 
 

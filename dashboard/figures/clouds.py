@@ -1,7 +1,7 @@
 """Figures 3c and 3d as clouds laid out by wordcloud and drawn as text, and the words that tell the two sides apart."""
 
 import warnings
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ def measuring_font() -> str | None:
     return next((str(found) for name in names for place in places if place.is_dir() for found in sorted(place.rglob(name))), None)
 
 
-def layout(counts: dict[str, int]) -> list[tuple[str, int, float, float]]:
+@lru_cache(64)
+def layout(counts: tuple[tuple[str, int], ...]) -> list[tuple[str, int, float, float]]:
     """Word, font size and the middle of its box, in pixels from the lower left corner; always the same for the same counts."""
     cloud = WordCloud(
         width=WIDTH,
@@ -42,7 +43,7 @@ def layout(counts: dict[str, int]) -> list[tuple[str, int, float, float]]:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        cloud.generate_from_frequencies(counts)
+        cloud.generate_from_frequencies(dict(counts))
     return [placed(*entry) for entry in cloud.layout_]
 
 
@@ -58,7 +59,7 @@ def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
     if len(frame) < FEWEST:
         return in_a_sentence(f"{side} responses use", frame["word"])
     counts = dict(frame.select("word", "count").iter_rows())
-    words = layout(counts)
+    words = layout(tuple(counts.items()))
     plot = go.Figure()
     plot.add_scatter(
         x=[x for _, _, x, _ in words], y=[y for *_, y in words], mode="text", text=[escaped(w) for w, *_ in words],
@@ -122,14 +123,20 @@ def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     for side, rows in (("chosen", frame.filter(pl.col("z") > 0)), ("rejected", frame.filter(pl.col("z") < 0))):
         plot.add_bar(
             x=rows["z"].to_list(), y=[escaped(w) for w in rows["word"]], orientation="h", name=f"rather {side}",
-            marker=fill(side), width=0.75, showlegend=len(rows) > 0, customdata=rows.select("chosen", "rejected").rows(),
-            hovertemplate="z = %{x:.1f}; chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times",
+            marker=fill(side), width=0.75, showlegend=len(rows) > 0,
+            text=[f"{times:.1f}×" for times in rows["times"]], textposition="outside", textfont_size=10, constraintext="none",
+            cliponaxis=False,
+            customdata=rows.select("chosen", "rejected", "times_low", "times_high").rows(),
+            hovertemplate="%{text} as likely (95 %: %{customdata[2]:.1f} to %{customdata[3]:.1f}), z = %{x:.1f}; "
+            "chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times",
         )  # fmt: skip
     empty = max(MIN_BARS - len(frame), 0) / 2  # a few words are thin bars in the middle, not slabs
-    plot.update_xaxes(title_text="z of the log-odds [standard errors]", zeroline=True)
+    low, high = min(frame["z"].to_numpy().min(), 0), max(frame["z"].to_numpy().max(), 0)
+    room = 0.12 * (high - low)  # for the numbers at the bars
+    plot.update_xaxes(title_text="z of the log-odds [standard errors]", zeroline=True, range=[low - room, high + room])
     plot.update_yaxes(range=[-0.5 - empty, len(frame) - 0.5 + empty])
     plot.update_yaxes(showgrid=False, dtick=1, categoryorder="array", categoryarray=[escaped(w) for w in frame["word"]], tickfont_size=10)
-    method = "log-odds with a fixed prior of ½ (Monroe et al. 2008)"
+    method = "at the bar: how many times the odds; log-odds with a fixed prior of ½ (Monroe et al. 2008)"
     return caption(
         plot, method, "words of 10 uses and more", "at most 5\u00a0% expected to be chance (Benjamini-Hochberg)", counted_said(frame)
     )

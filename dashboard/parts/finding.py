@@ -8,20 +8,19 @@ from engine.data.formats import REASONS
 from engine.data.preview import Check, shown
 from engine.data.rejects import Dropped
 from engine.data.results import ResultsCheck
+from engine.statistics.wording import counted, number
 
 PAIRS = 5  # shown as they are read
 
 
 def kept(looked: Check) -> None:
     """Counts, each reason with an example, and the first pairs as they are read."""
-    splits = ", ".join(f"{pairs:,} {split}" for split, pairs in looked.splits.items())
+    splits = ", ".join(f"{number(pairs, 0)} {split}" for split, pairs in looked.splits.items())
     out = looked.records - len(looked.kept)
-    sentence = (
-        _("{kept:,} of {records:,} records are kept ({splits}); {dropped:,} are left out.")
-        if out
-        else _("All {records:,} records are kept ({splits}).")
+    all_kept, some = _("All {records} kept ({splits})."), _("{kept} of {records} kept ({splits}); {dropped} left out.")
+    text = (some if out else all_kept).format(
+        kept=number(len(looked.kept), 0), records=counted(looked.records, "records"), splits=splits or _("none"), dropped=number(out, 0)
     )
-    text = sentence.format(kept=len(looked.kept), records=looked.records, splits=splits or _("none"), dropped=out)
     (st.write if looked.kept else st.error)(data.literal(text))
     reasons(looked.dropped)
     if looked.kept:
@@ -57,11 +56,15 @@ def reasons(dropped: tuple[Dropped, ...]) -> None:
 
 def results(looked: ResultsCheck) -> None:
     """What can be used of a file of results."""
-    counts = {"prompts": _("prompts"), "pairs": _("pairs"), "generations": _("answers"), "rewards": _("rewards")}
-    rows = ", ".join(f"{looked.counts[table]:,} {name}" for table, name in counts.items() if table in looked.counts)
-    st.write(data.literal(_("Of {records:,} records: {rows}.").format(records=looked.records, rows=rows)))
+    st.write(data.literal(_("Of {records}: {rows}.").format(records=counted(looked.records, "records"), rows=rows_of(looked.counts))))
     reasons(looked.dropped)
     notes(looked.notes)
+
+
+def rows_of(counts: dict[str, int]) -> str:
+    """475 prompts, 496 pairs, 496 answers, 496 rewards."""
+    named = {"prompts": "prompts", "pairs": "pairs", "generations": "answers", "rewards": "rewards"}
+    return ", ".join(counted(counts[table], unit) for table, unit in named.items() if table in counts)
 
 
 def notes(sentences: tuple[str, ...]) -> None:

@@ -28,6 +28,7 @@ from engine.data.sources import needs_library, split_of
 from engine.errors import DataError, PrefscopeError
 from engine.plain import line
 from engine.queue import jobs
+from engine.statistics.wording import counted, number
 from engine.store.rundir import cache_path
 
 DRAFT = "import_draft"
@@ -177,13 +178,13 @@ def looked_at(place: str, limit: int) -> Sample:
 
 def chosen(draft: Draft) -> None:
     """What is looked at, and how much of it."""
-    named = ", ".join(f"{Path(place).name}: {len(one.records):,}" for place, one in draft.samples.items())
+    named = ", ".join(f"{Path(place).name}: {number(len(one.records), 0)}" for place, one in draft.samples.items())
     all_of_it = all(one.whole for one in draft.samples.values())
     text = _("Records: {named}.") if all_of_it else _("First records: {named}. The rest is checked when it is imported.")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(data.literal(text.format(named=named)), width="content")
         if not all_of_it and max(len(one.raws) for one in draft.samples.values()) < MOST:
-            help = _("Up to {n:,} records of each split").format(n=MOST)
+            help = _("Up to {n} records of each split").format(n=number(MOST, 0))
             if st.button(_("Look at all"), key="import_more", help=data.literal(help), type="tertiary"):
                 with st.spinner(_("Reading")):
                     more = {place: looked_at(place, MOST) for place in draft.samples}
@@ -320,13 +321,11 @@ def say_imported() -> None:
     if made is None:
         return
     if "kept" in made:
-        splits = ", ".join(f"{pairs:,} {split}" for split, pairs in made["splits"].items())
-        text = _("Imported: {kept:,} pairs kept ({splits}), {dropped:,} records left out.").format(
-            kept=made["kept"], splits=splits, dropped=made["dropped"]
-        )
+        splits = ", ".join(f"{number(pairs, 0)} {split}" for split, pairs in made["splits"].items())
+        kept, dropped = counted(made["kept"], "pairs"), counted(made["dropped"], "records")
+        text = _("Imported: {kept} kept ({splits}), {dropped} left out.").format(kept=kept, splits=splits, dropped=dropped)
     else:
-        rows = ", ".join(f"{n:,} {table}" for table, n in made["counts"].items() if table in ("prompts", "pairs", "generations", "rewards"))
-        text = _("Imported: {rows}.").format(rows=rows)
+        text = _("Imported: {rows}.").format(rows=finding.rows_of(made["counts"]))
     st.success(data.literal(text))
     for note in made["notes"]:
         st.caption(data.literal(note))

@@ -85,7 +85,7 @@ def most_frequent(words: pl.DataFrame, side: str, most: int = 80) -> pl.DataFram
     return used.head(most).select("word", pl.col(side).alias("count"), "counted_pairs", "pairs")
 
 
-def distinguishing_words(con: Connection, selection: Selection, most: int = 12) -> pl.DataFrame:
+def distinguishing_words(con: Connection, selection: Selection, most: int = 10) -> pl.DataFrame:
     """The words that tell chosen from rejected best, with their z; the strongest `most` of each side that are not chance."""
     words = distinguishing(word_counts(con, selection))
     return pl.concat([words.filter(pl.col("z") < 0).head(most), words.filter(pl.col("z") > 0).tail(most)])

@@ -84,20 +84,6 @@ def answered_prompts(con: Connection, selection: Selection, rows: int = 10) -> p
     return frame(con, SPREAD, {**compared(selection), **scorers_of(selection), "rows": rows})
 
 
-def pairs(con: Connection, selection: Selection, *, search: str = "", page: int = 0, rows: int = 20) -> pl.DataFrame:
-    """One page of the pairs: pair_id, prompt, chosen, rejected, their words, prompt_type, source, line, matches (how many in all)."""
-    query = """
-        select pair_id, p.text as prompt, c.text as chosen, r.text as rejected, c.words as chosen_words, r.words as rejected_words,
-               prompt_type, source, line, count(*) over () as matches
-        from pairs join prompts p using (prompt_id) join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
-        where dataset_id = $dataset and split = $split
-          and ($search = '' or contains(lower(p.text || ' ' || c.text || ' ' || r.text), lower($search)))
-        order by source, line, pair_id limit $rows offset $skip
-    """
-    values = {"search": search, "rows": rows, "skip": page * rows}
-    return frame(con, query, {"dataset": selection.dataset_id, "split": selection.split, **values})
-
-
 def dataset(con: Connection, selection: Selection) -> pl.DataFrame:
     """The selected dataset's row of `datasets`: counts kept and dropped by reason, source, licence."""
     return frame(con, "select * from datasets where dataset_id = $dataset", {"dataset": selection.dataset_id})

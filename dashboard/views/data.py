@@ -2,31 +2,38 @@
 
 import json
 
+import polars as pl
 import streamlit as st
 
-from dashboard import queries
-from dashboard.parts import cards, importing, widgets
+from dashboard import figures, queries
+from dashboard.parts import figure, importing, pairs, verdict, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.data.formats import REASONS
+from engine.statistics.wording import counted, number
 
 
 def counts() -> None:
-    """The dataset's pairs by split and its dropped records by reason."""
+    """The dataset's pairs by split, where they come from, and its dropped records by reason, in one line."""
     row = data.read(queries.dataset, selection).row(0, named=True)
     splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
-    with st.grid(min_column_width=200):
-        cards.number(_("Kept"), f"{row['kept']:,}", _("pairs in format {format}").format(format=row["format"]))
-        cards.number(_("Dropped"), f"{row['dropped']:,}", _("records, by reason in the table below") if dropped else _("records"))
-        for split, pairs in splits.items():
-            cards.number(_("Split {name}").format(name=split), f"{pairs:,}", _("pairs"))
-    licence = row["licence"] or _("not given")
-    st.caption(data.literal(_("Source: {source}. Licence: {licence}.").format(source=origin(row), licence=licence)))
-    if dropped:
-        why = [REASONS.get(name, name) for name in dropped]
-        named = _("Its name in rejects.jsonl")
-        st.dataframe({_("Reason"): why, _("Records"): list(dropped.values()), named: list(dropped)}, hide_index=True, width="content")
+    kept = ", ".join(_("{pairs} {split}").format(pairs=number(n, 0), split=split) for split, n in splits.items())
+    text = _("{kept} kept ({splits}), {dropped} left out. Format {format}, source {source}, licence {licence}.").format(
+        kept=counted(row["kept"], "pairs"),
+        splits=kept,
+        dropped=counted(row["dropped"], "records"),
+        format=row["format"],
+        source=origin(row),
+        licence=row["licence"] or _("not given"),
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(data.literal(text), width="content")
+        if dropped:
+            with st.popover(_("Why left out"), type="tertiary"):
+                why = [REASONS.get(name, name) for name in dropped]
+                rows = pl.DataFrame({_("Records"): list(dropped.values()), _("Reason"): why, _("In rejects.jsonl"): list(dropped)})
+                st.dataframe(rows, hide_index=True, width="content", row_height=32)
 
 
 def origin(row: dict[str, str]) -> str:
@@ -36,21 +43,23 @@ def origin(row: dict[str, str]) -> str:
     return ", ".join(_("{split} from {source}").format(split=split, source=source) for split, source in json.loads(row["source"]).items())
 
 
-def preview() -> None:
-    """The pairs as they are, twenty on a page."""
-    search = st.text_input(_("Search the pairs"), key="pair_search", type="search")
-    key = widgets.page_key(selection, search)
-    page = st.session_state.get(key, 1) - 1
-    rows = data.read(queries.pairs, selection, search=search, page=page)
-    if rows.is_empty():
-        st.info(_("No pair holds this text on this page."))
-    for pair in rows.iter_rows(named=True):
-        with st.expander(data.literal(pair["prompt"][:160])):
-            st.text(pair["prompt"])
-            for side, column in zip(("chosen", "rejected"), st.columns(2), strict=True):
-                column.caption(data.literal(_("{side}, {words} words").format(side=_(side), words=pair[f"{side}_words"])))
-                column.code(pair[side], language=None, wrap_lines=True)
-    widgets.pages(0 if rows.is_empty() else rows["matches"][0], 20, key)
+def look() -> None:
+    """The dataset: lengths and words, the pairs themselves, then where its responses lie and what they speak of."""
+    counts()
+    beside("lengths", "distinguishing_words")
+    pairs.table(selection)
+    verdict.section(_("What the responses speak of"))
+    beside("response_map", "words_chosen", "words_rejected")
+
+
+def beside(*names: str) -> None:
+    """Figures over the whole width; below them what is missing for those that have nothing to draw."""
+    empty = {name: data.read(figures.find(name).query, selection, key=name).is_empty() for name in names}
+    drawn = [name for name in names if not empty[name]]
+    places = dict(zip(drawn, st.columns(max(len(drawn), 1), gap="medium"), strict=False))
+    for name in names:
+        with places[name] if name in places else st.container():
+            figure.show(figures.find(name), selection)
 
 
 PAIRS, IMPORT = _("Pairs"), _("Import")
@@ -65,9 +74,7 @@ if selection.dataset_id is None:
 looking, bringing = st.tabs([PAIRS, IMPORT], key="data_tab", on_change="rerun")
 if looking.open:
     with looking:
-        counts()
-        widgets.show_page("data", selection)
-        preview()
+        look()
 if bringing.open:
     with bringing:
         importing.steps()

@@ -13,15 +13,13 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 HAN_RUN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
-STOP_WORDS = Path(__file__).parent / "stop_words.txt"  # English contractions and Chinese
+STOP_WORDS = Path(__file__).parent / "stop_words.txt"  # scikit-learn's, whose import would take a second; English contractions; Chinese
 
 
 @cache
 def stop_words() -> frozenset[str]:
     """Words too common to say anything: scikit-learn's English list, English contractions, Chinese."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return frozenset(ENGLISH_STOP_WORDS) | frozenset(STOP_WORDS.read_text().split())
+    return frozenset(STOP_WORDS.read_text().split())
 
 
 SPACED = r"[\p{Latin}\p{Cyrillic}\p{Greek}]+(?:'\p{Latin}+)?"  # of languages that put blanks between words
@@ -67,8 +65,8 @@ def chinese_words(texts: Iterable[str]) -> Counter[str]:
     return Counter(word for text in texts for run in HAN_RUN.findall(text) for word in jieba.cut(run))
 
 
-def log_odds(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
-    """z-score of each word's log-odds between two collections; positive: the left one's word.
+def log_odds(left: ArrayLike, right: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each word's log-odds between two collections, positive: the left one's word; and its standard error. δ/σ is its z-score.
 
     δ_w = log((l_w + ½)/(n_l + W/2 − l_w − ½)) − log((r_w + ½)/(n_r + W/2 − r_w − ½)),  σ² ≈ 1/(l_w + ½) + 1/(r_w + ½),  z = δ/σ
     Monroe, Colaresi and Quinn 2008, Fightin' Words, Eqs. 15, 20 to 22, with the fixed prior α_w = ½ of every word, Jeffreys' (Gart 1966: it
@@ -79,8 +77,7 @@ def log_odds(left: ArrayLike, right: ArrayLike) -> NDArray[np.float64]:
     prior = PRIOR * l_w.size
     odds_left = np.log((l_w + PRIOR) / (l_w.sum() + prior - l_w - PRIOR))
     odds_right = np.log((r_w + PRIOR) / (r_w.sum() + prior - r_w - PRIOR))
-    z: NDArray[np.float64] = (odds_left - odds_right) / np.sqrt(1 / (l_w + PRIOR) + 1 / (r_w + PRIOR))
-    return z
+    return odds_left - odds_right, np.sqrt(1 / (l_w + PRIOR) + 1 / (r_w + PRIOR))
 
 
 def beyond_chance(z: ArrayLike, rate: float = 0.05) -> NDArray[np.bool_]:
@@ -97,12 +94,16 @@ def beyond_chance(z: ArrayLike, rate: float = 0.05) -> NDArray[np.bool_]:
 
 
 def distinguishing(counts: pl.DataFrame) -> pl.DataFrame:
-    """The words that one side uses more than chance allows, with their z, the most chosen last: word, chosen, rejected, z.
+    """The words that one side uses more than chance allows, the most chosen last: word, chosen, rejected, z, and times, times_low,
+    times_high (95 %): how many times the odds are on the side that uses it more.
 
     counts: word, chosen, rejected. Words with fewer than FEWEST_USES uses are left out before.
     """
     used = counts.filter(pl.col("chosen") + pl.col("rejected") >= FEWEST_USES)
     if used.height < 2:  # a single word has no odds against others
-        return used.clear().with_columns(pl.lit(None, pl.Float64).alias("z"))
-    z = log_odds(used["chosen"], used["rejected"])
-    return used.with_columns(pl.Series("z", z, dtype=pl.Float64)).filter(pl.Series(beyond_chance(z), dtype=pl.Boolean)).sort("z", "word")
+        return used.clear().with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("z", "times", "times_low", "times_high"))
+    odds, error = log_odds(used["chosen"], used["rejected"])
+    ends = {"times": 0.0, "times_low": -1.96, "times_high": 1.96}
+    columns = {"z": odds / error, **{name: np.exp(np.abs(odds) + away * error) for name, away in ends.items()}}
+    found = used.with_columns(pl.Series(name, values, dtype=pl.Float64) for name, values in columns.items())
+    return found.filter(pl.Series(beyond_chance(odds / error), dtype=pl.Boolean)).sort("z", "word")

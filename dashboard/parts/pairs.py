@@ -1,0 +1,106 @@
+"""The pairs of a dataset as a table to look through: searched, ordered, paged; the one that is picked stands below it whole."""
+
+import json
+
+import polars as pl
+import streamlit as st
+
+from dashboard import queries
+from dashboard.parts import verdict, widgets
+from dashboard.queries import Selection
+from dashboard.report.tabular import csv_text
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.plain import line
+from engine.statistics.wording import counted, number
+
+ROWS = 15  # of one page
+
+
+def table(selection: Selection) -> None:
+    """Search, order, the page of pairs, the pair that is picked, and all of them as CSV."""
+    verdict.section(_("The pairs"))
+    orders = {
+        "imported": _("as imported"),
+        "chosen_longer": _("chosen longer first"),
+        "rejected_longer": _("rejected longer first"),
+        "most_alike": _("most alike in length first"),
+        "longest": _("longest first"),
+    }
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        search = st.text_input(_("Search prompts and responses"), key="pair_search", type="search", width=360)
+        order = st.selectbox(_("Order"), list(orders), key="pair_order", format_func=orders.__getitem__, width=260)
+        st.download_button(
+            _("CSV with ids"), lambda: csv_text(data.read(queries.matching_pairs, selection, search=search)), "pairs.csv", "text/csv",
+            key="pairs_csv", on_click="ignore",
+        )  # fmt: skip
+    key = widgets.page_key(selection, search, order)
+    page = st.session_state.get(key, 1) - 1
+    rows = data.read(queries.pairs, selection, search=search, order=order, page=page, rows=ROWS)
+    if rows.is_empty():
+        st.info(_("No pair holds this text.") if search else _("No pairs."))
+        return
+    picked = list_of(rows, f"{key}_{page}")
+    total = int(rows["matches"][0])
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        first = page * ROWS + 1
+        st.caption(
+            data.literal(
+                _("{first} to {last} of {total}").format(
+                    first=number(first, 0), last=number(first + len(rows) - 1, 0), total=number(total, 0)
+                )
+            ),
+            width="content",
+        )
+        widgets.pages(total, ROWS, key)
+    if picked is None:
+        st.caption(_("Pick a row to read the pair."))
+    else:
+        whole(selection, picked)
+
+
+def list_of(rows: pl.DataFrame, key: str) -> str | None:
+    """The page of pairs; the id of the one that is picked."""
+    texts = [pl.col(name).map_elements(line, return_dtype=pl.String) for name in ("prompt", "chosen", "rejected")]
+    counts = [pl.Series(name, [number(words, 0) for words in rows[name]]) for name in ("chosen_words", "rejected_words")]
+    longer = pl.Series("longer_by", [number(words, 0, signed=True) for words in rows["longer_by"]])
+    shown = rows.select(*texts, longer, *counts, "prompt_type", "source")
+    more = _("Words of the chosen response minus words of the rejected one.")
+    columns = {
+        "prompt": st.column_config.TextColumn(_("Prompt"), width=210),
+        "chosen": st.column_config.TextColumn(_("Chosen"), width=210),
+        "rejected": st.column_config.TextColumn(_("Rejected"), width=210),
+        "longer_by": st.column_config.TextColumn(_("Longer by"), help=data.literal(more), alignment="right", width=80),
+        "chosen_words": st.column_config.TextColumn(_("Chosen words"), alignment="right", width=100),
+        "rejected_words": st.column_config.TextColumn(_("Rejected words"), alignment="right", width=105),
+        "prompt_type": st.column_config.TextColumn(_("Type"), width=90),
+        "source": st.column_config.TextColumn(_("Source"), width=120),
+    }
+    kept = [name for name in shown.columns if shown[name].null_count() < len(shown)]
+    event = st.dataframe(
+        shown.select(kept), hide_index=True, row_height=32, height="content", column_config=columns, key=f"pairs_{key}",
+        on_select="rerun", selection_mode=["single-row", "single-cell"], placeholder="–", alt=_("Pairs with their lengths"),
+    )  # fmt: skip
+    picked = [row for row, _column in event["selection"]["cells"]] or event["selection"]["rows"]
+    return str(rows["pair_id"][picked[0]]) if picked and picked[0] < len(rows) else None
+
+
+def whole(selection: Selection, pair_id: str) -> None:
+    """A pair with all of its texts, as they are."""
+    found = data.read(queries.pair_texts, selection, pair_id)
+    if found.is_empty():
+        return
+    pair = found.row(0, named=True)
+    turns = json.loads(pair["turns"])
+    said = {"user": _("User"), "assistant": _("Assistant")}
+    with st.container(border=True):
+        for turn in turns:
+            st.caption(data.literal(said.get(turn["role"], turn["role"]) if len(turns) > 1 else _("Prompt")))
+            st.text(turn["content"])
+    sides = {"chosen": _("Chosen, {words}"), "rejected": _("Rejected, {words}")}
+    for column, (side, label) in zip(st.columns(2, gap="medium"), sides.items(), strict=True):
+        with column, st.container(border=True, height="stretch"):
+            st.caption(data.literal(label.format(words=counted(pair[f"{side}_words"], "words"))))
+            st.text(pair[side])
+    about = [pair["prompt_type"], pair["source"], _("line {n}").format(n=pair["line"]) if pair["line"] else None, pair_id]
+    st.caption(data.literal("\u00a0· ".join(part for part in about if part)))
