@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from dashboard import queries
 from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
@@ -13,8 +14,9 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue import chain, study
-from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
+from engine.settings.config import PolicyConfig, RewardConfig, ScoreConfig, TrainConfig
 from engine.settings.slices import Slice
+from engine.store import slices
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
 
@@ -84,6 +86,8 @@ def dialog(selection: Selection) -> None:
         several = st.toggle(_("As a study: with several values or seeds"), key="retrain_study") if config else False
         planned_study = study_form.asked(config) if config and several else None
         then = () if several else comparable(selection, kind)
+        if config:
+            score_first(config)
     with right:
         complete = config is not None and (planned_study is not None or not several)
         ready = config is not None and complete and before_start.side(config, then, planned_study)
@@ -140,6 +144,20 @@ def asked_slice(given: dict[str, Any], prefix: str) -> Slice | None:
         _("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice_{first}", help=_("Train on these pairs alone.")
     )
     return here.get(picked)
+
+
+def score_first(config: TrainConfig) -> None:
+    """Where a slice asks for rewards that the training pairs do not have yet: the run that gives them, at one press."""
+    if config.slice is None or not (why := data.read(slices.unmeasured, config.slice, config.train_split)):
+        return
+    scorers = tuple(dict.fromkeys(s for p in config.slice.predicates if (s := getattr(p, "scorer", None))))
+    runs = data.read(queries.runs_of_scorers, scorers)
+    st.info(data.literal(why))
+    if runs and st.button(_("Score these pairs first"), key="retrain_score_first"):
+        name = _("Scores of {split}").format(split=config.train_split)
+        scoring = ScoreConfig(dataset=config.dataset, name=name, reward_models=runs, splits=(config.train_split,))
+        data.submit(scoring)
+        st.success(_("Queued. When it is done, open Retrain again: the slice then has training pairs."))
 
 
 def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str]) -> str:

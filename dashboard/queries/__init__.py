@@ -52,7 +52,7 @@ from dashboard.queries.scores import (
     trained_boxes,
     trained_scores,
 )
-from dashboard.queries.selection import Choices, Selection, choices, default_selection
+from dashboard.queries.selection import Choices, Selection, choices, default_selection, runs_of_scorers
 from dashboard.queries.tables import (
     answered_prompts,
     dataset,
@@ -63,15 +63,14 @@ from dashboard.queries.tables import (
 )
 
 __all__ = [
-    "PAIR_ORDERS", "About", "Choices", "Selection", "about_prompt", "accuracy_by_group", "accuracy_by_length", "accuracy_gain",
+    "About", "Choices", "PAIR_ORDERS", "Selection", "about_prompt", "accuracy_by_group", "accuracy_by_length", "accuracy_gain",
     "accuracy_of_groups", "accuracy_of_lengths", "answer_length_summary", "answer_lengths", "answered_prompts", "answers_under_base",
-    "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices", "chosen_words", "curves", "dataset",
-    "default_selection", "differing_settings", "distinguishing_words", "far_from_guessing", "flags_of", "gain_by_length",
-    "generators_under_scorers", "histogram", "judges", "length_rule", "margin_by_length", "margin_histogram", "matching_pairs",
-    "missing_scores", "newer_models", "pair_place", "pair_texts", "paired_differences", "pairs", "policy_curves", "policy_rewards",
-    "preference_pair", "preferred", "prefers", "prompt_lines", "prompt_table", "prompt_types", "prompts", "ranked_pairs",
-    "rejected_words", "response_lengths", "response_map", "reward_curves", "reward_curves_compared", "reward_differences",
-    "reward_summaries", "reward_summary", "runs", "scales", "scorers_on_generators", "sliced_counts", "sliced_pairs", "study",
-    "study_runs", "trained_boxes", "trained_scores", "validation_accuracy", "win_rate_by_group", "win_rate_by_length", "win_rates",
-    "win_tie_loss", "word_counts",
+    "answers_under_trained", "base_boxes", "base_scores", "boxes", "choices", "chosen_words", "curves", "dataset", "default_selection",
+    "differing_settings", "distinguishing_words", "far_from_guessing", "flags_of", "gain_by_length", "generators_under_scorers",
+    "histogram", "judges", "length_rule", "margin_by_length", "margin_histogram", "matching_pairs", "missing_scores", "newer_models",
+    "pair_place", "pair_texts", "paired_differences", "pairs", "policy_curves", "policy_rewards", "preference_pair", "preferred",
+    "prefers", "prompt_lines", "prompt_table", "prompt_types", "prompts", "ranked_pairs", "rejected_words", "response_lengths",
+    "response_map", "reward_curves", "reward_curves_compared", "reward_differences", "reward_summaries", "reward_summary", "runs",
+    "runs_of_scorers", "scales", "scorers_on_generators", "sliced_counts", "sliced_pairs", "study", "study_runs", "trained_boxes",
+    "trained_scores", "validation_accuracy", "win_rate_by_group", "win_rate_by_length", "win_rates", "win_tie_loss", "word_counts",
 ]  # fmt: skip
