@@ -13,7 +13,8 @@ from choreographer.browsers import Chromium
 from dashboard import figures
 from dashboard.queries import Selection, default_selection
 from dashboard.report import export
-from dashboard.report.tabular import csv_text, html_table, latex, latex_table
+from dashboard.report.latex import latex, latex_table
+from dashboard.report.tabular import csv_text, html_table
 from engine.store import database
 
 

@@ -127,10 +127,10 @@ def broken(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
-def legend_rows(plot: go.Figure) -> int:
-    """How many lines the legend takes on a narrow screen; its entries stand in columns as wide as the widest."""
+def legend_rows(plot: go.Figure, chars: int = SUBTITLE_CHARS) -> int:
+    """How many lines the legend takes on a narrow screen, or where `chars` fit; its entries stand in columns as wide as the widest."""
     names = [trace.name or "" for trace in plot.data if trace.showlegend is True]
-    columns = max(1, SUBTITLE_CHARS // (max(map(len, names), default=0) + 9))
+    columns = max(1, chars // (max(map(len, names), default=0) + 9))
     return -(-len(names) // columns)
 
 

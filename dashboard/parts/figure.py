@@ -11,13 +11,13 @@ import streamlit as st
 
 from dashboard import figures
 from dashboard.figures import registry
+from dashboard.parts import export_menu
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
-from dashboard.report.tabular import csv_text
+from dashboard.report.captions import computed
+from dashboard.report.files import Shown
 from dashboard.state import data, slices
 from dashboard.state.messages import _
-from engine.statistics.estimate import ESTIMATE, Estimate
-from engine.statistics.registry import STATISTICS
 
 TITLE = (
     '<h3 style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'
@@ -37,8 +37,8 @@ def show(figure: figures.Figure, selection: Selection, second: Selection | None 
     with st.container(gap="xsmall", key=f"figure_box_{figure.name}"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             st.html(TITLE.format(number=html.escape(figure.label if figure.number else ""), title=html.escape(_(figure.title))))
-            if not rows.is_empty():
-                tools(figure, rows)
+            if plot is not None:
+                export_menu.menu(Shown(figure, plot, rows, below), selection)
         if plot is None:
             st.caption(data.literal(below))
             return
@@ -108,31 +108,12 @@ def act(key: str, figure: figures.Figure, selection: Selection, plot: registry.P
     slices.add(selection, slices.chosen(picked, registry.marks(plot), selection, scorer))
 
 
-def tools(figure: figures.Figure, rows: pl.DataFrame) -> None:
-    """The figure's numbers as CSV."""
-    st.download_button(
-        _("CSV"), lambda: csv_text(rows), f"{figure.name}.csv", "text/csv", key=f"csv_{figure.name}", on_click="ignore", type="tertiary"
-    )
-
-
 def how_computed(figure: figures.Figure, rows: pl.DataFrame) -> None:
     """What each statistic of a figure means and how its interval was made, for whoever asks."""
     if methods := computed(rows):
         with st.popover(_("How computed"), type="tertiary", key=f"how_{figure.name}"):
             for sentence in methods:
                 st.caption(data.literal(sentence))
-
-
-def computed(rows: pl.DataFrame) -> list[str]:
-    """What each statistic of a figure means and how its interval was made."""
-    found: dict[str, None] = {}
-    for name in rows.columns:
-        if rows[name].dtype == ESTIMATE and (cells := rows[name].drop_nulls()).len():
-            methods = dict.fromkeys(_(Estimate(**cell).method) for cell in cells)
-            about = STATISTICS.get(name)
-            label = f"{_(about.label)}: {_(about.help)} " if about else ""
-            found[label + _("95 % interval: {methods}.").format(methods=", ".join(methods))] = None
-    return list(found)
 
 
 def side_by_side(names: Iterable[str], selection: Selection, second: Selection | None = None, min_width: int = 430) -> None:

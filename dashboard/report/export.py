@@ -25,7 +25,8 @@ from choreographer.browsers import Chromium
 from dashboard import figures, queries
 from dashboard.figures import Figure, Table
 from dashboard.queries import Selection
-from dashboard.report.tabular import csv_text, html_table, latex_table
+from dashboard.report.latex import latex_table
+from dashboard.report.tabular import csv_text, html_table
 from dashboard.state.messages import _
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import say

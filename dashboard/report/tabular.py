@@ -1,72 +1,12 @@
-"""Frames as CSV, HTML and LaTeX that hold whatever stands in the cells."""
+"""Frames as CSV and HTML that hold whatever stands in the cells."""
 
 import html
-import re
 from typing import Any
 
 import polars as pl
 import polars.selectors as cs
 
-from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
-
-SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",
-    "]": "{]}",
-}
-
-
-def latex(text: str) -> str:
-    """The text as LaTeX prints it, on one line: special characters escaped, and what would be joined to a dash or a quote kept apart."""
-    escaped = "".join(SPECIAL.get(c, c) for c in line(text))
-    return re.sub(r"[-',`](?=[-',`])|[?!](?=`)", r"\g<0>{}", escaped)
-
-
-def cell(value: Any) -> str:
-    if value is None:
-        return "--"
-    if isinstance(value, dict):
-        return latex(f"{Estimate(**value):.3f}")
-    return f"{value:.3f}" if isinstance(value, float) else latex(str(value))
-
-
-def latex_table(frame: pl.DataFrame, caption: str, label: str) -> str:
-    """A longtable; text columns share the width of the line. Chinese needs XeLaTeX or LuaLaTeX with a Chinese font."""
-    texts = sum(kind == pl.String for kind in frame.dtypes)
-    width = 0.75 / max(1, texts)
-    columns = "".join(rf"p{{{width:.2f}\linewidth}}" if kind == pl.String else "r" for kind in frame.dtypes)
-    head = " & ".join(latex(name.replace("_", " ")) for name in frame.columns)
-    rows = [" & ".join(cell(value) for value in row) + r" \\" for row in frame.iter_rows()]
-    return "\n".join(
-        [
-            "% needs \\usepackage{longtable,booktabs} and \\usepackage[T1]{fontenc}, or XeLaTeX with a font that has the characters",
-            rf"\begin{{longtable}}{{{columns}}}",
-            rf"\caption{{{latex(caption)}}}\label{{{label}}}\\",
-            r"\toprule",
-            head + r" \\",
-            r"\midrule",
-            r"\endhead",
-            *rows,
-            r"\bottomrule",
-            r"\end{longtable}",
-            "",
-        ]
-    )
-
 
 FORMULA = r"^[=+\-@＝＋－＠\t\r\n]"  # what a spreadsheet takes for the beginning of one
 

@@ -1,0 +1,75 @@
+"""Figures as SVG, PDF and PNG, drawn by a Chrome or Chromium of this computer."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kaleido
+import plotly.graph_objects as go
+from choreographer.browsers import Chromium
+
+from dashboard.report.style import PIXELS_PER_INCH, Style
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+
+PICTURES = ("pdf", "svg", "png")
+DOTS_PER_INCH = 300  # of a PNG
+ONE_AT_A_TIME = threading.Lock()  # the picture maker is not thread-safe
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A styled figure and the file it becomes; the ending of the file's name is its format."""
+
+    path: Path
+    plot: go.Figure
+    style: Style
+
+    def job(self) -> dict[str, Any]:
+        """What kaleido is asked for: a vector picture has as many pixels as the browser's 96 to the inch, so that its page is as wide."""
+        form = self.path.suffix[1:]
+        scale = self.style.enlarged * (DOTS_PER_INCH / PIXELS_PER_INCH if form == "png" else 1)
+        size = {"width": self.plot.layout.width, "height": self.plot.layout.height}
+        return {"fig": self.plot, "path": self.path, "opts": {"format": form, "scale": scale, **size}}
+
+
+def can_draw() -> bool:
+    return bool(Chromium.find_browser(skip_local=False))
+
+
+def missing() -> str | None:
+    """What cannot be made here and how to get it, in one sentence."""
+    if can_draw():
+        return None
+    return _(
+        "SVG, PDF and PNG need Chrome or Chromium: install it (Debian: apt-get install chromium) and try again. "
+        "Until then there are HTML, JSON, CSV and LaTeX."
+    )
+
+
+def draw(pictures: Iterable[Picture], begun: Callable[[str], None] = lambda name: None) -> None:
+    """Make all pictures with one browser; `begun` is told the name of each. Raises PrefscopeError with the browser's first complaint."""
+
+    def jobs() -> Iterator[dict[str, Any]]:
+        for picture in pictures:
+            begun(picture.path.name)
+            yield picture.job()
+
+    with ONE_AT_A_TIME:
+        try:
+            errors = kaleido.write_fig_from_object_sync(jobs(), kopts={"n": 1})
+        except Exception as error:  # the browser's and the library's own, of many kinds
+            raise PrefscopeError(_("The pictures could not be made: {error}").format(error=error)) from error
+    if errors:
+        raise PrefscopeError(_("The pictures could not be made: {error}").format(error=errors[0]))
+
+
+def picture(plot: go.Figure, style: Style, form: str) -> bytes:
+    """One styled figure as a file's content. Raises PrefscopeError."""
+    with tempfile.TemporaryDirectory(prefix="prefscope-") as folder:
+        path = Path(folder) / f"figure.{form}"
+        draw([Picture(path, plot, style)])
+        return path.read_bytes()

@@ -1,0 +1,96 @@
+"""How a figure looks on paper: as wide as the place it goes to, in the type of its text, in plain fills that a grey printer tells apart.
+
+A figure is drawn once, for the page; paper takes that drawing and changes its style, so that nothing is printed that was not shown.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from dashboard.figures.theme import COLOURS, FONT, PATTERNS, broken, legend_rows, template
+from dashboard.state.messages import _
+
+Look = Literal["sans", "serif", "screen"]
+Width = Literal["column", "page", "slide"]
+PIXELS_PER_INCH = 96  # of a browser: 12 px are 9 pt
+WIDTHS: dict[Width, tuple[float, float]] = {"column": (3.3, 1.0), "page": (6.9, 1.0), "slide": (10.0, 1.6)}  # inches, enlarged by
+LOOKS: dict[Look, str] = {"sans": _("Print, sans"), "serif": _("Print, serif"), "screen": _("As on screen")}
+WIDTHS_NAMED: dict[Width, str] = {"column": _("Column, 3.3 in"), "page": _("Page, 6.9 in"), "slide": _("Slide, 10 in")}
+FAMILIES = {"sans": FONT, "serif": "Liberation Serif, Noto Serif CJK SC, Times New Roman, Times, serif"}
+LIGHT = {"rejected": 0.16, "base": 0.16, "untrained": 0.4}  # what a hatched fill is on paper, of its colour; its outline is full
+TITLE_PIXELS, CHAR_PIXELS, LINE_PIXELS = 13, 6.6, 20  # of a title; of a character, and of a line, of title and legend
+CLOUD_PIXELS = 360  # where the words of a cloud have the size they were laid out for
+OUTLINE, EDGE = 1.2, 6
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a figure looks, where it goes (a column, across a page, a slide), and whether its title stands on it."""
+
+    look: Look = "sans"
+    width: Width = "page"
+    titled: bool = False
+
+    @property
+    def inches(self) -> float:
+        return WIDTHS[self.width][0]
+
+    @property
+    def enlarged(self) -> float:
+        return WIDTHS[self.width][1]
+
+    @property
+    def pixels(self) -> int:
+        """Width of the drawing before it is enlarged."""
+        return round(self.inches * PIXELS_PER_INCH / self.enlarged)
+
+
+def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
+    """A copy of what a page shows, in a style and of its width."""
+    plot = go.Figure(shown)
+    if style.look != "screen":
+        plot.update_layout(template=template("print"), font_family=FAMILIES[style.look])
+        for trace in plot.data:
+            without_hatching(trace)
+            without_layers(trace)
+            if trace.type == "scatter" and trace.textfont.family:  # a word of a cloud
+                smaller = min(1.0, style.pixels / CLOUD_PIXELS)
+                trace.textfont = {"family": FAMILIES[style.look], "size": [smaller * size for size in trace.textfont.size]}
+    heading = broken(title, int(style.pixels / CHAR_PIXELS)) if style.titled else []
+    room = LINE_PIXELS * (legend_rows(plot, int(style.pixels / CHAR_PIXELS)) - legend_rows(plot)) + LINE_PIXELS * len(heading)
+    plot.update_layout(
+        width=style.pixels,
+        height=plot.layout.height + room,
+        margin={"t": plot.layout.margin.t + room, "l": max(plot.layout.margin.l or 0, EDGE)},
+        dragmode=None,
+    )
+    if heading:
+        font = {"size": TITLE_PIXELS, "weight": 700}
+        plot.update_layout(title={"text": "<br>".join(heading), "font": font, "pad": {"t": 4, "l": EDGE}, "subtitle": None})
+    return plot
+
+
+def without_hatching(trace: Any) -> None:
+    """A light fill with a full outline in place of a hatched one: a browser writes hatching into a PDF as megabytes of tiles."""
+    if trace.type != "bar" or trace.marker.pattern.shape is None:
+        return
+    colour = trace.marker.pattern.fgcolor or trace.marker.color
+    share = next((LIGHT[who] for who in PATTERNS if COLOURS[who] == colour), min(LIGHT.values()))
+    trace.marker = {"color": mixed(colour, share), "opacity": trace.marker.opacity, "line": {"color": colour, "width": OUTLINE}}
+
+
+def without_layers(trace: Any) -> None:
+    """See-through colours in place of see-through dots, for each of which a PDF would hold a layer of its own."""
+    if trace.type != "scatter" or trace.marker.opacity is None or not str(trace.marker.color).startswith("#"):
+        return
+    seen, colour = trace.marker.opacity, trace.marker.color
+    thinned = [mixed(colour, share) for share in seen] if isinstance(seen, tuple) else mixed(colour, seen)
+    line = {"color": thinned} if trace.marker.line.color == colour else {}
+    trace.update(marker={"color": thinned, "opacity": 1, "line": line})
+
+
+def mixed(colour: str, share: float) -> str:
+    """A colour thinned until only a share of it is left; what lies below shows through."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share})"

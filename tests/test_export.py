@@ -1,0 +1,133 @@
+"""One figure as a file: its page, its type, its size, and that it holds what is drawn."""
+
+import html
+import itertools
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from pypdf import PdfReader
+
+from dashboard import figures
+from dashboard.figures import registry
+from dashboard.queries import Selection, default_selection
+from dashboard.report import captions, files, pictures
+from dashboard.report.captions import Sources
+from dashboard.report.files import Shown
+from dashboard.report.style import WIDTHS, Style
+from engine.store import database
+
+KNOWN = Sources("Pairs & <b>more</b> 50%", "validation", {"trained_scorer": "RM_1", "base_scorer": ""})
+WITH_BROWSER = pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
+
+
+@pytest.fixture(scope="module")
+def shown(filled_cache: Path) -> dict[str, Shown]:
+    """Every figure that has something to draw, as the pages show it."""
+    with database.reading(filled_cache) as con:
+        database.show_live(con, filled_cache)
+        selection = default_selection(con)
+        rows = {figure: figure.query(con, selection) for figure in figures.FIGURES}
+    return {f.name: Shown(f, *drawing(f, frame)) for f, frame in rows.items() if not frame.is_empty()}
+
+
+def drawing(figure: figures.Figure, rows: pl.DataFrame) -> tuple[registry.Plot, pl.DataFrame, str]:
+    plot, below = registry.on_screen(figure, rows, "light")
+    return plot, rows, below
+
+
+@WITH_BROWSER
+def test_a_pdf_is_as_wide_as_the_column_in_the_type_of_the_text_and_small(shown: dict[str, Shown], tmp_path: Path) -> None:
+    """Hatching, dots that are seen through, curves: 3.3 in are 237.6 pt; pixels are whole, so at most half of one, 0.4 pt, is rounded."""
+    names = ("scores_trained", "margin_by_length", "reward_training", "generators_under_scorers")
+    style = Style("serif", "column")
+    asked = [pictures.Picture(tmp_path / f"{name}.pdf", shown[name].styled(style), style) for name in names]
+    pictures.draw(asked)
+    for made in asked:
+        (page,) = PdfReader(made.path).pages
+        fonts = set(page._get_fonts()[0])
+        assert abs(float(page.mediabox.width) - 3.3 * 72) < 0.8
+        assert made.path.stat().st_size < 150_000
+        assert fonts
+        assert all("Serif" in font for font in fonts)
+
+
+@WITH_BROWSER
+def test_a_slide_has_larger_type_and_a_png_300_dots_to_the_inch(shown: dict[str, Shown], tmp_path: Path) -> None:
+    """10 in × 96 = 960 px; a column of 3.3 in at 300 dpi is 990 dots wide; bytes 16 to 19 of a PNG are its width."""
+    slide, column = Style("sans", "slide"), Style("sans", "column")
+    asked = {tmp_path / "lengths.svg": slide, tmp_path / "lengths.png": column}
+    pictures.draw([pictures.Picture(path, shown["lengths"].styled(style), style) for path, style in asked.items()])
+    svg = (tmp_path / "lengths.svg").read_text()
+    assert 'width="960"' in svg[:400]
+    assert "words per response" in svg
+    assert abs(int.from_bytes((tmp_path / "lengths.png").read_bytes()[16:20]) - 990) <= 2
+
+
+@pytest.mark.parametrize("look", ["sans", "serif"])
+def test_print_has_no_hatching_and_says_the_same_in_grey(shown: dict[str, Shown], look: str) -> None:
+    """What was hatched is light with an outline beside what is dark and full; the bars themselves stay as they were."""
+    plot = shown["scores_trained"].styled(Style("serif" if look == "serif" else "sans"))
+    chosen, rejected = (trace for trace in plot.data if trace.type == "bar")
+    assert rejected.marker.pattern.shape is None
+    assert rejected.marker.line.color == "#D55E00"
+    assert rejected.marker.color == "rgba(213,94,0,0.16)"
+    assert chosen.marker.color == "#0072B2"
+    assert [trace.y for trace in plot.data] == [trace.y for trace in shown["scores_trained"].plot.data]
+    assert any(trace.marker.pattern.shape for trace in shown["scores_trained"].plot.data if trace.type == "bar")
+
+
+def test_every_figure_stands_with_and_without_its_title(shown: dict[str, Shown]) -> None:
+    for one, width in zip(shown.values(), itertools.cycle(WIDTHS), strict=False):
+        plain, titled = (one.styled(Style("sans", width, on)) for on in (False, True))
+        assert plain.layout.title.text is None
+        assert titled.layout.title.text.replace("<br>", " ") == one.figure.title
+        assert titled.layout.height > plain.layout.height > plain.layout.margin.t
+
+
+def test_as_on_screen_is_what_the_page_draws(shown: dict[str, Shown]) -> None:
+    one = shown["scores_trained"]
+    assert one.styled(Style("screen")).data == one.plot.data
+
+
+def test_the_html_of_a_figure_loads_nothing_from_outside(shown: dict[str, Shown]) -> None:
+    page = files.content(shown["lengths"], "html", Style(), KNOWN).decode()
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=", page)
+
+
+def test_a_caption_says_n_interval_method_models_and_data(shown: dict[str, Shown]) -> None:
+    words = files.content(shown["scores_trained"], "txt", Style(), KNOWN, "slice: margin below 0").decode()
+    for part in ("n = ", "accuracy ", "[", "Wilson", "Data: Pairs & <b>more</b> 50%, validation.", "trained scorer: RM_1", "slice: margin"):
+        assert part in words
+    assert "untrained scorer" not in words  # it has no name here
+
+
+def test_latex_holds_the_caption_and_nothing_of_a_name_is_a_command(shown: dict[str, Shown]) -> None:
+    tex = files.content(shown["scores_trained"], "tex", Style(width="column"), KNOWN).decode()
+    assert tex.count(r"\begin{figure}") == tex.count(r"\end{figure}") == 1
+    assert r"\label{fig:fig-4b-scores-trained}" in tex
+    assert "3.3in" in tex
+    assert r"Pairs \& \textless{}b\textgreater{}more\textless{}/b\textgreater{} 50\%" in tex
+    assert r"RM\_1" in tex
+
+
+def test_a_csv_holds_the_numbers_that_are_drawn(shown: dict[str, Shown]) -> None:
+    one = shown["scores_trained"]
+    read = pl.read_csv(files.content(one, "csv", Style(), KNOWN))
+    drawn = [y for trace in one.plot.data if trace.type == "bar" for y in trace.y]
+    assert read["share"].to_list() == pytest.approx(drawn)
+
+
+def test_without_a_browser_there_are_no_pictures_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("choreographer.browsers.Chromium.find_browser", lambda skip_local: None)
+    assert files.formats_here() == ("html", "csv", "tex", "txt")
+    assert "need Chrome or Chromium" in (pictures.missing() or "")
+
+
+def test_sources_are_called_by_their_names(filled_cache: Path) -> None:
+    with database.reading(filled_cache) as con:
+        known = captions.sources(con, default_selection(con))
+        assert captions.sources(con, Selection()) == Sources("", "", dict.fromkeys(known.models, ""))
+    assert all([known.dataset, known.split, *known.models.values()])
+    assert html.escape(known.dataset) in html.escape(known.said("data"))
