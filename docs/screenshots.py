@@ -76,7 +76,7 @@ def wait_for_answer(url: str, process: subprocess.Popen[bytes], log: Path, secon
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise RuntimeError(f"the dashboard did not answer on {url}: {log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"the dashboard did not answer on {url}: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
 
 
 @contextmanager

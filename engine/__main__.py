@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from engine import __version__
 from engine.commands import imports, slices
 from engine.errors import PrefscopeError
-from engine.plain import line, printable, say
+from engine.plain import escape_unknown, line, printable, say
 from engine.queue.preset import PRESETS, Preset, load_preset
 from engine.settings.config import CONFIGS, RunConfig, TrainConfig, parse
 from engine.settings.options import add_fields, given
@@ -22,6 +22,7 @@ from engine.store.status import State
 
 
 def main(arguments: list[str] | None = None) -> int:
+    escape_unknown((sys.stdout, sys.stderr))
     options = parser().parse_args(arguments)
     try:
         status = int(options.do(options) or 0)

@@ -1,8 +1,10 @@
 """Text from outside as text and nothing else: what a terminal or a page would obey is taken out or written as an escape."""
 
+import codecs
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 BREAKS = "\t\n\v\f\r \x1c-\x1f\x85\u2028\u2029"  # white space but for the blanks that do not break a line
@@ -34,6 +36,22 @@ def escape(code: int) -> str:
     return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
+def escape_unknown(streams: Iterable[TextIO]) -> None:
+    """From now on a character that a terminal's encoding lacks is printed as an escape, which JSON reads as that character."""
+    for stream in streams:
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
+
+
 def say(text: object, file: TextIO | None = None) -> None:
     """Print a text in which names, file contents and errors may stand: a terminal shows it and obeys nothing in it."""
     print(printable(text), file=file or sys.stdout)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join(escape(ord(character)) for character in error.object[error.start : error.end]), error.end
+
+
+ESCAPED = "prefscope_escaped"
+codecs.register_error(ESCAPED, _escaped)

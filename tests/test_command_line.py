@@ -49,6 +49,17 @@ def test_formats_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in out.splitlines()] == list(FORMATS)
 
 
+def test_where_the_locale_is_ascii_files_are_utf_8_all_the_same(tmp_path: Path) -> None:
+    """Read and written so; what the terminal has no character for is printed as an escape."""
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({**RECORD, "question": "Où est-ce ?"}, ensure_ascii=False), encoding="utf-8")
+    ascii_ = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PREFSCOPE_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "engine", "sample", f"train={pairs}"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **ascii_}, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
+    assert rb"O\u00f9 est-ce ?" in done.stdout
+
+
 def test_output_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -46,7 +46,7 @@ def dataset(cache: Path) -> str:
     files = {}
     for split, number in (("train", 8), ("validation", 6)):
         files[split] = str(cache.parent / f"{split}.jsonl")
-        Path(files[split]).write_text("\n".join((STARTER / f"{split}.jsonl").read_text().splitlines()[:number]) + "\n")
+        Path(files[split]).write_text("\n".join((STARTER / f"{split}.jsonl").read_text().splitlines()[:number]) + "\n", encoding="utf-8")
     return import_dataset(cache, "dozen", files).dataset_id
 
 

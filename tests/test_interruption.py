@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from engine.model.batches import encode_pairs
 from engine.queue.run import execute
 from engine.settings.config import GenerateConfig, PolicyConfig, RunConfig
 from engine.settings.hyperparameters import LoRA
+from engine.store import database
 from engine.store.metrics import complete_lines
 from engine.store.rundir import RunDir
 
@@ -34,6 +38,38 @@ def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir
     assert execute(listening(cache, run)) == "cancelled"
     watcher.join()
     return run
+
+
+# A database that somebody else holds
+
+
+def test_a_run_that_ends_while_the_database_is_held_waits_for_the_next_that_writes(
+    cache: Path, dataset: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For half a second here and not for half a minute. It says who holds it, and is done once the next import has taken its tables in."""
+    monkeypatch.setattr(database, "writing", partial(database.writing, deadline_seconds=0.5))
+    config = GenerateConfig(dataset=dataset, policy=str(tiny_llama), max_new_tokens=2, precision="fp32", device="cpu")
+    program = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(database.database_path(cache))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        run = prepared(cache, config)
+        execute(listening(cache, run))
+        assert run.status.state == "finalising"
+        assert "waiting for the database" in run.status.stage
+        assert str(holder.pid) in run.status.stage
+        holder.communicate()
+    assert answers_of(cache, run) == 0
+    toy_dataset(cache, train=3, validation=2)
+    assert (run.status.state, answers_of(cache, run)) == ("done", table(run, "generations").height)
+
+
+def answers_of(cache: Path, run: RunDir) -> int:
+    """How many of its answers the database has."""
+    with database.reading(cache) as con:
+        ids = table(run, "generations")["generation_id"].to_list()
+        return len(con.execute("select 1 from generations where list_contains($ids, generation_id)", {"ids": ids}).fetchall())
 
 
 # Interruption

@@ -59,7 +59,11 @@ def test_a_kill_is_for_want_of_memory_only_where_the_system_may_have_done_it(
 def test_free_memory_is_at_most_what_the_machine_has() -> None:
     found = memory.free()
     assert found is not None
-    assert 0 < found < int(next(x for x in Path("/proc/meminfo").read_text().splitlines() if x.startswith("MemTotal")).split()[1]) * 1024
+    assert (
+        0
+        < found
+        < int(next(x for x in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines() if x.startswith("MemTotal")).split()[1]) * 1024
+    )
 
 
 def test_room_is_that_of_the_tightest_control_group(tmp_path: Path) -> None:

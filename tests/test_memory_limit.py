@@ -44,7 +44,7 @@ def dataset(cache: Path) -> str:
     files = {}
     for split, part in (("train", made[:16]), ("validation", made[16:])):
         files[split] = str(cache.parent / f"long-{split}.jsonl")
-        Path(files[split]).write_text("".join(json.dumps(trl_record(p)) + "\n" for p in part))
+        Path(files[split]).write_text("".join(json.dumps(trl_record(p)) + "\n" for p in part), encoding="utf-8")
     return import_dataset(cache, "long", files).dataset_id
 
 

@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 def blocks(path: Path) -> dict[str, str]:
     """The code blocks of a Markdown file by their language."""
-    return dict(BLOCK.findall(path.read_text()))
+    return dict(BLOCK.findall(path.read_text(encoding="utf-8")))
 
 
 def done(cache: Path, config: Any) -> RunDir:

@@ -47,7 +47,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def written(path: Path, *records: dict[str, Any]) -> Path:
-    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+    path.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
     return path
 
 

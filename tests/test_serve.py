@@ -284,7 +284,7 @@ def test_an_answer_nobody_reads_on_is_not_written_on(served: Path) -> None:
 
 def established(port: int) -> int:
     """Connections to a port of this machine that are open or half closed."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="utf-8").splitlines()[1:]]
     return sum(1 for row in rows if row[1].endswith(f":{port:04X}") and row[3] in ("01", "08"))
 
 

@@ -350,7 +350,7 @@ def test_the_report_of_a_slice_says_so_and_lists_its_pairs(filled_cache: Path, t
 
 def subtitle(path: Path) -> str:
     """What stands under a figure's title, on one line."""
-    return str(json.loads(path.read_text())["layout"]["title"]["subtitle"]["text"]).replace("<br>", " ")
+    return str(json.loads(path.read_text(encoding="utf-8"))["layout"]["title"]["subtitle"]["text"]).replace("<br>", " ")
 
 
 # In JSON and in words

@@ -36,7 +36,7 @@ NAMED = ("label", "body", "text", "help", "delta", "captions")  # and these keyw
 
 def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
     """Every call of something of Streamlit's, or of a place on the page such as a column."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             for part in ast.walk(node.func):
                 if isinstance(part, ast.Attribute) and (part.attr in MARKDOWN or ast.unparse(part.value) == "st"):

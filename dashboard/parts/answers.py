@@ -26,8 +26,8 @@ FLAGS = {"cut": _("cut"), "repeats": _("repeats"), "refuses": _("refuses")}  # a
 component = st.components.v2.component(
     "prefscope_answers",
     html='<div class="answers"></div>\n',
-    css=(HERE / "answers.css").read_text(),
-    js=(HERE / "answers.js").read_text(),
+    css=(HERE / "answers.css").read_text(encoding="utf-8"),
+    js=(HERE / "answers.js").read_text(encoding="utf-8"),
 )
 
 

@@ -23,8 +23,8 @@ HERE = Path(__file__).parent / "tokens_component"
 component = st.components.v2.component(
     "prefscope_tokens",
     html='<div class="tokens"></div>\n',
-    css=(HERE / "tokens.css").read_text(),
-    js=(HERE / "tokens.js").read_text(),
+    css=(HERE / "tokens.css").read_text(encoding="utf-8"),
+    js=(HERE / "tokens.js").read_text(encoding="utf-8"),
 )
 
 

@@ -51,7 +51,7 @@ def queue() -> None:
 def log(run: RunDir) -> None:
     """The last lines of a run's log."""
     path = run.path / "log.txt"
-    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:] if path.is_file() else []
+    lines = path.read_text(errors="replace", encoding="utf-8").splitlines()[-TAIL_LINES:] if path.is_file() else []
     st.code("\n".join(lines) or _("The log is empty."), language=None, wrap_lines=True, height="content")
 
 

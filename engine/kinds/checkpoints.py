@@ -105,4 +105,4 @@ def read_checkpoint(folder: Path, net: nn.Module) -> tuple[dict[str, torch.Tenso
     state = torch.load(folder / "optimizer.pt", weights_only=True)
     if set(state) != {"state", "param_groups"}:
         raise ValueError("optimizer.pt holds no optimiser's state")
-    return saved, state, Done(**json.loads((folder / "state.json").read_text()))
+    return saved, state, Done(**json.loads((folder / "state.json").read_text(encoding="utf-8")))

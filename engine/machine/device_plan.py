@@ -54,5 +54,5 @@ def expected_precision(wanted: str, device: str) -> str:
     if wanted != "auto":
         return wanted
     processor = Path("/proc/cpuinfo")
-    flags = processor.read_text() if processor.is_file() else ""
+    flags = processor.read_text(encoding="utf-8") if processor.is_file() else ""
     return "bf16" if device == "cuda" or any(flag in flags for flag in ("avx512_bf16", "amx_bf16", " bf16")) else "fp32"

@@ -48,7 +48,7 @@ def cgroup_room(membership: Path, mount: Path) -> int | None:
     membership: /proc/<pid>/cgroup, lines `id:controllers:path`, where version 2 names no controllers. A group's parents count too.
     """
     rooms: list[int] = []
-    for line in membership.read_text().splitlines() if membership.is_file() else []:
+    for line in membership.read_text(encoding="utf-8").splitlines() if membership.is_file() else []:
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
@@ -63,8 +63,8 @@ def group_room(group: Path, version_1: bool) -> int | None:
     """A control group's limit less its use; file pages that nobody touched lately are given back when needed and do not count."""
     names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file") if version_1 else ("max", "current", "inactive_file")
     try:
-        limit, use = ((group / f"memory.{name}").read_text().strip() for name in names[:2])
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        limit, use = ((group / f"memory.{name}").read_text(encoding="utf-8").strip() for name in names[:2])
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError):
         return None
     if limit == "max" or int(limit) >= UNLIMITED:
@@ -83,7 +83,7 @@ def mark() -> None:
     if torch:
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to the current resident set
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # proc(5): resets VmHWM to the current resident set
 
 
 def peak() -> int:
@@ -95,7 +95,7 @@ def peak() -> int:
 def resident_peak() -> int:
     """Most bytes resident at once since the last mark."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
@@ -120,7 +120,7 @@ def needs(most: int | None = None) -> str:
 def oom_kills() -> int | None:
     """Processes this system has killed for want of memory since it started; None where it does not say (Linux 4.13 and later do)."""
     try:
-        counters = dict(line.split() for line in VMSTAT.read_text().splitlines())
+        counters = dict(line.split() for line in VMSTAT.read_text(encoding="utf-8").splitlines())
         return int(counters["oom_kill"])
     except (OSError, KeyError, ValueError):
         return None

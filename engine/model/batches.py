@@ -14,7 +14,7 @@ from engine.errors import ModelError
 Tokens: TypeAlias = "array[int]"  # of 32 bits each
 SHORTEST_PROMPT = 16  # tokens of the prompt's end that a long response never pushes out
 MOST_BATCHES_SORTED = 16  # whose pairs are sorted by length together
-FEWEST_STRETCHES = 4  # in which an epoch is sorted, where it has as many batches
+FEWEST_SAMPLES = 4  # in which an epoch is sorted, where it has as many batches
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,16 @@ def pair_tokens(pair: tuple[Encoded, Encoded]) -> int:
 
 
 def training_order(tokens: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Micro-batches of pair indices: the pairs are shuffled, sorted by length within stretches of them, and the batches shuffled again.
+    """Micro-batches of pair indices: the pairs are shuffled, sorted by length within samples of them, and the batches shuffled again.
 
-    Batches hold pairs of like length, and as a stretch is a random sample, which pairs share a batch changes from epoch to epoch. What
-    does not fill a batch is left out before any sorting, so that whether a pair is left out does not depend on its length.
+    Batches hold pairs of like length, and as each sample is random, which pairs share a batch changes from epoch to epoch. What does not
+    fill a batch is left out before any sorting, so that whether a pair is left out does not depend on its length.
     """
     rng = random.Random(f"{seed}-{epoch}")
     batches = len(tokens) // batch_size
     order = rng.sample(range(len(tokens)), batches * batch_size)
-    stretch = batch_size * max(1, min(MOST_BATCHES_SORTED, math.ceil(batches / FEWEST_STRETCHES)))
-    sorted_ = [i for at in range(0, len(order), stretch) for i in sorted(order[at : at + stretch], key=lambda i: tokens[i])]
+    sample = batch_size * max(1, min(MOST_BATCHES_SORTED, math.ceil(batches / FEWEST_SAMPLES)))
+    sorted_ = [i for at in range(0, len(order), sample) for i in sorted(order[at : at + sample], key=lambda i: tokens[i])]
     made = [sorted_[at : at + batch_size] for at in range(0, len(sorted_), batch_size)]
     rng.shuffle(made)
     return made

@@ -94,7 +94,7 @@ def network_of(folder: Path) -> Network | None:
 def sizes_in(path: Path) -> dict[str, Any]:
     """What a config.json says of the network, or of its part for text. Raises ModelError."""
     try:
-        declared = json.loads(path.read_text())
+        declared = json.loads(path.read_text(encoding="utf-8"))
         sizes: dict[str, Any] = declared.get("text_config", declared)
         return {**sizes}
     except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:

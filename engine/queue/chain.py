@@ -172,8 +172,8 @@ def run_of_model(con: Connection, looked_at: Comparison, kind: str) -> str | Non
 def fresh_name(cache: Path, name: str) -> str:
     """The name itself while no run has it, then with the next number: Reward model, Reward model 2, Reward model 3."""
     taken = {run.outline.name for run in run_dirs(cache)}
-    stem = re.sub(r" \d+$", "", name)
+    base = re.sub(r" \d+$", "", name)
     number = 2
     while name in taken:
-        name, number = f"{stem[: NAME_CHARS - 1 - len(str(number))]} {number}", number + 1
+        name, number = f"{base[: NAME_CHARS - 1 - len(str(number))]} {number}", number + 1
     return name

@@ -19,7 +19,7 @@ STOP_WORDS = Path(__file__).parent / "stop_words.txt"  # scikit-learn's, whose i
 @cache
 def stop_words() -> frozenset[str]:
     """Words too common to say anything: scikit-learn's English list, English contractions, Chinese."""
-    return frozenset(STOP_WORDS.read_text().split())
+    return frozenset(STOP_WORDS.read_text(encoding="utf-8").split())
 
 
 SPACED = r"[\p{Latin}\p{Cyrillic}\p{Greek}]+(?:'\p{Latin}+)?"  # of languages that put blanks between words

@@ -25,7 +25,7 @@ from engine.store.status import State
 
 log = logging.getLogger("engine")
 Connection = duckdb.DuckDBPyConnection
-SCHEMA = (Path(__file__).parent / "schema.sql").read_text()
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
 REMADE = "run `./run.sh engine rebuild`, which makes it anew from the files"
@@ -106,7 +106,7 @@ def turn_to_write(cache: Path, deadline_seconds: float) -> Iterator[None]:
     try:
         lock = wait_for_lock(path, deadline_seconds)
     except RunError:
-        holder = path.read_text() or "another process"
+        holder = path.read_text(encoding="utf-8") or "another process"
         raise StoreError(f"{database_path(cache)} was busy for {deadline_seconds:.0f} s: {holder} is writing") from None
     try:
         os.truncate(lock, 0)

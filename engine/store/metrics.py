@@ -19,7 +19,7 @@ class Measured(BaseModel):
 
 def complete_lines(path: Path) -> list[str]:
     """The lines of a file that is being appended to, without a torn last one."""
-    text = path.read_text(errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
     return text[: text.rfind("\n") + 1].splitlines()
 
 

@@ -177,7 +177,7 @@ def read_table(folder: Path, table: str) -> pl.DataFrame | None:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises RunError naming the file and what is wrong with it."""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
     if not isinstance(values, dict):
@@ -235,7 +235,7 @@ class RunDir:
         write_text(self.path / f"failure-{process}.json", failure.model_dump_json())
 
     def failures(self) -> list[Failure]:
-        return [Failure.model_validate_json(p.read_text()) for p in sorted(self.path.glob("failure-*.json"))]
+        return [Failure.model_validate_json(p.read_text(encoding="utf-8")) for p in sorted(self.path.glob("failure-*.json"))]
 
     def forget_failures(self) -> None:
         for old in self.path.glob("failure-*.json"):
@@ -287,7 +287,7 @@ class RunDir:
         if not self.writes:
             return
         line = {"step": step, "split": split, "tokens": tokens, "seconds": round(seconds, 3), "values": values}
-        with self.metrics_path.open("a") as file:
+        with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     @property

@@ -28,7 +28,7 @@ def server_of(cache: Path) -> Server | None:
     if not is_locked(path):
         return None
     try:
-        return Server(**json.loads(path.read_text()))
+        return Server(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

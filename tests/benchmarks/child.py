@@ -18,10 +18,10 @@ from .measure import Task
 
 
 def main(asked: str, answer: str) -> None:
-    task = Task(**json.loads(Path(asked).read_text()))
+    task = Task(**json.loads(Path(asked).read_text(encoding="utf-8")))
     module, function = task.call.split(":")
     found = getattr(import_module(f"{__package__}.{module}"), function)(task)
-    Path(answer).write_text(json.dumps(asdict(found), allow_nan=False))
+    Path(answer).write_text(json.dumps(asdict(found), allow_nan=False), encoding="utf-8")
 
 
 def forked(asked: str, answer: str, log: str, environment: dict[str, str]) -> int:

@@ -167,4 +167,4 @@ def store(path: Path, about: dict[str, Any], rows: Sequence[Row], results: Resul
     ]
     whole = {**about, "problems": results.problems, "ended": results.ended, "rows": [asdict(r) for r in rows], "measurements": single}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+    path.write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

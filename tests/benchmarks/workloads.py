@@ -75,7 +75,7 @@ def splits_of(workload: Workload, found: list[PreferencePair], sizes: Sizes) -> 
 
 def write(pairs: list[PreferencePair], file: Path) -> None:
     """As JSON Lines in the conversational format that TRL and the importer read."""
-    file.write_text("".join(json.dumps(record(p)) + "\n" for p in pairs))
+    file.write_text("".join(json.dumps(record(p)) + "\n" for p in pairs), encoding="utf-8")
 
 
 def record(pair: PreferencePair) -> dict[str, list[dict[str, str]]]:
