@@ -76,3 +76,17 @@ def test_a_run_that_goes_on_is_named_instead_of_an_answer(toy_cache: Path, tmp_p
     app.button(key="play_go").click().run()
     os.close(lock)
     assert [error.value for error in app.error] == ["run 'scores' is going on and needs processor and memory: ask again when it is done"]
+
+
+def test_the_responses_to_a_prompt_are_offered_token_by_token_where_the_models_are(
+    toy_cache: Path, filled_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of base, tuned, chosen and rejected; nothing is loaded before somebody asks. The seeded cache has no weights."""
+    app = opened(toy_cache, monkeypatch, "prompts.py")
+    assert not app.exception
+    (choice,) = [group for group in app.segmented_control if group.label == "Which answer"]
+    assert choice.options == ["Base", "Tuned", "Chosen", "Rejected"]
+    assert [button.label for button in app.button if button.label.startswith("Load the models: about 0")]
+    assert not (toy_cache / "locks" / "serve.lock").exists()
+    app = opened(filled_cache, monkeypatch, "prompts.py")
+    assert not [group for group in app.segmented_control if group.label == "Which answer"]

@@ -141,8 +141,8 @@ def browse(selection: Selection, asked: Asked, rows: pl.DataFrame) -> None:
     near = [ids[n] for n in (place, place + 1, place - 1) if 0 <= n < len(ids)]
     details = [detail(selection, asked, prompt_id, ids) for prompt_id in near]
     answers.browse(listed, details, key=KEY, search=".st-key-prompt_search input", on_go=partial(went, ids))
-    if shown is not None and (text_id := rows["tuned_text_id"].to_list()[place]):
-        tokens.strip(selection, shown, text_id)
+    if shown:
+        tokens.of_prompt(selection, shown)
 
 
 def wanted(selection: Selection, ids: list[str]) -> str | None:

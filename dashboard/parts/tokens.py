@@ -20,12 +20,21 @@ from engine.statistics.wording import number
 from engine.store.rundir import cache_path
 
 HERE = Path(__file__).parent / "tokens_component"
+NAMES = {**SIDES, "chosen": _("Chosen"), "rejected": _("Rejected")}
 component = st.components.v2.component(
     "prefscope_tokens",
     html='<div class="tokens"></div>\n',
     css=(HERE / "tokens.css").read_text(encoding="utf-8"),
     js=(HERE / "tokens.js").read_text(encoding="utf-8"),
 )
+
+
+def of_prompt(selection: Selection, prompt_id: str) -> None:
+    """The responses to a prompt of the dataset, one of them at a time, token by token."""
+    texts = dict(data.read(offered.texts_after, selection, prompt_id).iter_rows())
+    if texts and any(models(selection)):
+        with st.expander(_("Score along the answer, token by token")):
+            strip(selection, prompt_id, texts[which(list(texts), f"tokens_side_{prompt_id}")])
 
 
 def strip(selection: Selection, prompt_id: str, text_id: str) -> None:
@@ -37,8 +46,14 @@ def strip(selection: Selection, prompt_id: str, text_id: str) -> None:
     group = {name: found[name] for name in ("prompt_type", "source")}
     asked = request(selection, turns_from_json(found["turns"]), found["text"], found["other"], **group)
     if asked:
-        with st.expander(_("Score along the answer, token by token")):
-            behind_button(asked)
+        behind_button(asked)
+
+
+def which(sides: list[str], key: str) -> str:
+    """The response that is looked at; the tuned answer or the last at first."""
+    first = "tuned" if "tuned" in sides else sides[-1]
+    label = _("Which answer")
+    return str(st.segmented_control(label, sides, format_func=NAMES.__getitem__, default=first, required=True, key=key))
 
 
 def of_texts(selection: Selection, turns: tuple[Turn, ...], texts: Mapping[str, str]) -> None:
@@ -47,9 +62,7 @@ def of_texts(selection: Selection, turns: tuple[Turn, ...], texts: Mapping[str, 
     if not any(asked.values()):
         return
     with st.expander(_("Score along the answer, token by token")):
-        side = st.segmented_control(
-            _("Which answer"), list(asked), format_func=lambda side: SIDES[side], default=list(asked)[-1], required=True, key="tokens_side"
-        )
+        side = which(list(asked), "tokens_side")
         if shown := asked[side]:
             behind_button(shown)
 
@@ -60,14 +73,19 @@ def other_of(texts: Mapping[str, str], side: str) -> str | None:
 
 def request(selection: Selection, turns: tuple[Turn, ...], response: str, other: str | None, **group: str | None) -> Tokens | None:
     """What to ask of a response: under the comparison's tuned policy and its first reward model. None where there is neither."""
+    policy, judge = models(selection)
+    if policy is None and judge is None:
+        return None
+    return Tokens(turns=turns, response=response, other=other, policy=policy, judge=judge, **group)
+
+
+def models(selection: Selection) -> tuple[str | None, Judge | None]:
+    """The comparison's tuned policy and its first reward model, where their weights are here."""
     known, selected = judges(selection)
     named = writers(selection)
     tuned = named["tuned"][1].policy if "tuned" in named else ""
     policy = tuned if tuned and (cache_path() / "runs" / tuned / "model").is_dir() else None
-    judge: Judge | None = known[selected[0]] if selected else None
-    if policy is None and judge is None:
-        return None
-    return Tokens(turns=turns, response=response, other=other, policy=policy, judge=judge, **group)
+    return policy, known[selected[0]] if selected else None
 
 
 @st.fragment

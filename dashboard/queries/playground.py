@@ -20,6 +20,17 @@ PROMPTS = """
     select distinct prompt_id, text from pairs join prompts using (prompt_id)
     where dataset_id = $dataset and split = $split order by text, prompt_id limit 2000
 """
+TEXTS = """
+    with found as (
+        select 0 as place, 'base' as side, text_id from answers where prompt_id = $prompt and generator_id = $base
+        union all
+        select 1, 'tuned', text_id from answers where prompt_id = $prompt and generator_id = $tuned
+        union all
+        select 2, unnest(['chosen', 'rejected']), unnest([chosen_id, rejected_id])
+        from pairs where prompt_id = $prompt and dataset_id = $dataset and split = $split
+    )
+    select side, any_value(text_id) as text_id from found group by side order by min(place), side
+"""
 RESPONSE = """
     with others as (
         select 0 as place, rejected_id as other_id from pairs where prompt_id = $prompt and chosen_id = $text
@@ -47,6 +58,12 @@ def judges(con: Connection, selection: Selection) -> pl.DataFrame:
 def prompts_to_pick(con: Connection, selection: Selection) -> pl.DataFrame:
     """prompt_id and text of the split's prompts in alphabetical order, 2,000 at most."""
     return frame(con, PROMPTS, {"dataset": selection.dataset_id, "split": selection.split})
+
+
+def texts_after(con: Connection, selection: Selection, prompt_id: str) -> pl.DataFrame:
+    """side (base, tuned, chosen, rejected) and text_id of the responses to a prompt, one of each side."""
+    sides = {"base": selection.base_generator, "tuned": selection.tuned_generator}
+    return frame(con, TEXTS, {"prompt": prompt_id, "dataset": selection.dataset_id, "split": selection.split, **sides})
 
 
 def response(con: Connection, selection: Selection, prompt_id: str, text_id: str) -> pl.DataFrame:
