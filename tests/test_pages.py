@@ -146,7 +146,8 @@ def test_a_failed_run_shows_its_sentence_and_what_can_be_done(filled_cache: Path
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     run = run_dirs(cache)[-1]
     run.update(state="failed", reason=None, error="loss is *nan* at step 7")
-    app = opened(cache, monkeypatch, "runs.py")
+    app = opened(cache, monkeypatch, "runs.py", run=run.id)
+    assert "loss is *nan* at step 7" in next(d.value for d in app.dataframe)["result"].to_list()
     assert any("loss is \\*nan\\* at step 7" in e.value for e in app.error)
     assert app.button(key=f"resume_{run.id}").label == "Resume"
 
@@ -157,7 +158,7 @@ def test_deleting_a_run_that_others_need_is_refused_with_their_names(
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     parent, child = run_dirs(cache)[:2]
     write_json(child.path / "config.json", {**child.config_values, "parents": [parent.id]})
-    app = opened(cache, monkeypatch, "runs.py")
+    app = opened(cache, monkeypatch, "runs.py", run=parent.id)
     app.button(key=f"delete_{parent.id}").click().run()
     assert not app.exception
     assert any(child.config_values["name"] in e.value.replace("\\", "") for e in app.error)
@@ -188,7 +189,7 @@ def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
     next(b for b in app.button if b.label == "Start").click().run()
     assert not app.exception
     assert any("the embedded model is not in" in e.value for e in app.error)
-    assert app.subheader[-2].value == "All runs"
+    assert app.subheader[-1].value == "All runs"
     next(b for b in app.button if b.label == "Check").click().run(timeout=120)
     assert any("the embedded model is not in" in e.value for e in app.error)
     assert "Work: 36 prompts" in [t.value for t in app.text]
@@ -197,8 +198,9 @@ def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
 
 def test_a_run_shows_the_memory_of_its_stages(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    run_dirs(cache)[-1].update(stage_peaks={"loading the model": 1_250_000_000, "training": 4_500_000_000})
-    app = opened(cache, monkeypatch, "runs.py")
+    run = run_dirs(cache)[-1]
+    run.update(stage_peaks={"loading the model": 1_250_000_000, "training": 4_500_000_000})
+    app = opened(cache, monkeypatch, "runs.py", run=run.id)
     assert any(e.label == "Memory: at most 4.5 GB" for e in app.expander)
     rows = [d.value.to_dict("list") for d in app.dataframe]
     assert {"While": ["loading the model", "training"], "Highest memory (GB)": [1.25, 4.5]} in rows

@@ -31,8 +31,29 @@ class Panel:
     height: float = 1.0  # beside the other panels'
 
 
-def stacked(panels: list[Panel], x: str) -> go.Figure:
-    """Panels one above the other on one x axis, steps or training pairs seen; the legend names each run once."""
+AXES = {  # how a run's progress is measured: (column, title of the axis)
+    "step": ("step", "optimiser steps"),
+    "pairs": ("pairs_seen", "training pairs seen"),
+    "tokens": ("tokens", "tokens trained on"),
+    "time": ("seconds", "seconds of training"),
+}
+
+
+def axis_of(frame: pl.DataFrame, own: str) -> tuple[str, str]:
+    """The column and the title of the x axis that was selected, or else of the figure's own."""
+    picked = frame["x_axis"][0] if "x_axis" in frame.columns and frame.height else ""
+    return AXES[picked or own]
+
+
+def read_together(plot: go.Figure) -> go.Figure:
+    """One line over all panels shows the values of all curves at one place."""
+    plot.update_layout(hovermode="x unified", hoversubplots="axis")
+    return plot.update_xaxes(showspikes=True, spikemode="across", spikethickness=1, spikedash="dot")
+
+
+def stacked(panels: list[Panel], own_axis: str) -> go.Figure:
+    """Panels one above the other on one x axis; the legend names each run once."""
+    x, title = axis_of(panels[0].rows, own_axis)
     heights = [panel.height for panel in panels]
     plot = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.14 / len(panels))
     named: set[str] = set()
@@ -42,9 +63,7 @@ def stacked(panels: list[Panel], x: str) -> go.Figure:
             curve(plot, rows, x, run_style(rows["run_index"][0]), excerpt(rows["run"][0]), row=place, showlegend=run not in named)
             named.add(run)
         plot.update_yaxes(title_text="<br>".join(broken(panel.axis, AXIS_CHARS)), nticks=4 if place > 1 else None, row=place, col=1)
-    return with_room(plot, len(panels)).update_xaxes(
-        title_text={"step": "optimiser steps", "pairs_seen": "training pairs seen"}[x], row=len(panels), col=1
-    )
+    return read_together(with_room(plot, len(panels)).update_xaxes(title_text=title, row=len(panels), col=1))
 
 
 def with_room(plot: go.Figure, panels: int) -> go.Figure:
@@ -56,9 +75,9 @@ def of_metric(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
     return frame.filter(pl.col("metric") == metric)
 
 
-def loss_and_rate(frame: pl.DataFrame, x: str) -> go.Figure:
+def loss_and_rate(frame: pl.DataFrame, own_axis: str) -> go.Figure:
     rate = Panel(of_metric(frame, "learning_rate"), "learning rate", 0.32)
-    plot = stacked([Panel(of_metric(frame, "loss"), in_unit("loss", "nats"), 0.68), rate], x)
+    plot = stacked([Panel(of_metric(frame, "loss"), in_unit("loss", "nats"), 0.68), rate], own_axis)
     return plot.update_yaxes(exponentformat="e", row=2, col=1)
 
 
@@ -76,7 +95,8 @@ def steps_taken(frame: pl.DataFrame) -> str:
     """How many steps each run has taken, and that the thick line is smoothed."""
     each = [f"{rows['step'].to_numpy().max():,} × {rows['pairs_per_step'][0]} pairs{going(rows)}" for rows in by_run(frame)]
     runs = f"each {each[0]}" if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
-    smoothed = "thick: mean over 5 % of the steps" if (frame["points"] > 50).any() else ""
+    share = frame["smoothing"][0] if "smoothing" in frame.columns else 0.05
+    smoothed = f"thick: mean over {100 * share:.0f} % of the steps" if (frame["smooth"] != frame["value"]).any() else ""
     return f"{runs}\u00a0· {smoothed}" if smoothed else runs
 
 
@@ -106,7 +126,7 @@ def reward_training(frame: pl.DataFrame) -> go.Figure:
 )
 def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
     alone = "Choose or train a second run to compare" if frame["run_id"].n_unique() == 1 else ""
-    return caption(loss_and_rate(frame, "pairs_seen"), steps_taken(frame), alone)
+    return caption(loss_and_rate(frame, "pairs"), steps_taken(frame), alone)
 
 
 @figure(
@@ -135,18 +155,18 @@ def dpo_training(frame: pl.DataFrame) -> go.Figure:
 )
 def dpo_rewards(frame: pl.DataFrame) -> go.Figure:
     """With several runs colour is the side and dash the run, and the legend names each once. One panel for each kind of reward."""
-    panels, several = by_reward(frame), frame["run_id"].n_unique() > 1
+    panels, several, (x, title) = by_reward(frame), frame["run_id"].n_unique() > 1, axis_of(frame, "step")
     plot = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.14 / len(panels))
     for place, (axis, rows) in enumerate(panels, start=1):
         for own in rows.partition_by("run_id", "metric", maintain_order=True):
             side = own["metric"][0].removeprefix("rewards/")
             dash = run_style(own["run_index"][0])["dash"] if several else {"chosen": "solid", "rejected": "dash"}[side]
             name = f"{side} · {excerpt(own['run'][0], 20)}" if several else side
-            curve(plot, own, "step", {"color": COLOURS[side], "dash": dash}, name, row=place, showlegend=not several)
+            curve(plot, own, x, {"color": COLOURS[side], "dash": dash}, name, row=place, showlegend=not several)
         plot.update_yaxes(title_text="<br>".join(broken(axis, AXIS_CHARS)), zeroline=True, row=place, col=1)
     if several:
         name_sides_and_runs(plot, by_run(frame))
-    plot.update_xaxes(title_text="optimiser steps", row=len(panels), col=1)
+    read_together(plot).update_xaxes(title_text=title, row=len(panels), col=1)
     return caption(with_room(plot, len(panels)), "" if several else excerpt(frame["run"][0]), steps_taken(frame))
 
 
@@ -166,23 +186,24 @@ def name_sides_and_runs(plot: go.Figure, runs: list[pl.DataFrame]) -> None:
     empty="No validation yet: a reward run measures at its start and end, and in between when Evaluate every is set.",
 )
 def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
-    plot = go.Figure()
+    plot, (x, title) = go.Figure(), axis_of(frame, "pairs")
     for rows in frame.partition_by("run_id", "split", maintain_order=True):
         several = frame["split"].n_unique() > 1
         plot.add_scatter(
-            x=rows["pairs_seen"].to_list(),
+            x=rows[x].to_list(),
             y=rows["value"].to_list(),
             error_y={**bars(rows["accuracy"]), "thickness": 1, "width": 3},
             mode="lines+markers",
             line=run_style(rows["run_index"][0]),
             name=excerpt(rows["run"][0]) + (f" · {excerpt(rows['split'][0], 20)}" if several else ""),
             showlegend=True,
-            hovertemplate="%{x:,} pairs: %{y:.1%}",
+            hovertemplate="%{y:.1%}",
         )
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
-    plot.update_xaxes(title_text="training pairs seen", rangemode="tozero")
+    plot.update_xaxes(title_text=title, rangemode="tozero")
     plot.update_yaxes(title_text="accuracy", tickformat=".0%")
     sizes = sorted({f"{split}: n = {n:,.0f}" for split, n in frame.select("split", "n").iter_rows() if n})
+    read_together(plot)
     return caption(plot, *map(escaped_split, sizes), by(*frame["accuracy"].drop_nulls()), "dotted: guessing")
 
 

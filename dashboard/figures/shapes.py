@@ -159,8 +159,8 @@ def translucent(colour: str, alpha: float) -> str:
 
 
 def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], name: str, row: int = 1, showlegend: bool = False) -> None:
-    """A thin raw line, and a thicker smoothed one over it when there are more than 50 points."""
-    many = int(rows["points"][0]) > 50 and rows["metric"][0] != "learning_rate"  # a schedule has no noise to smooth
+    """A thin raw line, and a thicker smoothed one over it where it was smoothed."""
+    many = bool((rows["smooth"] != rows["value"]).any()) and rows["metric"][0] != "learning_rate"  # a schedule has no noise to smooth
     if many:
         plot.add_scatter(
             x=rows[x].to_list(), y=rows["value"].to_list(), mode="lines", line={"color": line["color"], "width": 1}, opacity=0.3,

@@ -228,10 +228,17 @@ def about(run: Run) -> str:
     status, parts = run.status, [KINDS[run.kind]]
     if status.started_at:
         parts.append(_("started {time}").format(time=f"{local(status.started_at):%H:%M, %d %b}"))
-    if status.started_at and status.finished_at:
-        seconds = (local(status.finished_at) - local(status.started_at)).total_seconds()
+    if (seconds := seconds_of(run)) is not None:
         parts.append(_("took {time}").format(time=duration(seconds)))
     return "\u00a0· ".join(parts)
+
+
+def seconds_of(run: Run) -> float | None:
+    """From the start of a run to its end; None before that."""
+    status = run.status
+    if not (status.started_at and status.finished_at):
+        return None
+    return (datetime.fromisoformat(status.finished_at) - datetime.fromisoformat(status.started_at)).total_seconds()
 
 
 def local(moment: str) -> datetime:

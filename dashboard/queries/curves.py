@@ -30,7 +30,11 @@ CURVES = """
         from c
     )
     select n.run_id, n.run, n.run_index, n.state, s.split, s.name as metric, s.step, s.step * n.pairs_per_step as pairs_seen,
-           n.pairs_per_step, s.value, s.smooth, s.points
+           n.pairs_per_step, s.seconds,
+           case when $train then s.tokens else (
+               select max(t.tokens) from curves t where t.run_id = s.run_id and t.split = 'train' and t.name = 'loss' and t.step <= s.step
+           ) end as tokens,
+           s.value, s.smooth, s.points, $axis as x_axis, $smoothing as smoothing
     from s join numbered n using (run_id)
     where (place - 1) % greatest(1, points // {most}) = 0 or place = points
     order by list_position($runs, n.run_id), s.name, s.split, s.step
@@ -41,24 +45,26 @@ LONGEST = """
 """
 
 
-def curves(con: Connection, runs: tuple[str, ...], names: tuple[str, ...], train: bool = True) -> pl.DataFrame:
-    """Long form: run_id, run, run_index, state, split, metric, step, pairs_seen, pairs_per_step, value, smooth, points.
+def curves(con: Connection, selection: Selection, runs: tuple[str, ...], names: tuple[str, ...], train: bool = True) -> pl.DataFrame:
+    """Long form: run_id, run, run_index, state, split, metric, step, pairs_seen, pairs_per_step, seconds, tokens, value, smooth, points.
 
-    smooth: centred mean over 5 % of the longest run's steps. points: how many the curve has before it is thinned.
+    smooth: centred mean over the selected share of the longest run's steps. points: how many the curve has before it is thinned.
+    x_axis, smoothing: as selected. tokens: trained on so far, also at a validation.
     """
     longest = frame(con, LONGEST, {"runs": list(runs)}).item()
-    query = CURVES.format(half=max(1, longest // 40), most=MOST_POINTS)
-    return frame(con, query, {"runs": list(runs), "names": list(names), "train": train})
+    query = CURVES.format(half=round(longest * selection.smoothing / 2), most=MOST_POINTS)
+    values = {"axis": selection.x_axis, "smoothing": selection.smoothing}
+    return frame(con, query, {"runs": list(runs), "names": list(names), "train": train, **values})
 
 
 def reward_curves(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 1: loss and learning rate of the first selected reward run."""
-    return curves(con, selection.reward_runs[:1], ("loss", "learning_rate"))
+    return curves(con, selection, selection.reward_runs[:1], ("loss", "learning_rate"))
 
 
 def reward_curves_compared(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 2: loss and learning rate of every selected reward run."""
-    return curves(con, selection.reward_runs, ("loss", "learning_rate"))
+    return curves(con, selection, selection.reward_runs, ("loss", "learning_rate"))
 
 
 def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -67,7 +73,7 @@ def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
     A run writes down shares and not pairs: its interval is Wilson's, as if no two pairs shared a prompt. n and accuracy are null when the
     run did not say how many pairs it measured.
     """
-    rows = curves(con, selection.reward_runs, ("accuracy", "n"), train=False)
+    rows = curves(con, selection, selection.reward_runs, ("accuracy", "n"), train=False)
     sizes = rows.filter(pl.col("metric") == "n").select("run_id", "split", "step", pl.col("value").alias("n"))
     points = rows.filter(pl.col("metric") == "accuracy").join(sizes, on=["run_id", "split", "step"], how="left", maintain_order="left")
     shares = [wilson(value * n, int(n)) if n else None for value, n in points.select("value", "n").iter_rows()]
@@ -76,12 +82,12 @@ def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def policy_curves(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 6: loss and the sum of chosen and rejected rewards of every selected policy run, with what they are (`with_units`)."""
-    return with_units(con, curves(con, selection.policy_runs, ("loss", "rewards/sum")))
+    return with_units(con, curves(con, selection, selection.policy_runs, ("loss", "rewards/sum")))
 
 
 def policy_rewards(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 7: rewards of chosen and rejected responses under every selected policy run, with what they are (`with_units`)."""
-    return with_units(con, curves(con, selection.policy_runs, ("rewards/chosen", "rewards/rejected")))
+    return with_units(con, curves(con, selection, selection.policy_runs, ("rewards/chosen", "rewards/rejected")))
 
 
 def with_units(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:

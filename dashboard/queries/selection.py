@@ -15,6 +15,8 @@ class Selection(Comparison):
 
     reward_runs: tuple[str, ...] = ()  # overlaid in figures 1 and 2; figure 1 shows the first
     policy_runs: tuple[str, ...] = ()  # overlaid in figures 6 and 7
+    x_axis: str = ""  # of curves: step | pairs | tokens | time; empty: each figure's own
+    smoothing: float = 0.05  # of curves: the mean over this share of the longest run's steps
     map_method: str = "umap"
     pair_id: str | None = None  # Table 1
     study: str | None = None  # Table 3

@@ -1,25 +1,33 @@
-"""Curves of reward-model and policy training, while they go on and afterwards."""
+"""Which training worked, and what differed: the table of training runs, then their curves, while they go on and afterwards."""
 
 from dataclasses import replace
 
 import streamlit as st
 
 from dashboard import figures
-from dashboard.parts import widgets
+from dashboard.parts import figure, run_table, widgets
 from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _
 from engine.store.status import State
 
+AXES = {"step": _("steps"), "pairs": _("pairs"), "tokens": _("tokens"), "time": _("time")}
 
-def going_on() -> None:
-    """The runs that train now, their curves before those picked in the sidebar."""
-    training = [run for run in reversed(data.runs()) if run.kind in ("reward", "policy") and not run.ended]
-    for run in training:
-        widgets.run_card(run)
-    here = [run for run in training if run.outline.dataset == selection.dataset_id and run.status.state is not State.QUEUED]
-    reward_runs, policy_runs = first(here, "reward", selection.reward_runs), first(here, "policy", selection.policy_runs)
-    widgets.show_page("training", replace(selection, reward_runs=reward_runs, policy_runs=policy_runs))
+
+def curves() -> None:
+    """The curves of the runs that train now, before those that the eyes show."""
+    training = [run for run in reversed(data.runs()) if not run.ended and run.outline.dataset == selection.dataset_id]
+    here = [run for run in training if run.status.state is not State.QUEUED]
+    shown = replace(
+        selection,
+        reward_runs=first(here, "reward", selection.reward_runs),
+        policy_runs=first(here, "policy", selection.policy_runs),
+        x_axis=axis or "",
+        smoothing=smoothing,
+    )
+    repeats = ("reward_training_compared",) if len(shown.reward_runs) < 2 else ()  # of one run it would be Figure 1 again
+    drawn = [f.name for f in figures.on_page("training") if f.name not in repeats and not (f.name == "study_runs" and not shown.study)]
+    figure.side_by_side(drawn, shown)
 
 
 def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,9 +35,13 @@ def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...
 
 
 selection = widgets.heading(_("Training"), page="training", question=_("Which training worked, and what differed?"))
-if not (selection.reward_runs or selection.policy_runs or data.alive()):
-    st.info(_("No training run has begun on this dataset. Start one on the page Runs; its curves appear here while it trains."))
-widgets.live(going_on)
+widgets.live(lambda: run_table.training(selection))
+with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    axis = st.segmented_control(_("x axis"), list(AXES), format_func=AXES.__getitem__, key="x_axis", bind="query-params")
+    smoothing = st.slider(
+        _("Smoothing"), 0.0, 0.5, 0.05, 0.05, format="percent", key="smoothing", width=240, help=_("Mean over this share of the steps.")
+    )
+widgets.live(curves)
 if selection.study:
     for table in [t for t in figures.TABLES if t.page == "training"]:
         widgets.show_table(table, selection)

@@ -1,0 +1,319 @@
+"""Tables of runs: what differs in their configurations, how they ended, and where each stands; a chosen row is opened below.
+
+One chosen run shows log, curve, configuration and what can be done with it; two show in what their configurations differ.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard import figures, queries
+from dashboard.parts import drawings, widgets
+from dashboard.parts import figure as figure_part
+from dashboard.queries import Selection
+from dashboard.queries.run_table import run_measures
+from dashboard.state import address, data
+from dashboard.state.data import Run
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+from engine.plain import line
+from engine.queue.preset import names_runs
+from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, TrainConfig
+from engine.settings.files import parse_written
+from engine.statistics import wording
+from engine.statistics.estimate import Estimate
+from engine.store.rundir import cache_path, find_run
+from engine.store.status import GOING_ON, State
+
+FIXED = {"pairs": _("Pairs"), "batch_size": _("Batch"), "learning_rate": _("Rate")}  # settings that always have a column
+NO_SETTING = ("name", "format", "dataset", *SET_BY_THE_QUEUE)
+BLOCKS = {"reward": _("Reward models"), "policy": _("Policies")}
+QUESTIONS = {
+    "reward": _("accuracy: chosen ranked above rejected"),
+    "policy": _("accuracy: the implicit reward ranks chosen above rejected"),
+}
+SHOWN, HIDDEN = ":material/visibility:", ":material/visibility_off:"
+TAIL_LINES = 40
+ROW_PIXELS = 32
+Settings = Mapping[str, Any]  # {field, dotted inside a nested model: value}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run and what was measured of it."""
+
+    run: Run
+    settings: Settings
+    index: int  # of its line in the figures
+    steps: int | None = None
+    accuracy: Estimate | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        return widgets.seconds_of(self.run)
+
+    @property
+    def state(self) -> str:
+        status = self.run.status
+        if status.state is State.RUNNING and status.steps:
+            return _("{stage} {step} / {steps}").format(stage=status.stage, step=status.step, steps=status.steps)
+        return _(status.state)
+
+
+def rows_of(runs: Iterable[Run], selection: Selection) -> list[Row]:
+    """The runs with their numbers, which are those of the database: one query for all."""
+    known = {row["run_id"]: row for row in data.read(run_measures, replace(selection, slice=None)).iter_rows(named=True)}
+    found = []
+    for run in runs:
+        row: dict[str, Any] = known.get(run.id, {})
+        accuracy = row.get("accuracy")
+        found.append(Row(run, settings_of(run), row.get("run_index") or 0, row.get("steps"), Estimate(**accuracy) if accuracy else None))
+    return found
+
+
+def settings_of(run: Run) -> Settings:
+    """Every setting of a run; one that its file does not have is the default."""
+    values = run.outline.model_dump()
+    with suppress(PrefscopeError):  # one of another version is shown as it is written
+        values = parse_written(values, "").model_dump()
+    return flat(values)
+
+
+def flat(values: Mapping[str, Any], outer: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{outer}{name}.")
+        elif outer or name not in NO_SETTING:
+            found[f"{outer}{name}"] = value
+    return found
+
+
+def differing(rows: Iterable[Row]) -> list[str]:
+    """The settings in which runs differ, in the order of the configuration."""
+    several = [row.settings for row in rows]
+    names = dict.fromkeys(name for settings in several for name in settings)
+    return [name for name in names if len({written(settings.get(name)) for settings in several}) > 1]
+
+
+def title_of(kind: str, name: str) -> str:
+    """A setting as a form calls it; one inside a nested model after that."""
+    outer, _dot, inner = name.partition(".")
+    field = CONFIGS[kind].model_fields.get(outer) if kind in CONFIGS else None
+    title = str(field.title or name) if field else name
+    return f"{title}: {inner}" if inner else FIXED.get(name, title)
+
+
+def written(value: Any) -> str:
+    """A setting's value in a cell."""
+    if value is None or value == () or value == []:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}".replace("-", "−")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(written, value))
+    return line(str(value))
+
+
+# The table of training runs
+
+
+def training(selection: Selection) -> None:
+    """Reward models and policies of the dataset, each in a block; the eye shows or hides a run's curves."""
+    runs = [run for run in data.runs() if run.kind in BLOCKS and run.outline.dataset == selection.dataset_id]
+    if not runs:
+        st.info(_("No training run has begun on this dataset. Retrain … starts one; its curves appear here while it trains."))
+        return
+    under_way(runs)
+    everything = st.toggle(_("All settings"), key="runs_all_settings", help=_("Off: only the settings in which the runs differ."))
+    chosen: list[Row] = []
+    for kind, label in BLOCKS.items():
+        rows = rows_of([run for run in runs if run.kind == kind], selection)
+        if rows:
+            st.markdown(f"**{data.literal(label)}** {data.literal(QUESTIONS[kind])}")
+            chosen += block(kind, rows, selection, everything)
+    st.caption(
+        _("Accuracy on the split that is looked at, 95 % interval by Wilson's method. Choose a row to open it, two to compare them.")
+    )
+    opened(chosen, selection)
+
+
+def block(kind: str, rows: list[Row], selection: Selection, everything: bool) -> list[Row]:
+    """The table of one kind; the chosen rows."""
+    drawn = selection.reward_runs if kind == "reward" else selection.policy_runs
+    others = [name for name in (rows[0].settings if everything else differing(rows)) if name not in FIXED]
+    table: dict[str, list[Any]] = {
+        "eye": [SHOWN if row.run.id in drawn else HIDDEN for row in rows],
+        "line": [drawings.line_sample(row.index) for row in rows],
+        "run": [row.run.name for row in rows],
+        **{name: [written(row.settings.get(name) or (_("all") if name == "pairs" else None)) for row in rows] for name in FIXED},
+        **{name: [written(row.settings.get(name)) for row in rows] for name in others},
+        "steps": [row.steps for row in rows],
+        "accuracy": [wording.estimated(row.accuracy) if row.accuracy else None for row in rows],
+        "interval": [drawings.interval(row.accuracy, row.index) for row in rows],
+        "n": [row.accuracy.n if row.accuracy else None for row in rows],
+        "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
+        "state": [row.state for row in rows],
+    }
+    eye = f"eye_{kind}"
+    headings = {
+        "eye": st.column_config.ButtonColumn("", width=36, type="tertiary", key=eye, on_click=toggle, args=(eye, kind, drawn, ids(rows))),
+        "line": st.column_config.ImageColumn("", width=52),
+        "run": st.column_config.TextColumn(_("Run")),
+        **{name: st.column_config.TextColumn(title, alignment="right") for name, title in FIXED.items()},
+        **{name: st.column_config.TextColumn(title_of(kind, name)) for name in others},
+        "steps": st.column_config.NumberColumn(_("Steps")),
+        "accuracy": st.column_config.TextColumn(_("Validation accuracy")),
+        "interval": st.column_config.ImageColumn(_("40 to 100 %"), width=136),
+        "n": st.column_config.NumberColumn(_("n")),
+        "time": st.column_config.TextColumn(_("Time"), alignment="right"),
+        "state": st.column_config.TextColumn(_("State")),
+    }
+    return shown(table, headings, rows, f"runs_{kind}")
+
+
+def toggle(key: str, kind: str, drawn: tuple[str, ...], run_ids: tuple[str, ...]) -> None:
+    """Show or hide the curves of the run whose eye was pressed."""
+    run_id = run_ids[st.session_state[key]["row"]]
+    kept = [run for run in drawn if run != run_id] if run_id in drawn else [*drawn, run_id]
+    address.put(f"{kind}_runs", kept)
+
+
+def ids(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(row.run.id for row in rows)
+
+
+def shown(table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: list[Row], key: str) -> list[Row]:
+    """Draw a table of runs; the chosen rows."""
+    event = st.dataframe(
+        pl.DataFrame(table, strict=False, infer_schema_length=None), hide_index=True, row_height=ROW_PIXELS, column_config=dict(headings),
+        placeholder="–", on_select="rerun", selection_mode="multi-row", key=key,
+    )  # fmt: skip
+    return [rows[place] for place in event["selection"]["rows"] if place < len(rows)]
+
+
+# The table of all runs
+
+
+def everything(selection: Selection) -> None:
+    """Every run: those to come in their order, then the ended ones, newest first. One that the address names is opened too."""
+    known = data.runs()
+    runs = [*(run for run in reversed(known) if not run.ended), *(run for run in known if run.ended)]
+    rows = rows_of(runs, selection)
+    under_way(runs)
+    names = dict(data.read(queries.choices).datasets.select("dataset_id", "name").iter_rows())
+    table: dict[str, list[Any]] = {
+        "run": [row.run.name for row in rows],
+        "kind": [widgets.KINDS.get(row.run.kind, row.run.kind) for row in rows],
+        "dataset": [line(names.get(row.run.outline.dataset, row.run.outline.dataset)) for row in rows],
+        "settings": [unusual(row) for row in rows],
+        "result": [result(row) for row in rows],
+        "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
+        "state": [row.state for row in rows],
+    }
+    headings = {
+        "run": st.column_config.TextColumn(_("Run")),
+        "kind": st.column_config.TextColumn(_("Kind")),
+        "dataset": st.column_config.TextColumn(_("Dataset")),
+        "settings": st.column_config.TextColumn(_("Settings unlike the defaults"), width="large"),
+        "result": st.column_config.TextColumn(_("Result"), width="medium"),
+        "time": st.column_config.TextColumn(_("Time"), alignment="right"),
+        "state": st.column_config.TextColumn(_("State")),
+    }
+    st.caption(data.literal(_("{n} runs. Choose a row to open it, two to compare them.").format(n=len(rows))) if rows else _("No run yet."))
+    chosen = shown(table, headings, rows, "runs_all") if rows else []
+    asked = address.asked("run")
+    opened(chosen or [row for row in rows if row.run.id in asked], selection)
+
+
+def unusual(row: Row) -> str:
+    """The settings of a run that are not the defaults, in a few words."""
+    model = CONFIGS.get(row.run.kind)
+    if model is None:
+        return ""
+    usual = flat({n: f.get_default(call_default_factory=True) for n, f in model.model_fields.items() if not f.is_required()})
+    usual |= flat({n: v.model_dump() for n, v in usual.items() if hasattr(v, "model_dump")})
+    plain = [name for name in row.settings if name in usual and not names_runs(model, name)]
+    own = [(name, row.settings[name]) for name in plain if written(usual[name]) != written(row.settings[name])]
+    return ", ".join(f"{title_of(row.run.kind, name).lower()} {written(value)}" for name, value in own)
+
+
+def result(row: Row) -> str | None:
+    """What came out: the accuracy, how much was done, or why it stopped."""
+    status = row.run.status
+    if row.accuracy:
+        return wording.estimated(row.accuracy)
+    if status.error:
+        return line(status.sentence or "")
+    done = status.state is State.DONE and status.steps
+    return _("{n:,} {unit}").format(n=status.steps, unit=_(status.unit)) if done else None
+
+
+def under_way(runs: Iterable[Run]) -> None:
+    """The runs that are going on, with their progress."""
+    for run in runs:
+        if run.status.state in GOING_ON:
+            widgets.run_card(run)
+
+
+# What a chosen row opens
+
+
+def opened(rows: list[Row], selection: Selection) -> None:
+    """One run in full, or in what two differ."""
+    if len(rows) == 2:
+        st.subheader(_("What differs"), anchor=False)
+        compared(rows)
+    elif len(rows) > 2:
+        st.caption(_("Choose two runs to compare their configurations."))
+    elif rows:
+        details(rows[0], selection)
+
+
+def compared(rows: list[Row]) -> None:
+    """The settings in which two runs differ, side by side."""
+    names = differing(rows)
+    if not names:
+        st.caption(_("The two have the same settings."))
+        return
+    labels = [row.run.name for row in rows]
+    if labels[0] == labels[1]:
+        labels = [f"{row.run.name} ({row.run.id[-4:]})" for row in rows]
+    columns = {label: [written(row.settings.get(name)) for name in names] for label, row in zip(labels, rows, strict=True)}
+    st.dataframe(
+        pl.DataFrame({_("Setting"): [title_of(rows[0].run.kind, name) for name in names], **columns}), hide_index=True, key="runs_differ"
+    )
+
+
+def details(row: Row, selection: Selection) -> None:
+    """State and actions of a run; then its log, its curve or its configuration, one at a time."""
+    run = row.run
+    if run.status.state not in GOING_ON:  # else it stands under way
+        widgets.run_card(run)
+    trains = issubclass(CONFIGS.get(run.kind, object), TrainConfig)
+    parts = [_("Log"), *([_("Curve")] if trains else []), _("Configuration")]
+    part = st.segmented_control(
+        _("Of this run"), parts, default=parts[0], key=f"part_{run.id}", label_visibility="collapsed", required=True
+    )
+    if part == _("Log"):
+        log(run)
+    elif part == _("Curve"):
+        name = "reward_training" if run.kind == "reward" else "dpo_training"
+        alone = replace(selection, reward_runs=(run.id,), policy_runs=(run.id,), slice=None)
+        figure_part.show(figures.find(name), alone)
+    else:
+        values = {title_of(run.kind, name): written(value) for name, value in row.settings.items()}
+        st.dataframe(
+            pl.DataFrame({_("Setting"): list(values), _("Value"): list(values.values())}), hide_index=True, key=f"settings_{run.id}"
+        )
+
+
+def log(run: Run) -> None:
+    """The last lines of a run's log."""
+    path = find_run(cache_path(), run.id).path / "log.txt"
+    lines = path.read_text(errors="replace", encoding="utf-8").splitlines()[-TAIL_LINES:] if path.is_file() else []
+    st.code("\n".join(lines) or _("The log is empty."), language=None, wrap_lines=True, height="content")
