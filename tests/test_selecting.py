@@ -161,3 +161,30 @@ def test_a_slice_is_kept_under_a_name_and_chosen_again(
     assert "slice" not in app.query_params
     app.selectbox(key="slice_saved").select("ranked *wrong*").run()
     assert json.loads(app.query_params["slice"])["predicates"][0]["high"] == 0
+
+
+def test_a_second_scorer_is_drawn_in_outline_over_the_first(filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = drawn(opened(filled_cache, monkeypatch, "reward_model.py"), 0)["data"]
+    app = opened(filled_cache, monkeypatch, "reward_model.py", **{"with": chosen.base_scorer or ""})
+    assert not app.exception
+    both = drawn(app, 0)["data"]
+    assert len(both) == 2 * len(alone)
+    assert both[len(alone)]["marker"]["line"]["color"] == both[0]["marker"]["color"]
+    assert "meta" not in both[len(alone)]
+
+
+def test_half_scored_pairs_are_said_and_nothing_is_drawn_of_them(
+    filled_cache: Path, tmp_path: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+    text = "select chosen_id from pairs where split = 'validation' order by pair_id limit 1"
+    with database.writing(cache) as con:
+        con.execute(f"delete from rewards where scorer_id in ($trained, $untrained) and text_id in ({text})",
+                    {"trained": chosen.trained_scorer, "untrained": chosen.base_scorer})  # fmt: skip
+        database.recount(con, database.every_scorer(con))
+    for page in ("reward_model.py", "length_bias.py"):
+        app = opened(cache, monkeypatch, page)
+        assert not app.exception
+        assert not app.error
+        assert "No reward model has scored this split" in said(app) or page == "length_bias.py"
+        assert "ranked right" not in json.dumps([figure.proto.spec for figure in app.get("plotly_chart")])

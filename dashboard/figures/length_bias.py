@@ -104,7 +104,7 @@ def bubbles(frame: pl.DataFrame, who: str, counted: str, fields: dict[str, str])
     size = (cells["count"] / cells["count"].max() * widest**2).sqrt().clip(5).to_list()
     plot.add_scatter(
         x=cells["x"].to_list(), y=cells["y"].to_list(), customdata=cells["count"].to_list(), mode="markers", name="", showlegend=False,
-        marker={"size": size, "sizemode": "diameter", "color": COLOURS[who], "opacity": 0.6, "line": {"width": 0}},
+        marker={"size": size, "sizemode": "diameter", "color": COLOURS[who], "opacity": 0.75, "line": {"width": 0}},
         hovertemplate=f"%{{customdata:,}} {counted} near %{{x:.0f}} {first['unit']}, %{{y:.2f}}",
     )  # fmt: skip
     halves = cells.select("x", "y", pl.col("x_step") / 2, pl.col("y_step") / 2).iter_rows()

@@ -129,10 +129,11 @@ def outlined(plot: go.Figure, second: go.Figure) -> go.Figure:
     for trace in second.data:
         trace.update(legendgroup=f"second {trace.legendgroup or trace.name}", showlegend=False, meta=None)
         if trace.type == "bar":
-            trace.update(marker={"color": "rgba(0,0,0,0)", "pattern": None, "line": {"width": 2}})
+            outline = {"width": 2, "color": trace.marker.color}
+            trace.update(marker={"color": "rgba(0,0,0,0)", "opacity": 1, "pattern": None, "line": outline})
         elif trace.type in ("scatter", "scattergl"):
             trace.update(opacity=0.9)
-            if trace.marker is not None and trace.marker.symbol is None:
+            if trace.marker is not None:
                 trace.marker.symbol = "diamond-open"
             if trace.line is not None:
                 trace.line.dash = "dot"

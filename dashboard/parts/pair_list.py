@@ -8,7 +8,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import figure
+from dashboard.parts import answers, figure
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
@@ -146,21 +146,16 @@ def detail(selection: Selection, row: dict[str, Any]) -> None:
             )
         long = sum(len(text) for text in (sides["prompt"][0], *sides["text"])) > LONG_CHARS
         with st.container(height=LONG_PIXELS if long else "content", border=False, key="pair_texts"):
-            st.text(sides["prompt"][0])
-            for column, side in zip(st.columns(2, gap="medium"), sides.iter_rows(named=True), strict=True):
-                with column:
-                    response(side)
+            chosen, rejected = (response(side) for side in sides.iter_rows(named=True))
+            answers.beside(chosen, rejected, key="pair_answers", prompt=sides["prompt"][0])
         if row["margin"] is not None:
             st.caption(data.literal(difference(row, sides)))
 
 
-def response(side: dict[str, Any]) -> None:
-    """One response as plain text under its rewards and its length."""
-    colour = {"chosen": "blue", "rejected": "orange"}[side["response"]]
-    st.markdown(f":{colour}[**{data.literal(_(side['response']).capitalize())}**] **{data.literal(number(side['trained']))}**")
-    untrained = _("untrained {reward}").format(reward=number(side["untrained"]))
-    st.caption(data.literal(f"{untrained} · {counted(side['words'], 'words')}"))
-    st.text(side["text"])
+def response(side: dict[str, Any]) -> answers.Answer:
+    """One response with its reward by the trained scorer, its length, and what the untrained one gives it."""
+    untrained = "" if side["untrained"] is None else _("untrained {reward}").format(reward=number(side["untrained"]))
+    return answers.Answer(side["response"], side["text"], untrained, side["trained"], words=side["words"])
 
 
 def difference(row: dict[str, Any], sides: pl.DataFrame) -> str:

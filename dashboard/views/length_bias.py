@@ -15,7 +15,8 @@ found = verdict.found_on(PAGE, selection)
 with st.grid(min_column_width=900, gap="medium"):
     figure.show(figures.find("accuracy_by_length"), selection, second)
     with st.container():
-        slices.line(selection)
+        with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
+            slices.line(selection)
         pair_list.show(selection)
 
 with st.grid(2, min_column_width=430, gap="medium"):

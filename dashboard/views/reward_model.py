@@ -16,7 +16,8 @@ second = offers.beside(selection)
 with st.grid(min_column_width=900, gap="medium"):
     figure.show(figures.find("margins"), selection, second)
     with st.container():
-        slices.line(selection)
+        with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
+            slices.line(selection)
         pair_list.show(selection)
 
 verdict.section(_("Where is it right?"), verdict.named(verdict.found_on(PAGE, selection), "weakest_group"))

@@ -1,0 +1,87 @@
+"""Selecting in a figure with the mouse: over bars, on a dot, and what becomes of it: chip, rows, other figures, address."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from dashboard import queries
+from docs.screenshots import Served, chromium, opened, served, settle
+from engine.store import database
+
+pytestmark = pytest.mark.browser
+PLACE = """([figure, x, y]) => {
+    const plot = document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`), layout = plot._fullLayout
+    plot.scrollIntoView({block: 'center'})
+    const box = plot.getBoundingClientRect()
+    return [box.x + layout.xaxis._offset + layout.xaxis.d2p(x), box.y + layout.yaxis._offset + layout.yaxis.d2p(y)]
+}"""
+FIRST_DOT = (
+    "figure => { const t = document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`)._fullData[0]; return [t.x[0], t.y[0]] }"
+)
+OPACITIES = "figure => document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`)._fullData[0].marker.opacity"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def dashboard(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(filled_cache, tmp_path_factory.mktemp("log") / "dashboard.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def wrong(filled_cache: Path) -> tuple[int, int]:
+    """Pairs with a margin below 0, and all."""
+    with database.reading(filled_cache) as con:
+        first = queries.margin_histogram(con, queries.default_selection(con)).row(0, named=True)
+    return first["wrong"], first["n"]
+
+
+def click_first_dot(page: Page, figure: str) -> None:
+    x, y = page.evaluate(PLACE, [figure, *page.evaluate(FIRST_DOT, figure)])
+    page.mouse.move(x - 3, y)
+    page.mouse.move(x, y, steps=3)
+    page.wait_for_timeout(300)  # until the figure knows what the mouse is over
+    page.mouse.click(x, y)
+    settle(page)
+
+
+def test_margins_dragged_over_are_a_chip_rows_and_an_address(dashboard: Served, browser: Browser, wrong: tuple[int, int]) -> None:
+    page = opened(browser, f"{dashboard.url}/reward_model")
+    (zero, top), (left, _) = page.evaluate(PLACE, ["margins", 0, 4]), page.evaluate(PLACE, ["margins", -1.9, 4])
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(zero - 2, top + 20, steps=8)
+    page.mouse.up()
+    chips = page.locator(".st-key-slice_line")
+    expect(chips.get_by_role("button", name="margin < 0")).to_be_visible(timeout=30_000)
+    expect(chips).to_contain_text(f"{wrong[0]} of {wrong[1]} pairs")
+    settle(page)
+    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"1 of {wrong[0]}")
+    assert len(set(page.evaluate(OPACITIES, "margins"))) == 2
+    page.keyboard.press("j")
+    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}", timeout=30_000)
+    settle(page)
+
+    elsewhere = opened(browser, page.url)
+    expect(elsewhere.locator(".st-key-slice_line").get_by_role("button", name="margin < 0")).to_be_visible(timeout=30_000)
+    expect(elsewhere.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}")
+
+    chips.get_by_role("button", name="margin < 0").click()
+    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"of {wrong[1]}", timeout=30_000)
+    expect(chips).to_have_count(0)
+
+
+def test_a_dot_clicked_on_looks_at_its_pairs(dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, f"{dashboard.url}/reward_model")
+    click_first_dot(page, "accuracy_of_groups")
+    expect(page.locator(".st-key-slice_line").get_by_role("button", name="prompt type is")).to_be_visible(timeout=30_000)
+    page = opened(browser, f"{dashboard.url}/length_bias")
+    click_first_dot(page, "margin_by_length")
+    expect(page.locator(".st-key-slice_line [class*=st-key-drop_]")).to_have_count(2, timeout=30_000)
