@@ -101,9 +101,9 @@ class Listed:
 
 
 def beside(left: Answer, right: Answer, *, key: str, prompt: str = "") -> None:
-    """Two answers beside each other, with their rewards, the words marked that the other lacks; under their prompt if there is one."""
+    """Two answers beside each other, with their rewards, under their prompt if there is one; at a press the words that the other lacks."""
     turns = [("user", prompt)] if prompt else []
-    component(key=key, data={"words": words(), "list": None, "details": [drawn(Detail(key, turns, (left, right)))]})
+    component(key=key, data={"words": words(), "list": None, "plain": True, "details": [drawn(Detail(key, turns, (left, right)))]})
 
 
 def browse(listed: Listed, details: Sequence[Detail], *, key: str, search: str, on_go: Callable[[], None]) -> None:

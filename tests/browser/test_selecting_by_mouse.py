@@ -74,8 +74,8 @@ def test_margins_dragged_over_are_a_chip_rows_and_an_address(dashboard: Served, 
     expect(elsewhere.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}")
 
     chips.get_by_role("button", name="margin < 0").click()
+    expect(chips).to_have_count(0, timeout=30_000)
     expect(page.locator(".st-key-pair_detail")).to_contain_text(f"of {wrong[1]}", timeout=30_000)
-    expect(chips).to_have_count(0)
 
 
 def test_a_dot_clicked_on_looks_at_its_pairs(dashboard: Served, browser: Browser) -> None:

@@ -53,7 +53,7 @@ class View {
   constructor(root) {
     this.root = root
     this.details = new Map() // by prompt: those that came, so that going back and forth waits for nobody
-    this.plain = false
+    this.plain = undefined // until the first data say how to begin
     this.press = (event) => this.key(event)
     document.addEventListener("keydown", this.press)
   }
@@ -66,6 +66,7 @@ class View {
 
   show({ data, setTriggerValue }) {
     this.words = data.words
+    this.plain ??= Boolean(data.plain)
     this.go = (where) => setTriggerValue("go", where)
     this.list = data.list
     if (!this.list) {
