@@ -27,11 +27,11 @@ def kept(looked: Check) -> None:
         st.caption(_("The first pairs, as they are read"))
         pairs = [one.pair for one in looked.kept[:PAIRS]]
         rows = [{_("Prompt"): shown(p.turns[-1].content), _("Chosen"): shown(p.chosen), _("Rejected"): shown(p.rejected)} for p in pairs]
-        table(rows, "pairs")
+        texts(rows, "pairs")
     notes(looked.notes)
 
 
-def table(rows: list[dict[str, str]], name: str) -> None:
+def texts(rows: list[dict[str, str]], name: str) -> None:
     """Texts in columns of equal width, so that all of them are seen."""
     width = max(90, 1000 // max(len(rows[0]), 1)) if rows else None
     widths = {column: st.column_config.Column(width=width) for column in rows[0]} if rows else {}

@@ -119,12 +119,17 @@ def choose() -> None:
     several = _(
         "A path, a folder, starter, or owner/name:configuration@split on the Hugging Face hub. Several: train=a.jsonl validation=b.jsonl"
     )
-    name = _("or name a path, a folder or a Hugging Face dataset")
     left, right = st.columns([3, 2], gap="medium")
     files = left.file_uploader(
         _("Drop files here"), key="dropped_files", accept_multiple_files=True, help=data.literal(kinds), on_change=turn, args=("files",)
     )
-    typed = right.text_input(name, key="named_source", help=data.literal(several), on_change=turn, args=("name",))
+    typed = right.text_input(
+        _("or name a path, a folder or a Hugging Face dataset"),
+        key="named_source",
+        help=data.literal(several),
+        on_change=turn,
+        args=("name",),
+    )
     asked = st.session_state.pop("import_turn", None)
     if asked:
         forget()
@@ -194,7 +199,7 @@ def chosen(draft: Draft) -> None:
 
 def first_rows(seen: Sample) -> None:
     st.header(_("First rows"))
-    finding.table(seen.first_rows(), "rows")
+    finding.texts(seen.first_rows(), "rows")
     for note in seen.notes:
         st.caption(data.literal(note))
 

@@ -17,7 +17,7 @@ from engine.statistics.wording import counted, number
 ROWS = 15  # of one page
 
 
-def table(selection: Selection) -> None:
+def show(selection: Selection) -> None:
     """Search, order, the page of pairs, the pair that is picked, and all of them as CSV."""
     verdict.section(_("The pairs"))
     orders = {

@@ -47,7 +47,7 @@ def look() -> None:
     """The dataset: lengths and words, the pairs themselves, then where its responses lie and what they speak of."""
     counts()
     beside("lengths", "distinguishing_words")
-    pairs.table(selection)
+    pairs.show(selection)
     verdict.section(_("What the responses speak of"))
     beside("response_map", "words_chosen", "words_rejected")
 

@@ -41,4 +41,4 @@ def test_a_dropped_table_is_assigned_imported_and_opened(page: Page, empty_cache
     assert box is not None
     page.mouse.click(box["x"] + 15, box["y"] + 32 + 16)
     expect(page.get_by_text("Chosen, 2 words")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"^No \d+\.$"))).to_be_visible()
+    expect(page.get_by_test_id("stText").filter(has_text=re.compile(r"^No \d+\.$"))).to_be_visible()
