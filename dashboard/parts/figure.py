@@ -38,7 +38,8 @@ def show(figure: figures.Figure, selection: Selection, second: Selection | None 
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             st.html(TITLE.format(number=html.escape(figure.label if figure.number else ""), title=html.escape(_(figure.title))))
             if plot is not None:
-                export_menu.menu(Shown(figure, plot, rows, below), selection)
+                with st.container(width="content"):  # a fragment alone would take half of the line
+                    export_menu.menu(Shown(figure, plot, rows, below), selection)
         if plot is None:
             st.caption(data.literal(below))
             return
