@@ -59,7 +59,7 @@ def test_a_slide_has_larger_type_and_a_png_300_dots_to_the_inch(shown: dict[str,
     slide, column = Style("sans", "slide"), Style("sans", "column")
     asked = {tmp_path / "lengths.svg": slide, tmp_path / "lengths.png": column}
     pictures.draw([pictures.Picture(path, shown["lengths"].styled(style), style) for path, style in asked.items()])
-    svg = (tmp_path / "lengths.svg").read_text()
+    svg = (tmp_path / "lengths.svg").read_text(encoding="utf-8")
     assert 'width="960"' in svg[:400]
     assert "words per response" in svg
     assert abs(int.from_bytes((tmp_path / "lengths.png").read_bytes()[16:20]) - 990) <= 2

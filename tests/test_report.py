@@ -1,74 +1,156 @@
-"""The report's files."""
+"""The report: a document, its figures and tables, and everything that it was made from."""
 
 import csv
 import io
 import json
+import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import polars as pl
 import pytest
 from choreographer.browsers import Chromium
+from pypdf import PdfReader
 
 from dashboard import figures
+from dashboard.figures import registry
 from dashboard.queries import Selection, default_selection
-from dashboard.report import export
+from dashboard.report import content, document, export, pictures
 from dashboard.report.latex import latex, latex_table
-from dashboard.report.tabular import csv_text, html_table
+from dashboard.report.tabular import csv_text
 from engine.store import database
 
+SOME = ("lengths", "preference_pair", "scores_trained")
 
-def request(cache: Path, *formats: str, parts: tuple[str, ...] | None = None) -> export.Request:
+
+def request(cache: Path, *formats: str, parts: tuple[str, ...] | None = None) -> content.Request:
     with database.reading(cache) as con:
-        return export.Request(default_selection(con), parts or export.everything(), formats)
+        return content.Request(default_selection(con), content.preset("everything") if parts is None else parts, formats)
 
 
-def test_every_figure_and_table_is_written(filled_cache: Path, tmp_path: Path) -> None:
-    names = {path.name for path in export.write(filled_cache, request(filled_cache, "html", "csv", "tex"), tmp_path / "out")}
-    assert {f"{export.stem(f)}.html" for f in figures.FIGURES} <= names
-    assert {f"{export.stem(f)}.csv" for f in figures.FIGURES} <= names
-    assert {"table-1.csv", "table-1.tex", "table-2.csv", "table-2.tex", "numbers.csv", "index.html", "plotly.min.js"} <= names
-    assert not any(name.startswith(".") for name in names)
+@pytest.fixture(scope="module")
+def whole(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of everything, without pictures."""
+    out = tmp_path_factory.mktemp("report")
+    export.write(filled_cache, request(filled_cache, "html", "csv", "tex", "json"), out)
+    return out
 
 
-def test_printed_figure_equals_the_shown_one(filled_cache: Path, tmp_path: Path) -> None:
-    asked = request(filled_cache, "json", parts=("scores_trained",))
-    (path,) = export.write(filled_cache, asked, tmp_path)
+def test_a_report_holds_document_numbers_captions_settings_and_the_program_that_draws_it_again(whole: Path) -> None:
+    made = {path.relative_to(whole).as_posix() for path in whole.rglob("*")}
+    assert {"report.html", "report.tex", "references.bib", "redraw.py", "captions.json", "environment.json"} <= made
+    assert {"data/table-1.csv", "tables/table-1.tex", "data/numbers.csv", "data/fig-3a-lengths.csv", "figures/fig-3a-lengths.json"} <= made
+    assert any(name.startswith("configurations/") for name in made)
+    assert not any(path.name.startswith(".") for path in whole.iterdir())
+
+
+def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:
+    told = json.loads((whole / "environment.json").read_text(encoding="utf-8"))["left_out"]
+    captions = json.loads((whole / "captions.json").read_text(encoding="utf-8"))
+    assert len(told) + len(captions) == len(content.registered())
+    assert "".join(path.name for path in (whole / "data").iterdir()).count("marks") == sum(name.startswith("fig") for name in captions)
+
+
+def test_figures_are_drawn_again_from_their_numbers_with_plotly_and_polars_alone(whole: Path, filled_cache: Path, tmp_path: Path) -> None:
+    """In a process that refuses every other library; a changed number is drawn changed."""
+    shutil.copytree(whole, tmp_path / "r")
+    marks = tmp_path / "r" / "data" / "fig-3a-lengths.marks.csv"
     with database.reading(filled_cache) as con:
-        shown = figures.render(figures.find("scores_trained"), con, asked.selection, "print")
-    assert json.loads(path.read_text()) == json.loads(shown.to_json())
+        figure = figures.find("lengths")
+        shown = registry.on_screen(figure, figure.query(con, default_selection(con)), "light")[0]
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys(('engine', 'dashboard', 'duckdb', 'streamlit', 'torch'))); import redraw; "
+        "from pathlib import Path; made = redraw.main(Path('.')); print(len(made)); "
+        "print(redraw.redrawn(Path('.'), 'fig-3a-lengths').to_json())"
+    )
+    first, second = run(program, tmp_path / "r")
+    assert int(first) == len(list((whole / "figures").glob("*.json"))) > 5
+    assert [trace["y"] for trace in json.loads(second)["data"]] == [trace["y"] for trace in json.loads(shown.to_json())["data"]]
+    rows = pl.read_csv(marks, infer_schema=False)
+    rows.with_columns(y=pl.lit("0.5")).write_csv(marks)
+    assert set(json.loads(run(program, tmp_path / "r")[1])["data"][0]["y"]) == {0.5}
 
 
-def test_numbers_carry_their_interval_and_n(filled_cache: Path, tmp_path: Path) -> None:
-    export.write(filled_cache, request(filled_cache, "csv", parts=()), tmp_path)
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "numbers.csv").read_text())))
+def run(program: str, folder: Path) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_numbers_carry_their_interval_and_n(whole: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((whole / "data" / "numbers.csv").read_text(encoding="utf-8"))))
     accuracies = [row for row in rows if row["statistic"] in ("accuracy", "length_rule")]
     assert len(accuracies) == 3
     assert all(float(r["low"]) <= float(r["value"]) <= float(r["high"]) and int(r["n"]) > 0 for r in accuracies)
 
 
-def test_zip_holds_whole_files(filled_cache: Path) -> None:
-    content = export.zipped(filled_cache, request(filled_cache, "html", "csv", parts=("lengths", "preference_pair")))
-    archive = zipfile.ZipFile(io.BytesIO(content))
+def test_the_html_document_loads_nothing_and_says_whose_numbers_these_are(whole: Path, filled_cache: Path) -> None:
+    page = (whole / "report.html").read_text(encoding="utf-8")
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=", own)
+    with database.reading(filled_cache) as con:
+        asked = default_selection(con)
+    assert str(asked.split) in own
+    assert all(word in own for word in ("Preference report", "<dt>Data</dt>", "<dt>Date</dt>", "<dt>Trained scorer</dt>", "n = "))
+
+
+def test_names_and_answers_are_text_in_every_document() -> None:
+    hostile = r"<script>alert(1)</script> #eval \input{/etc/passwd} $x$ & %"
+    rows = pl.DataFrame({"answer": [hostile]})
+    part = content.Tabled(figures.TABLES[0], rows)
+    said = content.Content(hostile, [(hostile, hostile)], [(hostile, hostile)], [(part, hostile)], [hostile], [], pl.DataFrame())
+    assert "<script>alert" not in document.in_html(said)
+    tex = "".join(document.in_latex(said, content.Request(Selection(), (), ()).style).values())
+    assert r"\input{/etc" not in tex
+    assert r"\textbackslash{}input\{" in tex
+    assert json.loads(document.in_json(said, content.Request(Selection(), (), ()).style))["title"] == hostile
+
+
+def test_the_pdf_document_sets_texts_as_they_are(tmp_path: Path) -> None:
+    """Typst reads them as strings of a JSON file: nothing in them is run or set as markup."""
+    hostile = "#eval(1) *stars* $x$ <label> 中文"
+    part = content.Tabled(figures.TABLES[0], pl.DataFrame({"answer": [hostile]}))
+    said = content.Content("Title", [("Data", hostile)], [], [(part, "caption")], ["Figure 99: nothing"], [], pl.DataFrame())
+    (tmp_path / "report.json").write_text(document.in_json(said, content.Request(Selection(), (), ()).style), encoding="utf-8")
+    (tmp_path / "report.pdf").write_bytes(document.typeset(tmp_path))
+    read = PdfReader(tmp_path / "report.pdf").pages[0].extract_text()
+    assert "#eval(1) *stars* $x$ <label>" in read
+    assert "Figure 99: nothing" in read
+    assert [page[:4] for page in document.typeset_pages(tmp_path)] == [b"\x89PNG"]
+
+
+@pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
+def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_being_made(filled_cache: Path) -> None:
+    told: list[str] = []
+    asked = content.Request(request(filled_cache).selection, SOME, ("pdf",), captions={"lengths": "A caption of our own"})
+    archive = zipfile.ZipFile(io.BytesIO(export.zipped(filled_cache, asked, told.append)))
     assert archive.testzip() is None
-    assert {"prefscope-report/fig-3a-lengths.csv", "prefscope-report/index.html"} <= set(archive.namelist())
+    pages = PdfReader(io.BytesIO(archive.read("prefscope-report/report.pdf"))).pages
+    words = " ".join(page.extract_text() for page in pages)
+    assert "A caption of our own" in words
+    assert "Figure 4b" in words
+    assert told == ["fig-3a-lengths.pdf", "fig-4b-scores-trained.pdf", "report.pdf"]
+    assert "prefscope-report/figures/fig-3a-lengths.pdf" in archive.namelist()
 
 
-@pytest.mark.skipif("svg" not in export.formats_here(), reason="no Chrome or Chromium on this computer")
-def test_pictures_are_made_in_the_size_of_the_figure(filled_cache: Path, tmp_path: Path) -> None:
-    export.write(filled_cache, request(filled_cache, "svg", "pdf", parts=("scores_base",)), tmp_path)
-    assert 'width="900"' in (tmp_path / "fig-4a-scores-base.svg").read_text()[:400]
-    assert (tmp_path / "fig-4a-scores-base.pdf").read_bytes().startswith(b"%PDF")
+def test_a_preset_keeps_the_order_of_the_original() -> None:
+    names = content.preset("assignment")
+    assert names[:3] == ("reward_training", "preference_pair", "reward_training_compared")
+    assert names[-1] == "answers_trained_scorer"
+    assert len(set(names)) == 20
+    assert set(content.preset("everything")) == set(content.registered())
 
 
 def test_without_a_browser_there_is_a_sentence_and_the_other_formats(
     filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Chromium, "find_browser", lambda skip_local: None)
-    assert export.main(["--out", str(tmp_path / "out"), "--cache", str(filled_cache)]) == 0
+    assert export.main(["--out", str(tmp_path / "out"), "--cache", str(filled_cache), "--preset", "overview"]) == 0
     assert "need Chrome or Chromium" in capsys.readouterr().out
-    assert (tmp_path / "out" / "index.html").is_file()
-    assert not list((tmp_path / "out").glob("*.svg"))
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert not list((tmp_path / "out").rglob("*.svg"))
 
 
 def test_an_empty_cache_is_a_sentence(empty_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,9 +159,9 @@ def test_an_empty_cache_is_a_sentence(empty_cache: Path, tmp_path: Path, capsys:
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_selection_writes_figures_that_say_what_to_do(empty_cache: Path, tmp_path: Path) -> None:
-    files = export.write(empty_cache, export.Request(Selection(), export.everything(), ("json",)), tmp_path)
-    assert len(files) == len(figures.FIGURES)
+def test_an_empty_selection_names_everything_as_left_out(empty_cache: Path, tmp_path: Path) -> None:
+    export.write(empty_cache, content.Request(Selection(), content.preset("everything"), ("html", "tex", "csv", "json")), tmp_path)
+    assert len(json.loads((tmp_path / "environment.json").read_text(encoding="utf-8"))["left_out"]) == len(content.registered())
 
 
 def test_latex_escapes_every_special_character() -> None:
@@ -100,7 +182,3 @@ def test_a_spreadsheet_computes_no_text_of_a_csv_file_and_numbers_stay_as_they_a
 def test_lists_of_texts_are_made_harmless_and_lists_of_numbers_are_not() -> None:
     frame = pl.DataFrame({"names": [["=a", "b"]], "outliers": [[-1.5, 2.0]]})
     assert csv_text(frame).splitlines()[1] == '"\'=a b","-1.5 2.0"'
-
-
-def test_html_tables_hold_text_only() -> None:
-    assert "<script>" not in html_table(pl.DataFrame({"answer": ["<script>alert(1)</script>"]}))

@@ -341,16 +341,11 @@ def count_pairs(con: Connection, selection: Selection) -> tuple[int, ...]:
 def test_the_report_of_a_slice_says_so_and_lists_its_pairs(filled_cache: Path, tmp_path: Path) -> None:
     asked = ["--out", str(tmp_path), "--cache", str(filled_cache), "--format", "csv", "--format", "json", "--slice", ADVICE.as_json()]
     assert export.main(asked) == 0
-    assert pl.read_csv(tmp_path / "slice.csv").height == 12
-    below = {name: subtitle(tmp_path / f"fig-{name}.json") for name in ("4b-scores-trained", "1-reward-training")}
-    assert "n = 10 pairs" in below["4b-scores-trained"]
-    assert below["4b-scores-trained"].endswith("slice: prompt type is advice")
-    assert "slice" not in below["1-reward-training"]
-
-
-def subtitle(path: Path) -> str:
-    """What stands under a figure's title, on one line."""
-    return str(json.loads(path.read_text(encoding="utf-8"))["layout"]["title"]["subtitle"]["text"]).replace("<br>", " ")
+    assert pl.read_csv(tmp_path / "data" / "slice.csv").height == 12
+    below = json.loads((tmp_path / "captions.json").read_text(encoding="utf-8"))
+    assert "n = 10 pairs" in below["fig-4b-scores-trained"]
+    assert below["fig-4b-scores-trained"].endswith("slice: prompt type is advice.")
+    assert "slice" not in below["fig-1-reward-training"]
 
 
 # In JSON and in words

@@ -115,3 +115,12 @@ def sliced_pairs(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def where(selection: Selection) -> dict[str, object]:
     return {"dataset": selection.dataset_id, "split": selection.split}
+
+
+def provenance(con: Connection, selection: Selection) -> pl.DataFrame:
+    """The dataset's finished runs: run_id, name, kind, device, versions and config (JSON), when they began and ended (UTC)."""
+    query = """
+        select run_id, name, kind, device, started_at, finished_at, versions, config from runs
+        where dataset_id = $dataset and state = 'done' order by run_id
+    """
+    return frame(con, query, {"dataset": selection.dataset_id})

@@ -80,3 +80,39 @@ def latex_figure(name: str, caption: str, inches: float) -> str:
             "",
         ]
     )
+
+
+def document(title: str, facts: list[tuple[str, str]], heading: str, findings: list[tuple[str, str]], body: list[str]) -> str:
+    """A whole LaTeX document around figures and tables; references.bib lies beside it."""
+    return "\n".join(
+        [
+            r"\documentclass{article}",
+            r"\usepackage[T1]{fontenc}",
+            r"\usepackage[a4paper,margin=2cm]{geometry}",
+            r"\usepackage{graphicx,longtable,booktabs,iftex}",
+            r"\ifXeTeX\usepackage{fontspec}\else\ifLuaTeX\usepackage{fontspec}\fi\fi",
+            rf"\title{{{latex(title)}}}",
+            r"\date{}",
+            r"\begin{document}",
+            r"\maketitle",
+            r"\begin{description}",
+            *(rf"\item[{latex(label)}] {latex(value)}" for label, value in facts),
+            r"\end{description}",
+            *(
+                [
+                    rf"\section*{{{latex(heading)}}}",
+                    r"\begin{itemize}",
+                    *(rf"\item \textbf{{{latex(found)}}} {latex(detail)}" for found, detail in findings),
+                    r"\end{itemize}",
+                ]
+                if findings
+                else []
+            ),
+            *body,
+            r"\nocite{*}",
+            r"\bibliographystyle{plain}",
+            r"\bibliography{references}",
+            r"\end{document}",
+            "",
+        ]
+    )

@@ -56,7 +56,7 @@ def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
             without_layers(trace)
             if trace.type == "scatter" and trace.textfont.family:  # a word of a cloud
                 smaller = min(1.0, style.pixels / CLOUD_PIXELS)
-                trace.textfont = {"family": FAMILIES[style.look], "size": [smaller * size for size in trace.textfont.size]}
+                trace.textfont.update(family=FAMILIES[style.look], size=[smaller * size for size in trace.textfont.size])
     heading = broken(title, int(style.pixels / CHAR_PIXELS)) if style.titled else []
     room = LINE_PIXELS * (legend_rows(plot, int(style.pixels / CHAR_PIXELS)) - legend_rows(plot)) + LINE_PIXELS * len(heading)
     plot.update_layout(

@@ -1,12 +1,9 @@
-"""Frames as CSV and HTML that hold whatever stands in the cells."""
-
-import html
-from typing import Any
+"""Frames as CSV that holds whatever stands in the cells."""
 
 import polars as pl
 import polars.selectors as cs
 
-from engine.statistics.estimate import ESTIMATE, Estimate
+from engine.statistics.estimate import ESTIMATE
 
 FORMULA = r"^[=+\-@＝＋－＠\t\r\n]"  # what a spreadsheet takes for the beginning of one
 
@@ -28,18 +25,3 @@ def csv_text(frame: pl.DataFrame) -> str:
     numbers = [name for name, kind in frame.schema.items() if kind == pl.List and kind != pl.List(pl.String)]
     texts = cs.string() - cs.by_name(numbers)
     return flat(frame).with_columns(texts.str.replace(FORMULA, "'$0")).write_csv(quote_style="non_numeric")
-
-
-def in_words(value: Any) -> str:
-    """A cell's text; an estimate with its interval and how it was made."""
-    return f"{Estimate(**value):.3f}, {value['method']}" if isinstance(value, dict) else str(value)
-
-
-def html_table(frame: pl.DataFrame) -> str:
-    """A table whose cells are text and nothing else."""
-
-    def row(values: tuple[Any, ...], tag: str) -> str:
-        cells = [f"{v:.4g}" if isinstance(v, float) else "" if v is None else in_words(v) for v in values]
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return "<table>" + row(tuple(frame.columns), "th") + "".join(row(r, "td") for r in frame.iter_rows()) + "</table>"

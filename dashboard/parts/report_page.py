@@ -1,0 +1,146 @@
+"""The page Report: a gallery to tick, captions to edit, the document's pages to look at, and the zip."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import figures
+from dashboard.parts import figure as figure_part
+from dashboard.queries import Selection
+from dashboard.report import content, export, pictures
+from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
+from dashboard.state import data
+from dashboard.state.messages import _
+from engine.errors import PrefscopeError
+from engine.store.rundir import cache_path
+
+NAMES = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "html": "HTML", "tex": "LaTeX", "csv": "CSV", "json": "JSON + redraw.py"}
+GONE = ("report_pages", "report_zip")  # what was made, and for which request
+
+
+def chosen_parts() -> tuple[str, ...]:
+    """The ticked figures and tables, in the order of the preset."""
+    name = st.segmented_control(
+        _("Start from"), list(content.PRESETS), default="assignment", format_func=PRESET_NAMES.__getitem__, required=True,
+        key="report_preset", on_change=ticked_anew,
+    )  # fmt: skip
+    st.caption(data.literal(content.PRESETS[name]))
+    order = list(dict.fromkeys([*content.preset(name), *content.preset("everything")]))
+    wanted = set(content.preset(name))
+    return tuple(part for part in order if st.session_state.get(f"report_tick_{part}", part in wanted))
+
+
+PRESET_NAMES = {"assignment": _("Alignment assignment"), "overview": _("Overview"), "everything": _("Everything")}
+
+
+def ticked_anew() -> None:
+    """Another preset ticks its own parts."""
+    wanted = content.preset(st.session_state["report_preset"])
+    for part in content.registered():
+        st.session_state[f"report_tick_{part}"] = part in wanted
+
+
+def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
+    """A small picture of every figure, the ticked ones first, each with its tick; an empty one says so and is left out."""
+    known = content.registered()
+    with st.grid(min_column_width=240, gap="medium"):
+        for name in dict.fromkeys([*wanted, *known]):
+            part = known[name]
+            with st.container(border=True):
+                label = data.literal(f"{part.label}: {_(part.title)}")
+                st.checkbox(label, name in wanted, key=f"report_tick_{name}")
+                if data.read(part.query, selection, key=name).is_empty():
+                    st.caption(_("Nothing to show yet: it is left out."))
+                elif isinstance(part, figures.Figure) and name in wanted:
+                    figure_part.thumbnail(part, selection)
+
+
+def captions(request: content.Request) -> dict[str, str]:
+    """The captions of the ticked parts, to be changed; only those that were."""
+    edited: dict[str, str] = {}
+    kept = st.session_state.get("report_edited", {})
+    said = data.read(content.captions_of, request.selection, request.parts, cache_path())
+    for name, caption in said.items():
+        text = st.text_area(
+            data.literal(content.registered()[name].label),
+            kept.get(name, caption),
+            key=f"report_caption_{name}",
+            height="content",
+            max_chars=2000,
+        )
+        if text and text != caption:
+            edited[name] = text
+    st.session_state["report_edited"] = edited
+    return edited
+
+
+def kept_captions(parts: tuple[str, ...]) -> dict[str, str]:
+    """What was written into the captions before their part of the page was closed."""
+    kept = st.session_state.get("report_edited", {})
+    return {name: text for name, text in kept.items() if name in parts}
+
+
+def style_and_formats() -> tuple[Style, tuple[str, ...]]:
+    """How the figures look, and what is made of them."""
+    with st.container(horizontal=True):
+        look = st.segmented_control(
+            _("Style"), list(LOOKS), default="sans", format_func=LOOKS.__getitem__, required=True, key="report_look"
+        )
+        width = st.segmented_control(
+            _("Width"), list(WIDTHS_NAMED), default="page", format_func=WIDTHS_NAMED.__getitem__, required=True, key="report_width"
+        )
+    offered = export.formats_here()
+    usual = [form for form in export.USUAL if form in offered]
+    forms = st.pills(
+        _("Formats"), offered, selection_mode="multi", default=usual, format_func=NAMES.__getitem__, key="report_formats", wrap=True
+    )
+    if sentence := pictures.missing():
+        st.info(data.literal(sentence))
+    return Style(look, width), tuple(forms or ())
+
+
+def making(make: Callable[[export.Begun], object], steps: int) -> object | None:
+    """Make something under a bar that names what is being made; a failure is its sentence."""
+    bar = st.progress(0.0, _("Reading"))
+    done = iter(range(1, 10**6))
+
+    def begun(name: str) -> None:
+        bar.progress(min(1.0, next(done) / max(1, steps)), data.literal(_("Making {name}").format(name=name)))
+
+    try:
+        return make(begun)
+    except PrefscopeError as error:
+        data.refuse(error)
+        return None
+    finally:
+        bar.empty()
+
+
+def make_and_take(request: content.Request) -> None:
+    """Buttons for the document's pages and for the zip; what was made of another request is gone."""
+    cache = cache_path()
+    if st.session_state.get("report_of") != request:
+        st.session_state["report_of"] = request
+        for name in GONE:
+            st.session_state.pop(name, None)
+    shown = sum(isinstance(content.registered()[name], figures.Figure) for name in request.parts)
+    with st.container(horizontal=True):
+        make = st.button(_("Make the report"), type="primary", disabled=not (request.parts and request.formats), key="report_make")
+        look = st.button(_("Look at its pages"), disabled=not (request.parts and pictures.can_draw()), key="report_look_at")
+    if make:
+        steps = shown * sum(form in pictures.PICTURES for form in request.formats) + 2
+        st.session_state["report_zip"] = making(lambda begun: export.zipped(cache, request, begun), steps)
+    if look:
+        st.session_state["report_pages"] = making(lambda begun: export.preview(cache, request, begun), shown + 1)
+    if made := st.session_state.get("report_zip"):
+        st.download_button(
+            _("Download the report (zip)"), made, "prefscope-report.zip", "application/zip", on_click="ignore", key="report_download"
+        )
+    for page in st.session_state.get("report_pages") or []:
+        st.image(page, alt=_("A page of the report"), width=720)
+
+
+def in_a_shell(name: str) -> None:
+    st.caption(_("The same in a shell:"))
+    st.code(f"./run.sh report --out {Path('report')} --preset {name}", language="bash")

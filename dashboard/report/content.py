@@ -1,0 +1,191 @@
+"""What a report says: its figures and tables in order, their captions, what was found, and where all of it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dashboard import figures, queries
+from dashboard.figures import Figure, Table, registry
+from dashboard.queries import Selection
+from dashboard.report import captions
+from dashboard.report.files import Shown
+from dashboard.report.style import Style
+from dashboard.state.messages import _, wording
+from engine.statistics.claims import claims
+from engine.statistics.estimate import ESTIMATE
+from engine.store import database
+from engine.store.slices import described, selected, show_slice
+
+NUMBERS = {"statistic": pl.String, "of": pl.String, **{f.name: f.dtype for f in ESTIMATE.fields}}
+ASSIGNMENT = (
+    "1",
+    "table 1",
+    "2",
+    "3a",
+    "3b",
+    "3c",
+    "3d",
+    "4a",
+    "4b",
+    "5a",
+    "5b",
+    "6",
+    "7",
+    "table 2",
+    "8a",
+    "8b",
+    "9a",
+    "9b",
+    "10a",
+    "10b",
+)
+SHORT = ("11", "12", "4b", "14", "9a", "8a")
+PRESETS = {
+    "assignment": _("Alignment assignment: the original's figures and tables, in its order"),
+    "everything": _("Everything"),
+    "overview": _("Overview: the answer in six figures"),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be written: names of figures and tables in the order of the document, and by name the captions that were edited."""
+
+    selection: Selection
+    parts: tuple[str, ...]
+    formats: tuple[str, ...]
+    style: Style = field(default_factory=Style)
+    captions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tabled:
+    """A table of the report with its rows."""
+
+    table: Table
+    rows: pl.DataFrame
+
+    @property
+    def stem(self) -> str:
+        return f"table-{self.table.number}"
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything a report says, read from the database in one go."""
+
+    title: str
+    facts: list[tuple[str, str]]  # what, and its value
+    findings: list[tuple[str, str]]  # a sentence, and what it rests on
+    parts: list[tuple[Shown | Tabled, str]]  # with its caption
+    left_out: list[str]  # parts that are empty
+    numbers: list[dict[str, Any]]
+    runs: pl.DataFrame
+    pairs: pl.DataFrame | None = None  # those of the slice
+
+    @property
+    def figures(self) -> list[Shown]:
+        return [part for part, _caption in self.parts if isinstance(part, Shown)]
+
+    @property
+    def tables(self) -> list[tuple[Tabled, str]]:
+        return [(part, caption) for part, caption in self.parts if isinstance(part, Tabled)]
+
+
+def registered() -> dict[str, Figure | Table]:
+    """Every figure and table by its name."""
+    parts: list[Figure | Table] = [*figures.FIGURES, *figures.TABLES]
+    return {part.name: part for part in parts}
+
+
+def preset(name: str) -> tuple[str, ...]:
+    """The names of a preset's parts in their order. Raises KeyError for a preset that does not exist."""
+    numbered = {f.number: f.name for f in figures.FIGURES if f.number} | {f"table {t.number}": t.name for t in figures.TABLES}
+    orders = {"assignment": [numbered[n] for n in ASSIGNMENT], "overview": [numbered[n] for n in SHORT], "everything": list(registered())}
+    return tuple(orders[name])
+
+
+def read(cache: Path, request: Request) -> Content:
+    """The frames of every part, their drawings and captions. Raises DataError when what the slice asks for is gone."""
+    selection = request.selection
+    with database.reading(cache) as con:
+        database.show_live(con, cache)
+        known = captions.sources(con, selection)
+        remark = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
+        found = [(c.text(wording()), c.detail_text(wording())) for c in claims(con, selection)] if selection.dataset_id else []
+        show_slice(con, selection.slice)
+        pairs = selected(con, selection.slice) if selection.slice else None
+        asked = [registered()[name] for name in request.parts]
+        rows = {part.name: part.query(con, selection) for part in asked}
+        counted, runs = numbers(con, selection), queries.provenance(con, selection)
+    present = [made(part, rows[part.name]) for part in asked if not rows[part.name].is_empty()]
+    named = [(part, request.captions.get(name_of(part)) or captioned(part, known, remark)) for part in present]
+    left_out = [f"{part.label}: {_(part.title)}" for part in asked if rows[part.name].is_empty()]
+    title = _("Preference report: {dataset}").format(dataset=known.dataset)
+    return Content(title, facts(known, remark, runs), found, named, left_out, counted, runs, pairs)
+
+
+def captions_of(con: database.Connection, selection: Selection, parts: tuple[str, ...], cache: Path) -> dict[str, str]:
+    """The captions of those parts that have something to show, by name."""
+    database.show_live(con, cache)
+    known = captions.sources(con, selection)
+    remark = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
+    rows = {name: registered()[name].query(con, selection) for name in parts}
+    present = [made(registered()[name], found) for name, found in rows.items() if not found.is_empty()]
+    return {name_of(part): captioned(part, known, remark) for part in present}
+
+
+def name_of(part: Shown | Tabled) -> str:
+    return part.figure.name if isinstance(part, Shown) else part.table.name
+
+
+def made(part: Figure | Table, rows: pl.DataFrame) -> Shown | Tabled:
+    """A figure drawn as the pages show it; a table with its rows."""
+    return Shown(part, *drawn(part, rows)) if isinstance(part, Figure) else Tabled(part, rows)
+
+
+def drawn(figure: Figure, rows: pl.DataFrame) -> tuple[registry.Plot, pl.DataFrame, str]:
+    plot, below = registry.on_screen(figure, rows, "light")
+    return plot, rows, below
+
+
+def captioned(part: Shown | Tabled, known: captions.Sources, remark: str) -> str:
+    """The caption; the slice is named where the part is about its rows, and what was measured while training is of all pairs."""
+    if isinstance(part, Shown):
+        return captions.of_figure(part.figure, part.below, known, "" if part.figure.page == "training" else remark)
+    return captions.of_table(part.table, part.rows, known, remark)
+
+
+def facts(known: captions.Sources, remark: str, runs: pl.DataFrame) -> list[tuple[str, str]]:
+    """Whose numbers these are: data, models, runs, date."""
+    roles = {
+        "trained_scorer": _("Trained scorer"), "base_scorer": _("Untrained scorer"),
+        "base_generator": _("Base"), "tuned_generator": _("Tuned"),
+    }  # fmt: skip
+    said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), remark)]
+    said += [(label, known.models[role]) for role, label in roles.items()]
+    said += [(_("Runs"), ", ".join(runs["name"])), (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC")]
+    said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]
+    return [(label, value) for label, value in said if value]
+
+
+def numbers(con: database.Connection, selection: Selection) -> list[dict[str, Any]]:
+    """The headline numbers in long form: statistic, of what, and the fields of the estimate."""
+    sources = [
+        (queries.length_rule(con, selection), ""),
+        (queries.reward_summaries(con, selection), "scorer"),
+        (queries.accuracy_gain(con, selection), ""),
+        (queries.win_rates(con, selection), "scorer"),
+        (queries.answer_length_summary(con, selection), "generator"),
+    ]
+    return [
+        {"statistic": name, "of": row.get(of, ""), **row[name]}
+        for rows, of in sources
+        for row in rows.iter_rows(named=True)
+        for name, kind in rows.schema.items()
+        if kind == ESTIMATE
+    ]
