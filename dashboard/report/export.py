@@ -18,6 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
+import engine
 from dashboard import queries
 from dashboard.report import document, pictures
 from dashboard.report.content import NUMBERS, PRESETS, Content, Request, preset, read
@@ -25,7 +26,6 @@ from dashboard.report.drawing import taken_apart
 from dashboard.report.style import LOOKS, WIDTHS, Style
 from dashboard.report.tabular import csv_text
 from dashboard.state.messages import _
-from engine import __version__
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import say
 from engine.store import database
@@ -123,7 +123,7 @@ def write_origin(folder: Path, content: Content) -> None:
             folder / "configurations" / f"{run['run_id']}.json", json.dumps(json.loads(run.pop("config")), indent=1, ensure_ascii=False)
         )
         run["versions"] = json.loads(run["versions"] or "null")
-    made_with = {"prefscope": __version__, "python": platform.python_version(), "system": platform.platform()}
+    made_with = {"prefscope": engine.__version__, "python": platform.python_version(), "system": platform.platform()}
     whole = {"made_with": made_with, "facts": dict(content.facts), "left_out": content.left_out, "runs": runs}
     write_json(folder / "environment.json", whole)
 
