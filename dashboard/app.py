@@ -41,7 +41,7 @@ page = st.navigation(pages())
 try:
     with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
         st.session_state["selection"] = chips.selection()
-        retrain.button(data.selection(), page.url_path)
+        retrain.offer(data.selection(), page.url_path)
     chips.say_unknown()
     page.run()
 except PrefscopeError as error:

@@ -31,7 +31,7 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
     plot.add_scatter(
         x=bins["bin"].to_list(), y=bins["rule"].to_list(), mode="markers", name="the longer one", showlegend=True,
         marker={"symbol": "line-ew", "size": 34, "line": {"width": 3, "color": INK}},
-        hovertemplate="taking the longer one: %{y:.0%}<extra></extra>",
+        hovertemplate="taking the longer one: %{y:.0%}",
     )  # fmt: skip
     for who, place in (("trained", -APART / 2), ("untrained", APART / 2)):
         rows = frame.filter(pl.col("who") == who)
@@ -45,7 +45,7 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
             mode="markers",
             marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
             customdata=[(written(cell), number(cell["n"], 0)) for cell in rows["accuracy"]],
-            hovertemplate="%{customdata[0]}, n = %{customdata[1]} pairs<extra></extra>",
+            hovertemplate="%{customdata[0]}, n = %{customdata[1]} pairs",
             name=excerpt(rows["scorer"][0], 24),
             showlegend=True,
         )

@@ -102,7 +102,7 @@ def margins(frame: pl.DataFrame) -> go.Figure:
     plot.add_vline(x=0, line={"color": INK, "width": 2})
     for side, end, shift in (("wrong", "right", -8), ("right", "left", 8)):
         plot.add_annotation(
-            text=f"ranked {side}<br><b>{number(first[side], 0)} · {percent(first[side] / first['n'])}</b>", x=0, y=1, yref="y domain",
+            text=f"ranked {side}<br>{number(first[side], 0)} · {percent(first[side] / first['n'])}", x=0, y=1, yref="y domain",
             yanchor="top", xanchor=end, xshift=shift, align=end,
         )  # fmt: skip
     plot.update_yaxes(range=[0, 1.32 * frame["count"].to_numpy().max()])  # room above the bars for what is written there

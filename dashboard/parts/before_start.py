@@ -51,7 +51,7 @@ def planned_runs(config: TrainConfig, then: Sequence[str], study: Study | None) 
 
 
 def panel(found: Cost, tokens: Tokens) -> None:
-    st.metric(_("Before it starts"), headline(found))
+    st.metric(_("Before it starts"), data.literal(headline(found)))
     if found.seconds:
         st.html(bar(found.phases))
     with st.container(gap="xxsmall"):

@@ -185,9 +185,17 @@ def picked_model(question: Question, models: list[type[BaseModel]]) -> type[Base
     """The model that is picked where there is a choice, such as the loss."""
     by_name = {named(one): one for one in models}
     shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
-    help = "\n".join(f"- {literal(described(one))}" for one in models)
     first = list(by_name).index(held(question.value)) if question.value else 0
-    return by_name[st.selectbox(question.label, list(by_name), first, format_func=shown, key=question.key, help=help)]
+    return by_name[
+        st.selectbox(
+            question.label,
+            list(by_name),
+            first,
+            format_func=shown,
+            key=question.key,
+            help="\n".join(f"- {literal(described(one))}" for one in models),
+        )
+    ]
 
 
 def wanted(question: Question) -> bool:

@@ -75,9 +75,9 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
 def searched() -> str:
     if "prompt_search" not in st.session_state:
         st.session_state["prompt_search"] = next(iter(address.asked("search")), "")
-    label = _("Search prompts and answers")
     found = st.text_input(
-        label, key="prompt_search", type="search", placeholder=_("Search prompts and answers  /"), label_visibility="collapsed",
+        _("Search prompts and answers"), key="prompt_search", type="search",
+        placeholder=_("Search prompts and answers  /"), label_visibility="collapsed",
         width=250, on_change=keep, args=("search", "prompt_search", ""),
     )  # fmt: skip
     return found or ""
@@ -245,8 +245,7 @@ def own_responses(row: dict[str, Any]) -> Fold:
 def save(selection: Selection, rows: pl.DataFrame) -> None:
     """All prompts that match, with both answers and rewards, as CSV; read when it is asked for."""
     ids = tuple(rows["prompt_id"])
-    help = _("Every prompt that matches, with both answers and their rewards")
     st.download_button(
         _("CSV"), lambda: csv_text(data.read(queries.prompt_table, selection, ids)), "prompts.csv", "text/csv", key="csv_prompts",
-        on_click="ignore", type="tertiary", help=help,
+        on_click="ignore", type="tertiary", help=_("Every prompt that matches, with both answers and their rewards"),
     )  # fmt: skip

@@ -47,14 +47,14 @@ TITLES = {
 OPEN = "retrain_open"  # in the session: while the dialog is open
 
 
-def button(selection: Selection, page: str) -> None:
+def offer(selection: Selection, page: str) -> None:
     """The button that opens the dialog for what a page is about, and the dialog while it is open."""
     if selection.dataset_id is None:
         return
     if st.button(_("Retrain …"), key="retrain", type="primary", shortcut="T", help=_("Train again with other settings.")):
         begin("policy" if page == "dpo_vs_base" else "reward")
     if st.session_state.get(OPEN):
-        st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)(dialog)(selection)
+        dialog(selection)
 
 
 def begin(kind: Kind, run_id: str | None = None, on_slice: bool = False) -> None:
@@ -72,6 +72,7 @@ def close() -> None:
     st.session_state[OPEN] = False
 
 
+@st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)
 def dialog(selection: Selection) -> None:
     picked = st.segmented_control(
         _("What to train"), list(KINDS), format_func=KINDS.__getitem__, key="retrain_kind", required=True, label_visibility="collapsed"

@@ -26,7 +26,10 @@ def asked(config: TrainConfig) -> Study | None:
     varied = st.multiselect(
         _("Vary"), list(titles), [next(f for f in FIRST if f in titles)], titles.__getitem__, key="study_fields", max_selections=MOST_FIELDS
     )
-    vary = {field: values_of(st.text_input(values_label(titles[field]), begin(config, field), key=f"study_{field}")) for field in varied}
+    vary = {
+        field: values_of(st.text_input(data.literal(values_label(titles[field])), begin(config, field), key=f"study_{field}"))
+        for field in varied
+    }
     seeds = values_of(st.text_input(_("Seeds, with commas between them"), "0, 1, 2", key="study_seeds"))
     base = {k: v for k, v in config.model_dump(mode="json").items() if k not in GIVEN_BY_THE_STUDY}
     try:

@@ -52,8 +52,7 @@ def strip(selection: Selection, prompt_id: str, text_id: str) -> None:
 def which(sides: list[str], key: str) -> str:
     """The response that is looked at; the tuned answer or the last at first."""
     first = "tuned" if "tuned" in sides else sides[-1]
-    label = _("Which answer")
-    return str(st.segmented_control(label, sides, format_func=NAMES.__getitem__, default=first, required=True, key=key))
+    return str(st.segmented_control(_("Which answer"), sides, format_func=NAMES.__getitem__, default=first, required=True, key=key))
 
 
 def of_texts(selection: Selection, turns: tuple[Turn, ...], texts: Mapping[str, str]) -> None:
