@@ -223,6 +223,21 @@ def test_time_is_that_of_finished_runs_scaled_by_the_work(copied: Path) -> None:
     assert not found.unknown
 
 
+def test_scoring_that_was_never_done_is_guessed_from_what_reward_models_took_beside_training(copied: Path) -> None:
+    """20 s less 8 s of training for 6 pairs, 2 responses each, at as many validations as there were: 12 s / (12 × validations) a response.
+
+    The new run scores 12 answers twice.
+    """
+    runs = by_kind(copied)
+    set_times(runs["reward"][0], 20, trained=8)
+    planned = chain.chain(copied, again(runs["reward"][0]), repeated(copied, "reward"))
+    shutil.rmtree(runs["score"][0].path)
+    validations = sum(x.split == "validation" for x in runs["reward"][0].measured)
+    *_, scoring = cost.cost(copied, planned).phases
+    assert scoring.seconds == pytest.approx(24 * 12 / (12 * validations))
+    assert not scoring.measured
+
+
 def test_time_from_unlike_runs_is_a_guess_and_without_any_unknown(copied: Path, empty_cache: Path) -> None:
     runs = by_kind(copied)
     config = again(runs["reward"][0], gradient_checkpointing=True)

@@ -48,7 +48,7 @@ class Question:
 
     def said(self, value: Any) -> str:
         """A value of the field as a short text."""
-        if is_empty(value) and value is not False:
+        if is_empty(value) and not isinstance(self.value, bool):
             return _("all") if self.name in ALL_WHEN_EMPTY else _("none")
         if isinstance(value, bool):
             return _("yes") if value else _("no")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from engine.errors import DataError
 from engine.machine.device_plan import expected_device, expected_processes
@@ -102,7 +102,8 @@ def phases_of(cache: Path, made: Preflight, config: RunConfig, planned: Mapping[
     elif isinstance(config, ScoreConfig | EnsembleConfig):
         each = made.items and made.items * (2 if isinstance(config, ScoreConfig) else 1) * len(config.reward_models)
         phase = Phase(made.name, "scoring", made.items, made.unit, None)
-        yield by_item(cache, phase, config, planned, "rewards", each)
+        scored = by_item(cache, phase, config, planned, "rewards", each)
+        yield scored if scored.seconds is not None or not each else replace(phase, **guessed_scoring(cache, config, planned, each))
     elif isinstance(config, EmbedConfig):
         yield Phase(made.name, "mapping", made.items, made.unit, None)
 
@@ -126,6 +127,18 @@ def trained_from(cache: Path, run: RunDir, config: TrainConfig, planned: Mapping
     """Whether a run has trained the same network, in whichever way."""
     base = base_model(cache, config.model_dump(mode="json"), planned)
     return run.outline.kind in ("reward", "policy") and base_model(cache, run.config_values) == base
+
+
+def guessed_scoring(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig], items: int) -> dict[str, Any]:
+    """Seconds of scoring so many responses, from reward runs on the same network: what is not training there is mostly that."""
+    network = base_model(cache, config.model_dump(mode="json"), planned)
+    each = []
+    for run in finished_on(cache, expected_device(config.device)):
+        if run.outline.kind == "reward" and base_model(cache, run.config_values) == network:
+            responses = sum(2 * x.values.get("n", 0) for x in run.measured if x.split != "train")
+            wall, trained = wall_seconds(run), trained_seconds(run)
+            each += [(wall - trained) / responses] if responses and wall and trained else []
+    return {"seconds": items * statistics.median(each) if each else None, "measured": False}
 
 
 def by_item(cache: Path, phase: Phase, config: RunConfig, planned: Mapping[str, RunConfig], table: str, items: int | None = None) -> Phase:
