@@ -36,6 +36,7 @@ HOMES = {
     "sklearn": ("engine/kinds/embed",),
     "wordcloud": ("dashboard/figures/clouds",),
     "kaleido": ("dashboard/report/",),
+    "typst": ("dashboard/report/typesetting",),
     "subprocess": ("engine/queue/", "engine/serve/client"),
     "fcntl": ("engine/store/rundir",),
     "psutil": ("engine/machine/", "engine/planning/preflight"),

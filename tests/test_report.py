@@ -131,8 +131,9 @@ def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_be
     words = " ".join(page.extract_text() for page in pages)
     assert "A caption of our own" in words
     assert "Figure 4b" in words
-    assert told == ["fig-3a-lengths.pdf", "fig-4b-scores-trained.pdf", "report.pdf"]
-    assert "prefscope-report/figures/fig-3a-lengths.pdf" in archive.namelist()
+    assert told == ["fig-3a-lengths.svg", "fig-4b-scores-trained.svg", "report.pdf"]
+    figures_of = [name for name in archive.namelist() if "/figures/" in name]
+    assert figures_of == [f"prefscope-report/figures/{name}.pdf" for name in ("fig-3a-lengths", "fig-4b-scores-trained")]
 
 
 def test_a_preset_keeps_the_order_of_the_original() -> None:

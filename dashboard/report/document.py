@@ -2,20 +2,18 @@
 
 import html
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import typst
 from plotly.offline import get_plotlyjs
 
+from dashboard.report import typesetting
 from dashboard.report.content import Content, Tabled
 from dashboard.report.files import INTERACTIVE, Shown
 from dashboard.report.latex import document, latex_figure, latex_table
 from dashboard.report.style import Style
 from dashboard.state.messages import _
-from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import UNKNOWN, estimated, number
@@ -116,13 +114,13 @@ def in_latex(content: Content, style: Style) -> dict[str, str]:
     return {"report.tex": document(content.title, content.facts, words()["findings"], content.findings, body), **tables}
 
 
-def in_json(content: Content, style: Style) -> str:
+def in_json(content: Content, style: Style, form: str = "pdf") -> str:
     """What the Typst template sets: the same words, and the pictures by their paths."""
     parts: list[dict[str, Any]] = []
     for part, caption in content.parts:
         said = {"label": label_of(part), "caption": line(caption)}
         if isinstance(part, Shown):
-            parts.append({"kind": "figure", "file": f"figures/{part.stem}.pdf", "share": 100 * style.inches / PAGE_INCHES, **said})
+            parts.append({"kind": "figure", "file": f"figures/{part.stem}.{form}", "share": 100 * style.inches / PAGE_INCHES, **said})
         else:
             head, wide, rows = readable(part.rows)
             parts.append({"kind": "table", "head": head, "wide": wide, "rows": rows, **said})
@@ -131,22 +129,10 @@ def in_json(content: Content, style: Style) -> str:
 
 
 def typeset(folder: Path) -> bytes:
-    """The document in a folder with report.json and figures, as PDF. Raises PrefscopeError with Typst's complaint."""
-    return compiled(folder, lambda main: typst.compile(main, root=folder, format="pdf"))
+    """The document in a folder with report.json and figures, as PDF. Raises PrefscopeError."""
+    return typesetting.pdf(folder, TEMPLATE.read_text(encoding="utf-8"))
 
 
-def typeset_pages(folder: Path, dots_per_inch: float = 90.0) -> list[bytes]:
+def typeset_pages(folder: Path) -> list[bytes]:
     """The same as a PNG of each page."""
-    made: bytes | list[bytes] = compiled(folder, lambda main: typst.compile(main, root=folder, format="png", ppi=dots_per_inch))
-    return made if isinstance(made, list) else [made]
-
-
-def compiled(folder: Path, compiling: Callable[[Path], bytes]) -> bytes:
-    main = folder / TEMPLATE.name
-    main.write_bytes(TEMPLATE.read_bytes())
-    try:
-        return compiling(main)
-    except typst.TypstError as error:
-        raise PrefscopeError(_("The document could not be made: {error}").format(error=error)) from error
-    finally:
-        main.unlink()
+    return typesetting.pages(folder, TEMPLATE.read_text(encoding="utf-8"))

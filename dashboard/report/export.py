@@ -147,8 +147,8 @@ def preview(cache: Path, request: Request, begun: Begun = quiet) -> list[bytes]:
     with tempfile.TemporaryDirectory(prefix="prefscope-") as name:
         folder = Path(name)
         (folder / "figures").mkdir()
-        write_pictures(folder, content, replace(request, formats=("pdf",)), begun)
-        write_text(folder / "report.json", document.in_json(content, request.style))
+        write_pictures(folder, content, replace(request, formats=("svg",)), begun)
+        write_text(folder / "report.json", document.in_json(content, request.style, "svg"))
         return document.typeset_pages(folder)
 
 

@@ -1,9 +1,9 @@
-"""Figures as SVG, PDF and PNG, drawn by a Chrome or Chromium of this computer."""
+"""Figures as SVG and PNG, drawn by a Chrome or Chromium of this computer, and as PDF, which Typst makes of the SVG."""
 
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from choreographer.browsers import Chromium
 
 from dashboard.report.style import PIXELS_PER_INCH, Style
+from dashboard.report.typesetting import picture_pdf
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 
@@ -51,7 +52,22 @@ def missing() -> str | None:
 
 
 def draw(pictures: Iterable[Picture], begun: Callable[[str], None] = lambda name: None) -> None:
-    """Make all pictures with one browser; `begun` is told the name of each. Raises PrefscopeError with the browser's first complaint."""
+    """Make all pictures with one browser, PDFs from its SVGs; `begun` is told the name of each.
+
+    Raises PrefscopeError with the browser's first complaint.
+    """
+    asked = {picture.path: picture for picture in pictures}
+    printed = [picture for picture in asked.values() if picture.path.suffix == ".pdf"]
+    sources = {p.path.with_suffix(".svg"): replace(p, path=p.path.with_suffix(".svg")) for p in printed}
+    by_browser({path: picture for path, picture in (asked | sources).items() if path.suffix != ".pdf"}.values(), begun)
+    for picture in printed:
+        picture.path.write_bytes(picture_pdf(picture.path.with_suffix(".svg"), picture.style.inches))
+    for path in sources.keys() - asked.keys():
+        path.unlink()
+
+
+def by_browser(pictures: Iterable[Picture], begun: Callable[[str], None]) -> None:
+    """SVG and PNG, each in its turn."""
 
     def jobs() -> Iterator[dict[str, Any]]:
         for picture in pictures:
