@@ -125,12 +125,12 @@ def side_by_side(names: Iterable[str], selection: Selection, second: Selection |
                 show(figures.find(name), selection, second)
 
 
-def thumbnail(figure: figures.Figure, selection: Selection) -> None:
-    """A figure small and without words, beside a sentence that says what it shows."""
+def thumbnail(figure: figures.Figure, selection: Selection, beside: str) -> None:
+    """A figure small and without words, beside a sentence, named by `beside`, that says what it shows."""
     _rows, plot, _below, _own = drawn(figure, selection)
     if plot is None:
         return
     plot.update_layout(height=min(plot.layout.height or THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), showlegend=False, margin={"t": 16, "b": 4})
     plot.update_yaxes(title_text=None).update_xaxes(title_text=None)
     still = {"staticPlot": True, "displayModeBar": False}
-    st.plotly_chart(plot, theme=None, key=f"small_{figure.name}", alt=_(figure.title), config=still)
+    st.plotly_chart(plot, theme=None, key=f"small_{figure.name}_{beside}", alt=_(figure.title), config=still)

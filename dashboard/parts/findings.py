@@ -11,7 +11,7 @@ from engine.statistics.claims import findings
 
 PICTURES = {  # claim -> figure
     "weakest_group": "group_accuracy",
-    "length_advantage": "accuracy_by_length",
+    "length_advantage": "margin_by_length",
     "length_difference": "answer_lengths",
     "gain_over_length_rule": "accuracy_by_length",
     "accuracy_gain": "scores_trained",
@@ -38,6 +38,6 @@ def show(selection: Selection) -> None:
                 verdict.sure(claim.sureness)
                 st.subheader(data.literal(verdict.text(claim)), anchor=False)
                 if name := PICTURES.get(claim.name):
-                    figure.thumbnail(figures.find(name), selection)
+                    figure.thumbnail(figures.find(name), selection, claim.name)
                 st.caption(data.literal(claim.detail_text(wording())))
                 st.page_link(f"views/{claim.page}.py", label=data.literal(PAGES[claim.page]), icon=":material/arrow_forward:")

@@ -61,8 +61,9 @@ def preferred(evidence: Evidence) -> Claim | None:
 
 @claim("longer_alone", page=PAGE, of=("length_rule",))
 def longer_alone(evidence: Evidence) -> Claim | None:
-    """What the longer response alone gets."""
-    return length_bias.length_rule(evidence)
+    """What the longer response alone gets, where the headline does not say it."""
+    above = headline(evidence)
+    return None if above and "rule" in above.values else length_bias.length_rule(evidence)
 
 
 @claim("untrained_accuracy", page=PAGE, of=("accuracy",))
