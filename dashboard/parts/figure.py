@@ -125,7 +125,7 @@ def side_by_side(names: Iterable[str], selection: Selection, second: Selection |
                 show(figures.find(name), selection, second)
 
 
-def thumbnail(figure: figures.Figure, selection: Selection, beside: str) -> None:
+def thumbnail(figure: figures.Figure, selection: Selection, beside: str = "") -> None:
     """A figure small and without words, beside a sentence, named by `beside`, that says what it shows."""
     _rows, plot, _below, _own = drawn(figure, selection)
     if plot is None:
