@@ -14,10 +14,11 @@
 # # Direct preference optimisation, from the formula to a trained model · 从公式到训练好的模型：直接偏好优化（DPO）
 #
 # This lesson derives DPO, computes each part of it by hand, compares that with the functions Prefscope trains with, and then trains
-# the embedded model for a few steps. Every claim in the text is checked by an `assert` in the cell below it.
+# the embedded model for a few steps. What it says of formulas and of our functions is checked by an `assert` in the cell below; what
+# others found is cited.
 #
 # 本课推导 DPO，先手工计算它的每个部分，再与 Prefscope 训练时使用的函数比较，最后把内置模型训练几步。
-# 文中的每个论断都由其下方单元格里的 `assert` 检验。
+# 文中关于公式和我们的函数的论断，都由其下方单元格里的 `assert` 检验；他人的发现则注明文献。
 #
 # It needs `./run.sh setup` and no GPU. The notebook is made from [dpo.py](dpo.py) by `python -m docs.lesson`.
 #
@@ -403,11 +404,11 @@ assert torch.isclose(lower.loss, one.loss)
 # $$\eta \beta \sigma(-h) \big(\|g_c\|^2 - g_c \cdot g_r\big) \quad \text{(chosen)}, \qquad
 # \eta \beta \sigma(-h) \big(g_c \cdot g_r - \|g_r\|^2\big) \quad \text{(rejected)},$$
 #
-# with $g = \nabla \log \pi(y|x)$. Responses to one prompt have much in common, so $g_c \cdot g_r$ is positive and large, and lowering
-# one lowers the other. Where $g_c \cdot g_r > \|g_c\|^2$ the chosen response falls although it is the one preferred (likelihood
+# with $g = \nabla \log \pi(y|x)$. The more two responses have in common, the larger $g_c \cdot g_r$, and lowering one lowers the
+# other. Where $g_c \cdot g_r > \|g_c\|^2$ the chosen response falls although it is the one preferred (likelihood
 # displacement: Pal et al. 2024; Razin et al. 2024). The cell predicts both changes for the pair above, then makes the step.
 #
-# 其中 $g = \nabla \log \pi(y|x)$。同一提示的两个回答有许多共同之处，所以 $g_c \cdot g_r$ 为正且很大，降低一个也会降低另一个。
+# 其中 $g = \nabla \log \pi(y|x)$。两个回答的共同之处越多，$g_c \cdot g_r$ 越大，降低一个也会降低另一个。
 # 当 $g_c \cdot g_r > \|g_c\|^2$ 时，chosen 虽然更受偏好，概率也会下降（likelihood displacement：Pal 等 2024；Razin 等 2024）。
 # 下面先对上面这一对预测两个变化，再真正走一步。
 
@@ -443,7 +444,7 @@ assert torch.allclose(change, predicted, rtol=0.25)
 # %% [markdown]
 # ## 7. A few steps of training · 训练几步
 #
-# Six pairs, eight steps of AdamW over all six at once, and two pairs that are only watched. This is all of DPO training that matters;
+# Six pairs, eight steps of AdamW over all six at once, and two pairs that are only watched. DPO training is no more than this;
 # `engine/kinds/policy.py` and `engine/kinds/loop.py` add batches, schedules, checkpoints and memory.
 #
 # 六个偏好对，AdamW 训练八步，每步同时用全部六对，另有两对只观察。DPO 训练的要点都在这里了；
@@ -613,10 +614,11 @@ for name in ("dpo", "ipo", "kto", "simpo", "orpo"):
 # %% [markdown]
 # **IPO** (Azar et al. 2023, Eq. 17) replaces the logistic loss, which is never satisfied, by a square with a target:
 # $L = (h' - 1/(2\beta))^2$ with $h' = \Delta_c - \Delta_r$. Beyond the target the gradient turns round. This bounds how far pairs that are
-# never contradicted can drive the policy.
+# never contradicted can drive the policy. (The table has $\Delta / |y|$ for $\Delta$, the default here; the cell below has the sum.)
 #
 # **IPO**（Azar 等 2023，公式 17）把永不满足的 logistic 损失换成有目标值的平方：$L = (h' - 1/(2\beta))^2$，其中 $h' = \Delta_c - \Delta_r$。
 # 超过目标后梯度反向。这样，从未被反驳的对能把策略推多远就有了界限。
+# （上表用 $\Delta / |y|$ 代替 $\Delta$，这是此处的默认设置；下面的单元格用的是求和。）
 
 # %%
 ipo_push = pushes("ipo", logps(leaf_chosen.detach(), leaf_rejected.detach()), at_zero, beta=0.1, reduction="sum")[1]
@@ -651,11 +653,11 @@ assert dpo_push.abs().argmax() == 0  # DPO pulls hardest where it is most wrong
 # %% [markdown]
 # **SimPO** (Meng et al. 2024, Eq. 6) has no reference. Its reward is the log-probability per token, and it wants a margin $\gamma$:
 # $L = -\log \sigma(\beta p_c - \beta p_r - \gamma)$ with $p = \log \pi(y|x) / |y|$. No second model is kept or asked, and the reward is
-# the quantity by which a decoder ranks; but nothing in the loss holds the policy near where it began.
+# the quantity by which beam search ranks answers; but nothing in the loss holds the policy near where it began.
 #
 # **SimPO**（Meng 等 2024，公式 6）没有参考模型。它的奖励是每词元的对数概率，并要求一个间隔 $\gamma$：
 # $L = -\log \sigma(\beta p_c - \beta p_r - \gamma)$，其中 $p = \log \pi(y|x) / |y|$。不需要保存或调用第二个模型，
-# 奖励也正是解码时用来排序的量；但损失中没有什么把策略留在起点附近。
+# 奖励也正是束搜索用来给回答排序的量；但损失中没有什么把策略留在起点附近。
 #
 # **ORPO** (Hong et al. 2024, Eq. 6 and 7) has no reference either. It adds to the usual supervised loss $-p_c$ the log odds ratio of
 # the two: $L = -p_c - \beta \log \sigma(\log \mathrm{odds}_c - \log \mathrm{odds}_r)$, $\mathrm{odds} = e^p / (1 - e^p)$. The first
