@@ -1,9 +1,11 @@
 """The page Report: a gallery to tick, captions to edit, the document's pages to look at, and the zip."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from dashboard import figures
 from dashboard.parts import figure as figure_part
@@ -102,10 +104,11 @@ def style_and_formats() -> tuple[Style, tuple[str, ...]]:
 
 def making(make: Callable[[export.Begun], object], steps: int) -> object | None:
     """Make something under a bar that names what is being made; a failure is its sentence."""
-    bar = st.progress(0.0, _("Reading"))
+    bar, here = st.progress(0.0, _("Reading")), get_script_run_ctx()
     done = iter(range(1, 10**6))
 
     def begun(name: str) -> None:
+        add_script_run_ctx(threading.current_thread(), here)  # pictures are made in a thread of their own, which must know this page
         bar.progress(min(1.0, next(done) / max(1, steps)), data.literal(_("Making {name}").format(name=name)))
 
     try:
