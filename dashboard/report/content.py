@@ -126,7 +126,7 @@ def read(cache: Path, request: Request) -> Content:
     named = [(part, request.captions.get(name_of(part)) or captioned(part, known, remark)) for part in present]
     left_out = [f"{part.label}: {_(part.title)}" for part in asked if rows[part.name].is_empty()]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
-    return Content(title, facts(known, remark, runs), found, named, left_out, counted, runs, pairs)
+    return Content(title, facts(known, remark, runs), list(dict.fromkeys(found)), named, left_out, counted, runs, pairs)
 
 
 def captions_of(con: database.Connection, selection: Selection, parts: tuple[str, ...], cache: Path) -> dict[str, str]:
