@@ -28,7 +28,7 @@ def opened(cache: Path, monkeypatch: pytest.MonkeyPatch, page: str = "overview.p
 
 
 def said(app: AppTest) -> str:
-    kinds = ("title", "subheader", "info", "warning", "error", "caption", "markdown", "text", "metric")
+    kinds = ("title", "header", "subheader", "info", "warning", "error", "caption", "markdown", "text", "metric")
     return "\n".join(
         str(element.value) + str(element.label if kind == "metric" else "") for kind in kinds for element in getattr(app, kind)
     )
@@ -189,7 +189,7 @@ def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
     next(b for b in app.button if b.label == "Start").click().run()
     assert not app.exception
     assert any("the embedded model is not in" in e.value for e in app.error)
-    assert app.subheader[-1].value == "All runs"
+    assert app.header[-1].value == "All runs"
     next(b for b in app.button if b.label == "Check").click().run(timeout=120)
     assert any("the embedded model is not in" in e.value for e in app.error)
     assert "Work: 30 prompts" in [t.value for t in app.text]

@@ -50,7 +50,7 @@ def selection() -> Selection:
         return Selection()
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="chips"):
         dataset, split = of_data(known)
-        default = data.read(queries.default_selection, dataset.value, split.value)
+        default = default_of(dataset.value, split.value)
         scorers, generators = of_models(known, default)
         rest = of_view(known, default)
         found = Selection(
@@ -81,11 +81,18 @@ def selection() -> Selection:
     return found
 
 
+def default_of(dataset: str | None, split: str | None = None) -> Selection:
+    """What is looked at first of a dataset, and of one of its splits; asked of the database only where it is not the default of all."""
+    first = data.read(queries.default_selection)
+    known = first.dataset_id == dataset and split in (None, first.split)
+    return first if known else data.read(queries.default_selection, dataset, split)
+
+
 def of_data(known: Choices) -> tuple[Choice, Choice]:
     first = data.read(queries.default_selection)
     dataset = choice("dataset", _("Dataset"), names(known.datasets, "dataset_id"), first.dataset_id)
     splits = known.splits.filter(pl.col("dataset_id") == dataset.value)["split"].to_list()
-    preferred = data.read(queries.default_selection, dataset.value).split
+    preferred = default_of(dataset.value).split
     help = _("Figures, rates and prompts are about the pairs of this part of the dataset.")
     return dataset, choice("split", _("Split"), {s: line(s) for s in splits}, preferred, help)
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import polars as pl
 import streamlit as st
 
 from dashboard import queries
@@ -16,7 +15,11 @@ LONG_CHARS, LONG_PIXELS = 420, 160  # an answer of more characters scrolls in a 
 
 def both_ends(selection: Selection, each: int = 2) -> None:
     """The prompts on which the trained scorer sees the tuned answer gain and lose most, with both answers and the way to all of them."""
-    gains, losses = (end(selection, who, order, each) for who, order in (("tuned", "difference"), ("base", "difference_up")))
+    ordered = data.read(queries.prompts, selection, order="difference")
+    won, lost = (ordered.filter(queries.prefers(who))["prompt_id"] for who in ("tuned", "base"))
+    ends = won.head(each).to_list(), lost.tail(each).reverse().to_list()
+    rows = data.read(queries.prompt_table, selection, (*ends[0], *ends[1]))
+    gains, losses = rows[: len(ends[0])], rows[len(ends[0]) :]
     for title, rows in ((_("gain"), gains), (_("loss"), losses)):
         for place, row in enumerate(rows.iter_rows(named=True)):
             example(row, _("largest {what}").format(what=title) if place == 0 else _("{place}. {what}").format(place=place + 1, what=title))
@@ -24,12 +27,6 @@ def both_ends(selection: Selection, each: int = 2) -> None:
         st.caption(_("No prompt is won or lost here."))
         return
     st.page_link("views/prompts.py", label=_("All prompts"), icon=":material/arrow_forward:")
-
-
-def end(selection: Selection, who: str, order: str, each: int) -> pl.DataFrame:
-    """The first prompts in an order of which one side's answer gets the higher reward."""
-    rows = data.read(queries.prompts, selection, order=order).filter(queries.prefers(who))
-    return data.read(queries.prompt_table, selection, tuple(rows["prompt_id"].head(each)))
 
 
 def example(row: dict[str, Any], title: str) -> None:

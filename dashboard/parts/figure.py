@@ -20,23 +20,23 @@ from dashboard.state import data, slices
 from dashboard.state.messages import _
 
 TITLE = (
-    '<h3 style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'
-    '<span style="font-weight:400;opacity:.72">{number}</span> {title}</h3>'
+    '<h{level} style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'
+    '<span style="font-weight:400;opacity:.72">{number}</span> {title}</h{level}>'
 )
 THUMBNAIL_PIXELS = 190
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage"], "showSendToCloud": False}
 
 
-def show(figure: figures.Figure, selection: Selection, second: Selection | None = None) -> None:
+def show(figure: figures.Figure, selection: Selection, second: Selection | None = None, level: int = 3) -> None:
     """A figure as the report prints it; while there is nothing to draw, how to get it.
 
     Along what its own marks stand for it shows all rows, those that are not looked at faint; the slice applies to the rest.
-    second: another comparison, drawn in outline over the first.
+    second: another comparison, drawn in outline over the first. level: of its title among the page's headings: 2 where no section is above.
     """
     rows, plot, below, own = drawn(figure, selection)
     with st.container(gap="xsmall", key=f"figure_box_{figure.name}"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-            st.html(TITLE.format(number=html.escape(figure.label if figure.number else ""), title=html.escape(_(figure.title))))
+            heading(figure.label if figure.number else "", _(figure.title), level)
             if plot is not None:
                 with st.container(width="content"):  # a fragment alone would take half of the line
                     export_menu.menu(Shown(figure, plot, rows, below), selection)
@@ -55,6 +55,11 @@ def show(figure: figures.Figure, selection: Selection, second: Selection | None 
         with st.container(horizontal=True, wrap=False, gap="small"):
             st.caption(data.literal(f"{below}\u00a0· {hint}" if hint else below))
             how_computed(figure, rows)
+
+
+def heading(number: str, title: str, level: int = 3) -> None:
+    """Number and title above a figure or a table. level: its place among the page's headings."""
+    st.html(TITLE.format(level=level, number=html.escape(number), title=html.escape(title)))
 
 
 def acting(plot: registry.Plot) -> str:
@@ -117,12 +122,12 @@ def how_computed(figure: figures.Figure, rows: pl.DataFrame) -> None:
                 st.caption(data.literal(sentence))
 
 
-def side_by_side(names: Iterable[str], selection: Selection, second: Selection | None = None, min_width: int = 430) -> None:
+def side_by_side(names: Iterable[str], selection: Selection, second: Selection | None = None, min_width: int = 430, level: int = 3) -> None:
     """Figures by name in columns where there is room."""
     with st.grid(min_column_width=min_width, gap="medium"):
         for name in names:
             with st.container():
-                show(figures.find(name), selection, second)
+                show(figures.find(name), selection, second, level)
 
 
 def thumbnail(figure: figures.Figure, selection: Selection, beside: str = "") -> None:

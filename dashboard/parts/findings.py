@@ -32,7 +32,7 @@ def show(selection: Selection) -> None:
     if not found:
         return
     verdict.section(_("What stands out"))
-    with st.grid(min_column_width=300, gap="medium"):
+    with st.grid(len(found), min_column_width=300, gap="medium"):
         for claim in found:
             with st.container(border=True, height="stretch", gap="small"):
                 verdict.sure(claim.sureness)

@@ -130,7 +130,7 @@ def detail(selection: Selection, row: dict[str, Any]) -> None:
     sides = data.read(queries.preference_pair, replace(selection, pair_id=row["pair_id"]))
     with st.container(border=True, key="pair_detail"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-            st.html(figure.TITLE.format(number=_("Table 1"), title=_("How do both scorers rate this pair?")))
+            figure.heading(_("Table 1"), _("How do both scorers rate this pair?"))
             st.caption(
                 data.literal(_("{place} of {total}").format(place=number(row["place"] + 1, 0), total=number(row["matches"], 0))),
                 width="content",

@@ -56,13 +56,15 @@ class Asked:
 def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
     """Draw the filters; what is asked for, and the prompts for which it holds."""
     judges = {judge: line(name) for judge, name in data.read(queries.judges, selection).iter_rows()}
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         search = searched()
         place = st.container(width="content")
-        prompt_type = chosen("type", _("Type"), {t: line(t) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"))
-        flag = chosen("flag", _("Flags"), FLAGS, any=_("Any flags"), help=ABOUT_FLAGS)
+        prompt_type = chosen(
+            "type", _("Type"), {t: line(t) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
+        )
+        flag = chosen("flag", _("Flags"), FLAGS, any=_("Any flags"), width=120, help=ABOUT_FLAGS)
         order = chosen("order", _("Order"), ORDERS) or "difference"
-        scorer = chosen("scorer", _("Scorer"), judges)
+        scorer = chosen("scorer", _("Scorer"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
         rows = data.read(queries.prompts, selection, **{name: value for name, value in asdict(asked).items() if name != "preferred"})
         with place:
@@ -77,13 +79,15 @@ def searched() -> str:
         st.session_state["prompt_search"] = next(iter(address.asked("search")), "")
     found = st.text_input(
         _("Search prompts and answers"), key="prompt_search", type="search",
-        placeholder=_("Search prompts and answers  /"), label_visibility="collapsed",
-        width=250, on_change=keep, args=("search", "prompt_search", ""),
+        placeholder=_("Search  /"), label_visibility="collapsed",
+        width=190, on_change=keep, args=("search", "prompt_search", ""),
     )  # fmt: skip
     return found or ""
 
 
-def chosen(name: str, label: str, options: Mapping[str, str], any: str | None = None, help: str | None = None) -> str | None:
+def chosen(
+    name: str, label: str, options: Mapping[str, str], any: str | None = None, width: int = 165, help: str | None = None
+) -> str | None:
     """A choice kept in the address under `name`. any: what stands there while nothing is chosen; without it that is the first option."""
     if not options:
         return None
@@ -91,7 +95,7 @@ def chosen(name: str, label: str, options: Mapping[str, str], any: str | None = 
     first = None if any else next(iter(options))
     st.session_state[key] = asked if asked in options else first
     value: str | None = st.selectbox(
-        data.literal(label), list(options), None if any else 0, lambda option: options[option], key=key, placeholder=any or "", width=165,
+        data.literal(label), list(options), None if any else 0, lambda option: options[option], key=key, placeholder=any or "", width=width,
         label_visibility="collapsed", help=data.literal(help), on_change=keep, args=(name, key, first),
     )  # fmt: skip
     return value if value is not None else first

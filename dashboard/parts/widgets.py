@@ -1,6 +1,5 @@
 """What several pages draw alike: a heading, a figure, a table, an estimate, a run."""
 
-import html
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,7 +65,7 @@ def heading(title: str, needs_data: bool = True, page: str = "", question: str =
 
 def welcome() -> None:
     """What this is and how to begin, when the cache is empty."""
-    st.subheader(_("Nothing here yet"))
+    st.header(_("Nothing here yet"), anchor=False)
     st.write(_("Train on preference data, compare trained with untrained, look at every answer, and take figures and tables for a report."))
     ink = {"light": "#1F2328", "dark": "#E8EAED"}[data.theme()]
     flow = _("Preference pairs train a reward model and a policy; base and tuned policy answer; the reward model scores both answers.")
@@ -95,7 +94,7 @@ def show_page(page: str, selection: Selection, *also: str) -> None:
     with st.grid(min_column_width=430, gap="medium"):
         for figure in [*figures.on_page(page), *others]:
             with st.container():
-                figure_part.show(figure, selection)
+                figure_part.show(figure, selection, level=2)
 
 
 def show_table(table: figures.Table, selection: Selection) -> None:
@@ -115,7 +114,7 @@ def show_table(table: figures.Table, selection: Selection) -> None:
 def show_estimates(table: figures.Table, selection: Selection) -> None:
     """A small table of the report whose cells are estimates, each written with its interval, beside the n they rest on."""
     rows = data.read(table.query, selection, key=table.name)
-    st.html(figure_part.TITLE.format(number=html.escape(_(table.label)), title=html.escape(_(table.title))))
+    figure_part.heading(_(table.label), _(table.title))
     if rows.is_empty():
         st.caption(data.literal(slice_parts.nothing(selection) if selection.slice else _(table.empty)))
         return

@@ -86,17 +86,21 @@ def read(query: Callable[..., Result], *values: object, key: str = "", **named: 
     """query(connection, *values, **named), remembered until the database changes, or a live curve where the query reads curves.
 
     The connection sees the rows of the slice alone when a value is a comparison with one.
-    key: names the query when its function's own name is not unique. A busy or unreadable database stops the page with its sentence.
+    key: names the query when its function has no name that is its own. A busy or unreadable database stops the page with its sentence.
     """
     cache = cache_path()
     try:
-        result = remembered(
-            str(cache), revision(cache, query in LIVE), key or f"{query.__module__}.{query.__qualname__}", values, named, query
-        )
+        result = remembered(str(cache), revision(cache, query in LIVE), own_name(query) or key, values, named, query)
     except StoreError as error:
         refuse(error)
         st.stop()
     return cast(Result, result)
+
+
+def own_name(query: Callable[..., object]) -> str:
+    """Module and name of a function that stands in a module, so that all who ask it share the answer; "" for one made in another."""
+    name = getattr(query, "__qualname__", "<")
+    return "" if "<" in name else f"{query.__module__}.{name}"
 
 
 def selection() -> Selection:

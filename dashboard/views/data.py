@@ -46,20 +46,20 @@ def origin(row: dict[str, str]) -> str:
 def look() -> None:
     """The dataset: lengths and words, the pairs themselves, then where its responses lie and what they speak of."""
     counts()
-    beside("lengths", "distinguishing_words")
+    beside("lengths", "distinguishing_words", level=2)
     pairs.show(selection)
     verdict.section(_("What the responses speak of"))
     beside("response_map", "words_chosen", "words_rejected")
 
 
-def beside(*names: str) -> None:
+def beside(*names: str, level: int = 3) -> None:
     """Figures over the whole width; below them what is missing for those that have nothing to draw."""
     empty = {name: data.read(figures.find(name).query, selection, key=name).is_empty() for name in names}
     drawn = [name for name in names if not empty[name]]
     places = dict(zip(drawn, st.columns(max(len(drawn), 1), gap="medium"), strict=False))
     for name in names:
         with places[name] if name in places else st.container():
-            figure.show(figures.find(name), selection)
+            figure.show(figures.find(name), selection, level=level)
 
 
 PAIRS, IMPORT = _("Pairs"), _("Import")

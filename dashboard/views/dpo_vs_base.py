@@ -7,7 +7,6 @@ from dashboard.parts import examples, offers, remarks, slices, verdict, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
-from engine.statistics.claims import claims
 
 selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
 if not (selection.base_generator and selection.tuned_generator):
@@ -15,14 +14,14 @@ if not (selection.base_generator and selection.tuned_generator):
     st.stop()
 remarks.on_answers(selection)
 second = offers.beside(selection)
-found = data.read(lambda con, looked_at: claims(con, looked_at, "dpo_vs_base"), selection, key="claims_dpo_vs_base")
-figure_part.show(figures.find("win_tie_loss"), selection, second)
+found = verdict.found_on("dpo_vs_base", selection)
+figure_part.show(figures.find("win_tie_loss"), selection, second, level=2)
 slices.line(selection)
 if cut := verdict.named(found, "cut_answers"):
     with st.container(border=True, gap="small"):
         verdict.line(cut)
         examples.only_complete(selection)
-figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second)
+figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second, level=2)
 
 verdict.section(_("Is it only length?"), verdict.named(found, "gain_length_correlation"))
 figure_part.side_by_side(("answer_lengths", "win_rate_by_length"), selection, second)

@@ -13,7 +13,7 @@ remarks.on_pairs(selection)
 second = offers.beside(selection)
 found = verdict.found_on(PAGE, selection)
 with st.grid(min_column_width=900, gap="medium"):
-    figure.show(figures.find("accuracy_by_length"), selection, second)
+    figure.show(figures.find("accuracy_by_length"), selection, second, level=2)
     with st.container():
         with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
             slices.line(selection)

@@ -34,7 +34,7 @@ if selection.dataset_id:
     second = offers.beside(selection)
     remarks.on_answers(selection)
     if selection.trained_scorer or selection.tuned_generator:
-        figure_part.show(figures.find("far_from_guessing"), selection, second)
+        figure_part.show(figures.find("far_from_guessing"), selection, second, level=2)
         findings.show(selection)
         if selection.tuned_generator and selection.base_generator:
             verdict.section(_("Largest gain and loss"))

@@ -25,10 +25,12 @@ else:
     how = playground.settings()
     if not named:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
-chosen = {
-    name: known[name]
-    for name in st.multiselect(_("Scorers"), list(known), selected, format_func=lambda name: str(data.literal(name)), key="play_scorers")
-}
+picked: list[str] = []
+if known:
+    picked = st.multiselect(_("Scorers"), list(known), selected, format_func=lambda name: str(data.literal(name)), key="play_scorers")
+else:
+    st.caption(_("No scorer of this dataset is on this machine: answers get no rewards."))
+chosen = {name: known[name] for name in picked}
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
 pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", disabled=not ready, key="play_go")

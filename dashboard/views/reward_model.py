@@ -14,7 +14,7 @@ if selection.trained_scorer is None:
 remarks.on_pairs(selection)
 second = offers.beside(selection)
 with st.grid(min_column_width=900, gap="medium"):
-    figure.show(figures.find("margins"), selection, second)
+    figure.show(figures.find("margins"), selection, second, level=2)
     with st.container():
         with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
             slices.line(selection)

@@ -41,6 +41,6 @@ with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
 if selection.dataset_id:
     with st.expander(_("One run that trains nothing: answers, scores, ensembles, maps")):
         new_run()
-st.subheader(_("All runs"))
+st.header(_("All runs"), anchor=False)
 widgets.live(lambda: run_table.everything(selection))
 damaged_folders("runs", "studies")

@@ -39,14 +39,17 @@ STUDY_RUNS = f"""
     order by place, seed, run_id, split
 """
 BY_GROUP = """
+    with judges as (
+        select scorer_id, s.name as scorer,
+               case when s.kind <> 'head' then replace(s.kind, '_head', '')
+                    when cast(run.config ->> 'conditional' as boolean) then 'conditional'
+                    when run.config ->> 'group' is not null then 'group' else 'common' end as model,
+               run.config ->> 'group' as trained_on, md.run_id
+        from scorers s left join models md using (model_id) left join runs run on run.run_id = md.run_id
+    )
     select d.name as dataset, p.dataset_id, split, coalesce(case $field when 'source' then p.source else p.prompt_type end, '') as "group",
-           s.name as scorer, scorer_id,
-           case when s.kind <> 'head' then replace(s.kind, '_head', '')
-                when cast(run.config ->> 'conditional' as boolean) then 'conditional'
-                when run.config ->> 'group' is not null then 'group' else 'common' end as model,
-           run.config ->> 'group' as trained_on, md.run_id, prompt_id, margin
-    from scored_pairs p join datasets d using (dataset_id) join scorers s using (scorer_id)
-    left join models md using (model_id) left join runs run on run.run_id = md.run_id
+           scorer, scorer_id, model, trained_on, run_id, prompt_id, margin
+    from scored_pairs p join datasets d using (dataset_id) join judges using (scorer_id)
     where ($dataset is null or p.dataset_id = $dataset) and ($split is null or split = $split)
 """
 

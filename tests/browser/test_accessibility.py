@@ -1,0 +1,59 @@
+"""What axe-core finds on every page, wide and narrow, light and dark."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from filled import fill
+from playwright.sync_api import Browser, Page
+
+from docs.screenshots import PAGES, SIZES, Served, Theme, address, chromium, opened, served, settle
+
+pytestmark = pytest.mark.browser
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+THEMES: tuple[Theme, ...] = ("light", "dark")
+STREAMLITS = {  # what Streamlit 1.67 does itself: rule -> inside what
+    "list": "[data-testid=stSidebarNav]",
+    "listitem": "[data-testid=stSidebarNav]",
+}
+FINDINGS = """async streamlits => {
+    const {violations} = await axe.run({resultTypes: ['violations']})
+    const place = node => node.target.length == 1 ? document.querySelector(node.target[0]) : null
+    const theirs = (rule, node) => rule in streamlits && place(node)?.closest(streamlits[rule])
+    return violations
+        .filter(({id, impact}) => ['serious', 'critical'].includes(impact) || id == 'heading-order')
+        .flatMap(({id, nodes}) => nodes.filter(node => !theirs(id, node)).map(node => [id, node]))
+        .map(([id, node]) => `${id}: ${node.html.slice(0, 200)} ${node.failureSummary}`)
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    cache = tmp_path_factory.mktemp("accessible") / "cache"
+    with served(fill(cache, steps=8), cache / "dashboard.log") as running:
+        yield running
+
+
+def findings(page: Page) -> Iterator[str]:
+    """What is serious and ours, in both themes and widths."""
+    page.evaluate(AXE.read_text())
+    for width, theme in itertools.product(SIZES, THEMES):
+        page.emulate_media(color_scheme=theme)
+        page.set_viewport_size({"width": width, "height": SIZES[width]})
+        settle(page)
+        yield from (f"{theme}, {width} px: {found}" for found in page.evaluate(FINDINGS, STREAMLITS))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_serious_finding_of_ours_and_its_headings_are_in_order(name: str, dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, f"{dashboard.url}/{address(name)}")
+    assert list(findings(page)) == []
+    page.context.close()
