@@ -2,9 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
+from importlib.resources import files
 
-import axe_playwright_python
 import pytest
 from filled import fill
 from playwright.sync_api import Browser, Page
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, Page
 from docs.screenshots import PAGES, SIZES, Served, Theme, address, chromium, opened, served, settle
 
 pytestmark = pytest.mark.browser
-AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+AXE = files("axe_playwright_python") / "axe.min.js"
 THEMES: tuple[Theme, ...] = ("light", "dark")
 STREAMLITS = {  # what Streamlit 1.67 does itself: rule -> inside what
     "list": "[data-testid=stSidebarNav]",
