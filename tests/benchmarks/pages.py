@@ -47,7 +47,7 @@ CONTROLS: dict[str, Callable[[AppTest], Any]] = {
     "prompts": other("prompt_flag"),
     "playground": lambda app: app.segmented_control(key="play_mode").set_value("paste"),
     "runs": other("new_kind"),
-    "report": lambda app: app.checkbox(key="report_everything").uncheck(),
+    "report": lambda app: app.segmented_control(key="report_width").set_value("column"),
 }
 
 
