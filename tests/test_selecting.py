@@ -188,3 +188,15 @@ def test_half_scored_pairs_are_said_and_nothing_is_drawn_of_them(
         assert not app.error
         assert "No reward model has scored this split" in said(app) or page == "length_bias.py"
         assert "ranked right" not in json.dumps([figure.proto.spec for figure in app.get("plotly_chart")])
+
+
+def test_a_word_and_points_of_the_map_become_conditions(con: Connection, chosen: Selection) -> None:
+    """A bar of a word stands for the pairs that have it, a point of the map for its pair; both are found again in the slice."""
+    words, points = marks(render(find("distinguishing_words"), con, chosen)), marks(render(find("response_map"), con, chosen))
+    (word,) = slices.chosen(words[:1], words, chosen, None)
+    assert word == Contains(text=words[0]["word"], word=True)
+    assert slices.own(sliced(chosen, word), words, chosen, None) == (word,)
+    assert [mark for mark in words if slices.holds(mark, (word,))] == words[:1]
+    (pairs,) = slices.chosen(points[:3], points, chosen, None)
+    assert isinstance(pairs, OneOf) and pairs.field == "pair_id"
+    assert {mark["pair_id"] for mark in points if slices.holds(mark, (pairs,))} == set(pairs.values)

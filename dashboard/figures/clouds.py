@@ -10,7 +10,7 @@ import polars as pl
 from wordcloud import WordCloud
 
 from dashboard import queries
-from dashboard.figures.registry import figure
+from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.responses import IMPORT
 from dashboard.figures.theme import COLOURS, FONT, caption, escaped, fill, say
 
@@ -130,6 +130,7 @@ def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
             hovertemplate="%{text} as likely (95 %: %{customdata[2]:.1f} to %{customdata[3]:.1f}), z = %{x:.1f}; "
             "chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times",
         )  # fmt: skip
+        stands_for(plot.data[-1], [{"word": word} for word in rows["word"]])
     empty = max(MIN_BARS - len(frame), 0) / 2  # a few words are thin bars in the middle, not slabs
     low, high = min(frame["z"].to_numpy().min(), 0), max(frame["z"].to_numpy().max(), 0)
     room = 0.12 * (high - low)  # for the numbers at the bars

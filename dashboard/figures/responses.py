@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 import polars as pl
 
 from dashboard import queries
-from dashboard.figures.registry import figure
+from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.shapes import histogram
 from dashboard.figures.theme import COLOURS, caption, paragraph
 
@@ -25,7 +25,8 @@ def longest_said(bins: pl.DataFrame) -> str:
 
 @figure(number="3a", name="lengths", title="Are chosen responses longer?", page="data", query=queries.response_lengths, empty=IMPORT)
 def lengths(frame: pl.DataFrame) -> go.Figure:
-    return caption(histogram(frame, "words per response"), length_said(frame, "words"), longest_said(frame))
+    fields = {"chosen": "chosen_words", "rejected": "rejected_words"}
+    return caption(histogram(frame, "words per response", fields=fields), length_said(frame, "words"), longest_said(frame))
 
 
 @figure(
@@ -53,6 +54,7 @@ def response_map(frame: pl.DataFrame) -> go.Figure:
             x=rows["x"].to_list(), y=rows["y"].to_list(), mode="markers", marker=marker, name=side, showlegend=True,
             text=[paragraph(t) for t in rows["text"]], hovertemplate="%{text}",
         )  # fmt: skip
+        stands_for(plot.data[-1], [{"pair_id": pair} for pair in rows["pair_id"]])
     plot.update_xaxes(title_text="first map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
     plot.update_yaxes(title_text="second map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
     method = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}.get(frame["method"][0], "map")

@@ -67,8 +67,11 @@ def acting(plot: registry.Plot) -> str:
     marked = [trace for trace in plot.data if registry.marks_of(trace)]
     if not marked:
         return ""
-    if any(trace.type == "bar" for trace in marked):
+    if any(trace.type == "bar" and trace.orientation != "h" for trace in marked):
         plot.update_layout(dragmode="select", selectdirection="h")
+        return _("Drag to select.")
+    if any("pair_id" in mark for mark in registry.marks(plot)):
+        plot.update_layout(dragmode="select", selectdirection="any")
         return _("Drag to select.")
     plot.update_layout(dragmode="pan", selectdirection="any", clickmode="event+select")
     plot.update_xaxes(fixedrange=True)

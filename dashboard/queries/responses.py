@@ -22,8 +22,8 @@ MAP = """
         group by map_id order by count(distinct text_id) desc, map_id desc limit 1
     ), placed as (select map_points.* from map_points join fullest using (map_id)),
     kept as (select pair_id from pairs where dataset_id = $dataset and split = $split)
-    select side as series, x, y, t.text[:160] as text, t.words, $method as method, kept
-    from (select side, text_id, bool_or(pair_id in (from kept)) as kept from sides group by side, text_id)
+    select side as series, x, y, t.text[:160] as text, t.words, $method as method, kept, pair_id
+    from (select side, text_id, bool_or(pair_id in (from kept)) as kept, min(pair_id) as pair_id from sides group by side, text_id)
     join placed using (text_id) join texts t using (text_id)
     order by kept desc, hash(t.text_id, side) limit 4000
 """
@@ -47,7 +47,7 @@ def response_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
 
 
 def response_map(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 3b: series (chosen, rejected), x, y, text, words, method, kept (whether it is in the slice).
+    """Figure 3b: series (chosen, rejected), x, y, text, words, method, kept (whether it is in the slice), pair_id (of the first pair).
 
     At most 4,000 points, the same choice every time, those of the slice before others.
     """

@@ -7,9 +7,10 @@ from dashboard.queries import Selection
 from dashboard.state import address
 from dashboard.state.messages import _
 from engine.errors import ConfigError
-from engine.settings.slices import FIELDS, AnyPredicate, OneOf, Range, Slice, parse_slice
+from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice, parse_slice
 
 NAME = "slice"
+WORD = "word"  # of a mark: no field of a row, but a word in its texts
 Mark = Mapping[str, Any]  # {field: [low, high]} or {field: value}: what a bar, dot or box of a figure stands for
 
 
@@ -88,8 +89,9 @@ def own(slice: Slice | None, marks: Iterable[Mark], selection: Selection, scorer
     if slice is None or slice.inverted:
         return ()
     who = sources(selection, scorer)
-    here = {(field, tuple(who[name] for name in FIELDS[field].needs)) for mark in marks for field in mark}
-    return tuple(p for p in slice.predicates if isinstance(p, OneOf | Range) and (p.field, whose(p)) in here)
+    fields = {field for mark in marks for field in mark}
+    here = {(field, tuple(who[name] for name in FIELDS[field].needs)) for field in fields if field != WORD}
+    return tuple(p for p in slice.predicates if (WORD in fields if isinstance(p, Contains) else (p.field, whose(p)) in here))
 
 
 def whose(predicate: OneOf | Range) -> tuple[str | None, ...]:
@@ -102,7 +104,9 @@ def chosen(picked: Iterable[Mark], marks: Iterable[Mark], selection: Selection, 
     found: list[AnyPredicate] = []
     for field in dict.fromkeys(field for mark in picked for field in mark):
         values = [mark[field] for mark in picked if field in mark]
-        if isinstance(values[0], list | tuple):
+        if field == WORD:
+            found.append(Contains(text=values[0], word=True))
+        elif isinstance(values[0], list | tuple):
             ends = [mark[field] for mark in every if field in mark]
             low, high = min(v[0] for v in values), max(v[1] for v in values)
             low = None if low <= min(e[0] for e in ends) else low
@@ -129,10 +133,13 @@ def sources(selection: Selection, scorer: str | None) -> dict[str, str | None]:
 def holds(mark: Mark, predicates: Iterable[AnyPredicate]) -> bool:
     """Whether a mark stands for rows that the predicates keep: the middle of its range, or its value."""
     for p in predicates:
-        if not isinstance(p, Range | OneOf) or p.field not in mark:
+        field = WORD if isinstance(p, Contains) else p.field
+        if field not in mark:
             continue
-        value = mark[p.field]
-        if isinstance(p, OneOf):
+        value = mark[field]
+        if isinstance(p, Contains):
+            kept = value == p.text
+        elif isinstance(p, OneOf):
             kept = value in p.values
         else:
             middle = (value[0] + value[1]) / 2 if isinstance(value, list | tuple) else value
