@@ -198,5 +198,6 @@ def test_a_word_and_points_of_the_map_become_conditions(con: Connection, chosen:
     assert slices.own(sliced(chosen, word), words, chosen, None) == (word,)
     assert [mark for mark in words if slices.holds(mark, (word,))] == words[:1]
     (pairs,) = slices.chosen(points[:3], points, chosen, None)
-    assert isinstance(pairs, OneOf) and pairs.field == "pair_id"
+    assert isinstance(pairs, OneOf)
+    assert pairs.field == "pair_id"
     assert {mark["pair_id"] for mark in points if slices.holds(mark, (pairs,))} == set(pairs.values)
