@@ -62,7 +62,7 @@ def test_bars_of_margins_are_the_pairs_and_end_at_0(con: Connection, chosen: Sel
     assert not any(low < 0 < high for low, high in ends)
     notes = [note.text for note in plot.layout.annotations]
     counts = {"wrong": pairs.filter(pl.col("margin") < 0).height, "right": pairs.filter(pl.col("margin") > 0).height}
-    assert [f"ranked {side}<br><b>{n} ·" in note for note, (side, n) in zip(notes, counts.items(), strict=True)] == [True, True]
+    assert [f"ranked {side}<br>{n} ·" in note for note, (side, n) in zip(notes, counts.items(), strict=True)] == [True, True]
 
 
 def test_bars_up_to_the_end_of_a_figure_are_a_range_that_is_open_there(con: Connection, chosen: Selection) -> None:
