@@ -140,7 +140,7 @@ def test_a_study_is_started_from_the_same_settings(busy: Path, monkeypatch: pyte
     app.toggle(key="retrain_study").set_value(True).run()
     app.text_input(key="study_batch_size").set_value("2, 4").run()
     app.text_input(key="study_seeds").set_value("0, 1").run()
-    assert any(c.value.startswith("4 runs") for c in app.caption)
+    assert any(c.value.startswith("4\u00a0runs") for c in app.caption)
     runs = started(app, busy)
     assert [(r.outline.study, r.config_values["batch_size"], r.config_values["seed"], r.config_values["epochs"]) for r in runs] == [
         ("toy-2", 2, 0, 2), ("toy-2", 2, 1, 2), ("toy-2", 4, 0, 2), ("toy-2", 4, 1, 2),

@@ -110,7 +110,7 @@ def checks(found: Cost, tokens: Tokens) -> None:
         for sentence in done:
             st.caption(data.literal(f"✓ {sentence}"))
     if found.waiting:
-        st.caption(data.literal(_("{n} runs go before it.").format(n=found.waiting)))
+        st.caption(data.literal(_("Before it in the queue: {runs}.").format(runs=wording.counted(found.waiting, "runs"))))
     if tokens.pending:
         st.caption(_("Counting tokens …"))
     if sample and sample.cut:

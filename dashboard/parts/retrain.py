@@ -16,6 +16,7 @@ from engine.plain import line
 from engine.queue import chain, study
 from engine.settings.config import PolicyConfig, RewardConfig, ScoreConfig, TrainConfig
 from engine.settings.slices import Slice
+from engine.statistics import wording
 from engine.store import slices
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
@@ -203,5 +204,11 @@ def start(config: TrainConfig, then: tuple[str, ...], planned: study.Study | Non
         data.refuse(error)
         return
     close()
-    st.toast(data.literal(_("{name} is queued: {n} runs. Follow them on the page Runs.").format(name=line(config.name), n=len(made))))
+    st.toast(
+        data.literal(
+            _("{name} is queued: {runs}. Follow them on the page Runs.").format(
+                name=line(config.name), runs=wording.counted(len(made), "runs")
+            )
+        )
+    )
     st.rerun()

@@ -224,7 +224,11 @@ def everything(selection: Selection) -> None:
         "time": st.column_config.TextColumn(_("Time"), alignment="right"),
         "state": st.column_config.TextColumn(_("State")),
     }
-    st.caption(data.literal(_("{n} runs. Choose a row to open it, two to compare them.").format(n=len(rows))) if rows else _("No run yet."))
+    st.caption(
+        data.literal(_("{runs}. Choose a row to open it, two to compare them.").format(runs=wording.counted(len(rows), "runs")))
+        if rows
+        else _("No run yet.")
+    )
     chosen = shown(table, headings, rows, "runs_all") if rows else []
     asked = address.asked("run")
     opened(chosen or [row for row in rows if row.run.id in asked], selection)

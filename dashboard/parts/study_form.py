@@ -13,6 +13,7 @@ from engine.queue.study import GIVEN_BY_THE_STUDY, Study, members
 from engine.settings.config import TrainConfig, explained
 from engine.settings.options import models_in
 from engine.settings.ref import ref_of
+from engine.statistics import wording
 from engine.store.rundir import cache_path
 
 MOST_FIELDS = 2
@@ -43,7 +44,7 @@ def asked(config: TrainConfig) -> Study | None:
     except ConfigError as error:
         data.refuse(error)
         return None
-    st.caption(data.literal(_("{n} runs. A study keeps scores and curves, not weights.").format(n=count)))
+    st.caption(data.literal(_("{runs}. A study keeps scores and curves, not weights.").format(runs=wording.counted(count, "runs"))))
     return made
 
 

@@ -26,7 +26,7 @@ SECONDS = 240  # the longest a single run may take here
 NASTY_QUESTION = "Is <img src=x onerror=alert(1)> [safe](javascript:alert(2)) for $x$?"
 NASTY_RESPONSE = "Yes: <img src=x onerror=alert(3)> [link](javascript:alert(4)) $y^2$ **bold** <script>alert(5)</script>"
 POINTS = """() => {
-    const first = [...document.querySelectorAll('.js-plotly-plot')].find(plot => plot.textContent.includes('Does the reward model learn?'))
+    const first = [...document.querySelectorAll('.js-plotly-plot')].find(plot => plot.textContent.includes('learning rate'))
     return first ? first._fullData[0].x.length : 0
 }"""
 
@@ -81,7 +81,7 @@ def trained(cache: Path, dashboard: Served, browser: Browser, sources: dict[str,
         seen["progress"] |= set(runs.get_by_test_id("stProgress").all_inner_texts())
         seen["points"].add(str(curves.evaluate(POINTS)))
         runs.wait_for_timeout(300)
-    expect(runs.get_by_text("done", exact=True)).to_be_visible(timeout=30_000)
+    expect(runs.get_by_test_id("stProgress")).to_have_count(0, timeout=30_000)
     return seen
 
 
@@ -121,7 +121,7 @@ def start_training(page: Page, name: str, pairs: int) -> None:
     box.fill(name)
     box.press("Enter")
     expect(dialog.get_by_text(f"--name '{name}'")).to_be_visible(timeout=30_000)
-    dialog.get_by_role("button", name="Retrain", exact=True).click()
+    dialog.get_by_role("button", name=re.compile("^Retrain")).click()
     expect(page.get_by_text(f"{name} is queued")).to_be_visible(timeout=30_000)
 
 
@@ -193,7 +193,7 @@ def test_every_page_shows_the_experiment_on_a_wide_and_on_a_narrow_screen(dashbo
         settle(page)
         assert wider_than_window(page) <= 0, f"{name}, narrow"
         page.set_viewport_size({"width": 1440, "height": 900})
-    assert {re.sub(r"\s", "", f.title) for f in figures.FIGURES if f.number} <= drawn
+    assert {re.sub(r"\s", "", f.title) for f in figures.FIGURES if f.number not in ("", "2")} <= drawn  # Figure 2 compares two runs
     assert faults == []
 
 
@@ -239,8 +239,8 @@ def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(ca
     epochs.fill("3")
     epochs.press("Enter")
     expect(dialog.get_by_text("--epochs 3")).to_be_visible(timeout=30_000)
-    dialog.get_by_role("button", name="Retrain", exact=True).click()
-    expect(page.get_by_text("First model 2 is queued: 2 runs")).to_be_visible(timeout=30_000)
+    dialog.get_by_role("button", name=re.compile("^Retrain")).click()
+    expect(page.get_by_text("First model 2 is queued: 2\u00a0runs")).to_be_visible(timeout=30_000)
     visit(page, dashboard, "runs")
     new = [run for run in run_dirs(cache) if run not in before]
     assert [(run.outline.kind, run.outline.name) for run in new] == [("reward", "First model 2"), ("score", "Scores of First model 2")]
