@@ -126,11 +126,11 @@ def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> No
     """The same on the command line, to be copied."""
     if study:
         st.caption(data.literal(_("The same as a file, for ./run.sh engine study FILE.json")))
-        st.code(study.model_dump_json(exclude_defaults=True, indent=1), language="json", wrap_lines=True)
+        st.code(study.model_dump_json(exclude_defaults=True, indent=1), language=None, wrap_lines=True)
         return
     st.caption(_("The same as a command"))
     try:
-        st.code(chain.command(config, then, " \\\n  "), language="bash", wrap_lines=True)
+        st.code(chain.command(config, then, " \\\n  "), language=None, wrap_lines=True)
     except PrefscopeError as error:
         st.caption(data.literal(str(error)))
 

@@ -146,4 +146,4 @@ def make_and_take(request: content.Request) -> None:
 
 def in_a_shell(name: str) -> None:
     st.caption(_("The same in a shell:"))
-    st.code(f"./run.sh report --out {Path('report')} --preset {name}", language="bash")
+    st.code(f"./run.sh report --out {Path('report')} --preset {name}", language=None, wrap_lines=True)

@@ -27,7 +27,7 @@ def curves() -> None:
     )
     repeats = ("reward_training_compared",) if len(shown.reward_runs) < 2 else ()  # of one run it would be Figure 1 again
     drawn = [f.name for f in figures.on_page("training") if f.name not in repeats and not (f.name == "study_runs" and not shown.study)]
-    figure.side_by_side(drawn, shown)
+    figure.side_by_side(drawn, shown, level=2)
 
 
 def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...]:

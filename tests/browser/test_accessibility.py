@@ -54,5 +54,6 @@ def findings(page: Page) -> Iterator[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_has_no_serious_finding_of_ours_and_its_headings_are_in_order(name: str, dashboard: Served, browser: Browser) -> None:
     page = opened(browser, f"{dashboard.url}/{address(name)}")
-    assert list(findings(page)) == []
+    found = list(findings(page))
+    assert not found, "\n".join(found)
     page.context.close()
