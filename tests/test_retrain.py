@@ -71,9 +71,9 @@ def test_the_dialog_begins_with_the_settings_of_the_model_that_is_looked_at(busy
 def test_a_change_shows_what_was_and_the_command_follows(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 steps of 4 pairs an epoch: 9 in three."""
     app = dialog(busy, monkeypatch)
-    assert "--epochs" not in app.code[0].value
+    assert "--epochs" not in app.code[-1].value
     app.number_input(key=key_of(app, "epochs")).set_value(3).run()
-    assert "--epochs 3" in app.code[0].value
+    assert "--epochs 3" in app.code[-1].value
     assert app.number_input(key=key_of(app, "epochs")).label == "Epochs :orange-badge[was 1]"
     headings = [e.label for e in app.expander]
     assert any(h.startswith("**Optimisation** epochs 3, batch size 4") and h.endswith(":orange-badge[1 changed]") for h in headings)
