@@ -16,7 +16,7 @@ from dashboard.state.messages import _
 from engine.plain import line
 
 MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
-OF_DATASET = ("split", "trained", "base", "tuned_answers", "base_answers", "reward_runs", "policy_runs", "study", "group_field", "with")
+OF_DATASET = tuple(name for name in address.COMPARISON if name != "dataset")
 CHIP_CHARS = 24
 
 
@@ -177,7 +177,7 @@ def box(part: Choice) -> None:
 def keep(name: str) -> None:
     """Write what was just chosen by hand into the address; another dataset or split has other models."""
     if name in ("dataset", "split"):
-        address.forget(*(OF_DATASET if name == "dataset" else OF_DATASET[1:]), "slice")
+        address.forget(*(other for other in OF_DATASET if other != name))
     value = st.session_state[f"pick_{name}"]
     address.put(name, value if isinstance(value, list) else [value] if value else [])
 

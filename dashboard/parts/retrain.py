@@ -155,9 +155,15 @@ def score_first(config: TrainConfig) -> None:
     scorers = tuple(dict.fromkeys(s for p in config.slice.predicates if (s := getattr(p, "scorer", None))))
     runs = data.read(queries.runs_of_scorers, scorers)
     st.info(data.literal(why))
-    if runs and st.button(_("Score these pairs first"), key="retrain_score_first"):
-        name = _("Scores of {split}").format(split=config.train_split)
-        scoring = ScoreConfig(dataset=config.dataset, name=name, reward_models=runs, splits=(config.train_split,))
+    name = _("Scores of {split}").format(split=config.train_split)
+    going = [run for run in data.runs() if run.name == name and run.outline.dataset == config.dataset and not run.ended]
+    if going:
+        st.info(
+            data.literal(_("{name} is {state}. When it is done, open Retrain again.").format(name=name, state=_(going[0].status.state)))
+        )
+    elif runs and st.button(_("Score these pairs first"), key="retrain_score_first"):
+        alike = {"max_tokens": config.max_tokens, "system_prompt": config.system_prompt}
+        scoring = ScoreConfig(dataset=config.dataset, name=name, reward_models=runs, splits=(config.train_split,), **alike)
         data.submit(scoring)
         st.success(_("Queued. When it is done, open Retrain again: the slice then has training pairs."))
 

@@ -121,6 +121,9 @@ def chip(selection: Selection) -> None:
             for place, predicate in enumerate(slice.predicates):
                 if isinstance(predicate, Range):
                     ends(slice, place, predicate)
+                remove = _("Remove {condition}").format(condition=said(predicate))
+                st.button(data.literal(remove), key=f"chip_drop_{place}", on_click=slices.remove, args=(slice, place))
+            st.button(_("Show all pairs"), key="chip_clear", on_click=slices.look_at, args=(None,))
         condition(selection)
         saved(selection)
 

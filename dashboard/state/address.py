@@ -4,11 +4,18 @@ from collections.abc import Container
 
 import streamlit as st
 
+COMPARISON = (
+    "dataset", "split", "trained", "base", "tuned_answers", "base_answers", "reward_runs", "policy_runs", "study", "group_field", "with",
+    "slice",
+)  # fmt: skip
+"""What is looked at on every page: once chosen in a session it holds, whatever address a browser still has of an earlier page."""
+
 
 def asked(name: str) -> list[str]:
     """The values in the address, or those chosen before on another page, which are put into the address again."""
     chosen: dict[str, list[str]] = st.session_state.setdefault("chosen", {})
-    values = st.query_params.get_all(name) or chosen.get(name, [])
+    holds = name in COMPARISON and name in chosen
+    values = chosen[name] if holds else st.query_params.get_all(name) or chosen.get(name, [])
     put(name, values)
     return values
 

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 from filled import pairs
 from hostile import attack, fill_hostile, hostile_pair
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dashboard import queries
 from dashboard.report import content, export
@@ -183,8 +183,8 @@ def test_a_page_of_hostile_names_leads_nowhere_and_asks_nothing(
 def test_hostile_pairs_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
     window.goto(f"{hostile.url}/data")
     settle(window)
-    window.get_by_role("tab", name="Pairs").click()
-    window.locator("summary:visible").first.click()
+    window.get_by_test_id("stDataFrame").first.click(position={"x": 14, "y": 50})  # the box of the first row
+    expect(window.get_by_text("Pick a row to read the pair.")).to_have_count(0)
     settle(window)
     leads_nowhere(window, server)
 
