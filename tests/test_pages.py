@@ -75,7 +75,7 @@ def test_an_unknown_id_in_the_url_is_said_and_the_default_shown(filled_cache: Pa
     app = opened(filled_cache, monkeypatch, dataset="no-such-set", prompt="nowhere")
     assert not app.exception
     assert any("no-such-set" in w.value for w in app.warning)
-    assert "Headline numbers" in said(app)
+    assert "What stands out" in said(app)
 
 
 def test_a_pick_is_kept_in_the_url(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

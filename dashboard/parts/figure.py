@@ -59,7 +59,7 @@ def show(figure: figures.Figure, selection: Selection, second: Selection | None 
 
 def heading(number: str, title: str, level: int = 3) -> None:
     """Number and title above a figure or a table. level: its place among the page's headings."""
-    st.html(TITLE.format(level=level, number=html.escape(number), title=html.escape(title)))
+    st.html(TITLE.format(level=html.escape(str(level)), number=html.escape(number), title=html.escape(title)))
 
 
 def acting(plot: registry.Plot) -> str:

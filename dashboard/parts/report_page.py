@@ -50,8 +50,8 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
         for name in dict.fromkeys([*wanted, *known]):
             part = known[name]
             with st.container(border=True):
-                label = data.literal(f"{part.label}: {_(part.title)}")
-                st.checkbox(label, name in wanted, key=f"report_tick_{name}")
+                label = f"{part.label}: {_(part.title)}"
+                st.checkbox(data.literal(label), name in wanted, key=f"report_tick_{name}")
                 if data.read(part.query, selection, key=name).is_empty():
                     st.caption(_("Nothing to show yet: it is left out."))
                 elif isinstance(part, figures.Figure) and name in wanted:
