@@ -11,13 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from engine.errors import DataError
+from engine.errors import DataError, RunError
 from engine.machine.device_plan import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision, expected_processes
 from engine.model.folders import Network
 from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.hyperparameters import LoRA
 from engine.store.damage import naming
-from engine.store.rundir import RunDir, run_dirs
+from engine.store.rundir import RunDir, find_run, run_dirs
 from engine.store.status import State
 
 PROCESS = 650_000_000  # resident bytes of Python with torch and transformers, and what the allocator keeps back
@@ -149,8 +149,11 @@ def base_model(cache: Path, values: Mapping[str, Any], planned: Mapping[str, Run
         return None
     if name in planned:
         return base_model(cache, planned[name].model_dump(mode="json"), planned)
-    folder = cache / "runs" / name / "config.json"
-    return base_model(cache, RunDir(folder.parent).config_values, planned) if folder.is_file() else name
+    try:
+        run = find_run(cache, name)
+    except RunError:  # a model's name, or the path of its folder
+        return name
+    return base_model(cache, run.config_values, planned)
 
 
 def training_rate(run: RunDir) -> float | None:

@@ -184,7 +184,6 @@ def test_a_run_started_from_the_form_shows_its_progress_and_its_curve_while_it_t
 
 
 @pytest.mark.usefixtures("experiment")
-@pytest.mark.xfail(strict=False, reason="changed with the rebuilt pages and not seen to pass since")
 def test_every_page_shows_the_experiment_on_a_wide_and_on_a_narrow_screen(dashboard: Served, browser: Browser) -> None:
     page = opened(browser, dashboard.url)
     faults, drawn = watched(page), set()
@@ -201,7 +200,6 @@ def test_every_page_shows_the_experiment_on_a_wide_and_on_a_narrow_screen(dashbo
 
 
 @pytest.mark.usefixtures("experiment")
-@pytest.mark.xfail(strict=False, reason="changed with the rebuilt pages and not seen to pass since")
 def test_untrusted_text_is_shown_as_it_is_written(dashboard: Served, browser: Browser) -> None:
     prompt_id = prompt_row((Turn("user", NASTY_QUESTION),))["prompt_id"]
     page = opened(browser, dashboard.url)
@@ -255,7 +253,6 @@ def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(ca
 
 
 @pytest.mark.usefixtures("experiment")
-@pytest.mark.xfail(strict=False, reason="changed with the rebuilt pages and not seen to pass since")
 def test_a_run_goes_on_when_the_dashboard_is_killed(cache: Path, browser: Browser) -> None:
     with served(cache, cache / "second.log") as dashboard:
         start_training(opened(browser, f"{dashboard.url}/runs"), "Survivor", pairs=4)
