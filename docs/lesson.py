@@ -31,7 +31,8 @@ def executed() -> Any:
     Raises nbclient's CellExecutionError when a cell does.
     """
     notebook = cells()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    inline = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # whatever backend the caller's process has chosen
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", **inline}
     NotebookClient(
         notebook, timeout=SECONDS_A_CELL, resources={"metadata": {"path": SOURCE.parent}}, record_timing=False, coalesce_streams=True
     ).execute(env=environment)

@@ -256,7 +256,7 @@ def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(ca
 def test_a_run_goes_on_when_the_dashboard_is_killed(cache: Path, browser: Browser) -> None:
     with served(cache, cache / "second.log") as dashboard:
         start_training(opened(browser, f"{dashboard.url}/runs"), "Survivor", pairs=4)
-        run = newest(cache)
+        run, scores = run_dirs(cache)[-2:]  # the scores that make it comparable wait behind it
         while run.status.state == "queued" or run.status.stage == "starting":
             assert not run.status.finished_at
             time.sleep(0.2)
@@ -265,3 +265,4 @@ def test_a_run_goes_on_when_the_dashboard_is_killed(cache: Path, browser: Browse
         assert run.status.state == "running"
     assert jobs.wait_for_end(run, SECONDS).state == "done"
     assert run.config_values["name"] == "Survivor"
+    assert jobs.wait_for_end(scores, SECONDS).state == "done"
