@@ -163,12 +163,12 @@ def test_a_path_that_is_named_is_imported_beside_what_is_there(filled_cache: Pat
     monkeypatch.setenv("PREFSCOPE_CACHE", str(cache))
     app = AppTest.from_file(str(APP), default_timeout=60)
     app.switch_page("views/data.py")
-    app.session_state["data_tab"] = "Import"
+    app.session_state["data_tab_0"] = "Import"
     app.run()
     app.text_input(key="named_source").set_value(str(tmp_path / "tea.jsonl")).run()
     imported(app)
     assert str(app.selectbox(key="pick_dataset").value).startswith("tea-")
-    assert app.session_state["data_tab"] == "Pairs"
+    assert app.session_state["data_tab_1"] == "Pairs"
     assert shown(app, "Reason")["In rejects.jsonl"].tolist() == ["bad_label"]
 
 

@@ -201,3 +201,21 @@ def test_a_word_and_points_of_the_map_become_conditions(con: Connection, chosen:
     assert isinstance(pairs, OneOf)
     assert pairs.field == "pair_id"
     assert {mark["pair_id"] for mark in points if slices.holds(mark, (pairs,))} == set(pairs.values)
+
+
+def test_a_condition_typed_in_the_chip_counts_at_the_first_press(
+    filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Empty ends, and an end below the beginning, are a sentence; nothing is narrowed by them."""
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    app.selectbox(key="new_field").select("margin").run()
+    app.button(key="new_add").click().run()
+    assert "Say from where" in "".join(error.value for error in app.error)
+    app.number_input(key="new_low").set_value(1.0)
+    app.number_input(key="new_high").set_value(0.0)
+    app.button(key="new_add").click().run()
+    assert "expected low below high" in "".join(error.value for error in app.error)
+    assert "slice" not in app.query_params
+    app.number_input(key="new_high").set_value(0.0)
+    app.button(key="new_add").click().run()
+    assert json.loads(app.query_params["slice"])["predicates"] == [wrong(chosen).as_values()]

@@ -113,8 +113,7 @@ def words_rejected(frame: pl.DataFrame) -> go.Figure:
     title="Which words tell the two apart?",
     page="data",
     query=queries.distinguishing_words,
-    empty="No word is used more by one side than chance allows. Of a dataset that an older version imported no words are counted yet: "
-    "run `./run.sh engine rebuild`.",
+    empty="No word is used more by one side than chance allows.",
 )
 def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     if len(frame) < FEWEST:

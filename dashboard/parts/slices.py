@@ -1,6 +1,7 @@
 """The rows that are looked at, in words: each predicate a chip, how many rows they are, and what can be done with them."""
 
 import streamlit as st
+from pydantic import ValidationError
 
 from dashboard import queries
 from dashboard.parts import retrain
@@ -10,7 +11,7 @@ from dashboard.state import data, slices
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.plain import line as line_of
-from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice
+from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice, explained
 from engine.store import saved_slices
 from engine.store.rundir import cache_path
 
@@ -155,19 +156,38 @@ def condition(selection: Selection) -> None:
     offered = [f for f in ("margin", "longer_by", "prompt_type", "difference", "tuned_longer_by") if about.get(f, True)]
     names = {**{f: _(FIELDS[f].label) for f in offered}, "text": _("text")}
     field = st.selectbox(_("Add a condition"), list(names), None, format_func=names.__getitem__, key="new_field", placeholder=_("Choose"))
-    if field == "text":
-        text = st.text_input(_("In prompt or response"), key="new_text")
-        ready: list[AnyPredicate] = [Contains(text=text)] if text else []
-    elif field == "prompt_type":
-        types = data.read(queries.prompt_types, selection)
-        picked = st.multiselect(_("One of"), types, key="new_types")
-        ready = [OneOf(field=field, values=tuple(picked))] if picked else []
-    elif field:
-        with st.container(horizontal=True):
-            low = st.number_input(_("From"), value=None, key="new_low", placeholder=_("open"))
-            high = st.number_input(_("Below"), value=None, key="new_high", placeholder=_("open"))
-        right = (low is not None or high is not None) and not (low is not None and high is not None and low >= high)
-        ready = [slices.predicate(field, selection, None, low=low, high=high)] if right else []
-    else:
+    if field is None:
         return
-    st.button(_("Add"), key="new_add", disabled=not ready, on_click=slices.add, args=(selection, ready))
+    with st.form(f"new_{field}", clear_on_submit=True, border=False):  # what is typed counts at the press, also before the field is left
+        if field == "text":
+            st.text_input(_("In prompt or response"), key="new_text")
+        elif field == "prompt_type":
+            st.multiselect(_("One of"), data.read(queries.prompt_types, selection), key="new_types")
+        else:
+            with st.container(horizontal=True):
+                st.number_input(_("From"), value=None, key="new_low", placeholder=_("open"))
+                st.number_input(_("Below"), value=None, key="new_high", placeholder=_("open"))
+        st.form_submit_button(_("Add"), key="new_add", on_click=add, args=(selection, field))
+    if error := st.session_state.pop("new_error", None):
+        st.error(data.literal(error))
+
+
+def add(selection: Selection, field: str) -> None:
+    """Narrow by what the form says; what is no condition is said below it."""
+    if all(st.session_state.get(end) is None for end in ("new_low", "new_high")) and field not in ("text", "prompt_type"):
+        st.session_state["new_error"] = _("Say from where, or below what.")
+        return
+    try:
+        slices.add(selection, [asked_condition(selection, field)])
+    except ValidationError as error:
+        st.session_state["new_error"] = explained(error)
+
+
+def asked_condition(selection: Selection, field: str) -> AnyPredicate:
+    """The condition of the form. Raises ValidationError when it says nothing, or ends before it begins."""
+    asked = st.session_state
+    if field == "text":
+        return Contains(text=asked["new_text"])
+    if field == "prompt_type":
+        return OneOf(field=field, values=tuple(asked["new_types"]))
+    return slices.predicate(field, selection, None, low=asked["new_low"], high=asked["new_high"])

@@ -64,14 +64,14 @@ def beside(*names: str, level: int = 3) -> None:
 
 PAIRS, IMPORT = _("Pairs"), _("Import")
 selection = widgets.heading(_("Data"), needs_data=False, page="data", question=_("What is in the data?"))
-if "imported" in st.session_state:
-    st.session_state["data_tab"] = PAIRS
+if "imported" in st.session_state:  # other tabs, since the browser keeps what was open in these
+    st.session_state["data_tabs"] = st.session_state.get("data_tabs", 0) + 1
 importing.say_imported()
 damaged_folders("datasets", "results")
 if selection.dataset_id is None:
     importing.steps()
     st.stop()
-looking, bringing = st.tabs([PAIRS, IMPORT], key="data_tab", on_change="rerun")
+looking, bringing = st.tabs([PAIRS, IMPORT], key=f"data_tab_{st.session_state.get('data_tabs', 0)}", on_change="rerun")
 if looking.open:
     with looking:
         look()

@@ -33,12 +33,14 @@ else:
 chosen = {name: known[name] for name in picked}
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
-pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", disabled=not ready, key="play_go")
+pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", key="play_go")
 place = st.empty()
 try:
     if turns and ready:
         playground.memory_caption(playground.requests(turns, named, chosen, texts, how))
-    if pressed and turns:
+    if pressed and not ready and (named or mode == "paste"):
+        st.info(_("Write a prompt and both answers, and choose a scorer.") if mode == "paste" else _("Write a prompt first."))
+    elif pressed and turns:
         with place.container():
             if mode == "paste":
                 lines = {side: {"text": text} for side, text in texts.items()}
