@@ -27,7 +27,10 @@ def test_a_dropped_table_is_assigned_imported_and_opened(page: Page, empty_cache
     page.locator("input[type=file]").set_input_files(table)
     expect(page.get_by_text("All 30 records kept")).to_be_visible()
     for label, column in (("Chosen", "bad"), ("Rejected", "good")):
-        page.get_by_role("combobox", name=label).click()
+        menu = page.get_by_role("combobox", name=label)
+        menu.scroll_into_view_if_needed()
+        settle(page)  # a menu that opens while the page still scrolls is closed by it
+        menu.click()
         page.get_by_role("option", name=column, exact=True).click()
         settle(page)
     page.get_by_role("button", name="Import", exact=True).click()
