@@ -52,9 +52,11 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
             with st.container(border=True):
                 label = f"{part.label}: {_(part.title)}"
                 st.checkbox(data.literal(label), name in wanted, key=f"report_tick_{name}")
+                if name not in wanted:
+                    continue
                 if data.read(part.query, selection, key=name).is_empty():
                     st.caption(_("Nothing to show yet: it is left out."))
-                elif isinstance(part, figures.Figure) and name in wanted:
+                elif isinstance(part, figures.Figure):
                     figure_part.thumbnail(part, selection)
 
 

@@ -33,15 +33,21 @@ def histogram(
     for a figure as wide as the page.
     """
     upper = "quantile_cont(value, 0.99)" if open_end else "max(value)"
-    low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from ({values})", params).row(0)
+    read_once(con, values, params)
+    low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from read_once").row(0)
     width = 1.0 if low is None else bin_width(low, high, fine * min(40, max(10, round(sqrt(n)))))
     width = max(1.0, ceil(width)) if whole else width
     last = floor((high or 0) / width)
-    return frame(con, BINNED.format(values=values), {**params, "width": width, "last": last})
+    return frame(con, BINNED, {"width": width, "last": last})
+
+
+def read_once(con: Connection, values: str, params: dict[str, Any]) -> None:
+    """Temporary table `read_once`: the values, which are asked for more than one thing."""
+    con.execute(f"create or replace temp table read_once as select * from ({values}) where value is not null", params)
 
 
 BINNED = """
-    with v as (select series, facet, value, least(floor(value / $width), $last) as bin from ({values}) where value is not null),
+    with v as (select series, facet, value, least(floor(value / $width), $last) as bin from read_once),
          s as (select series, facet, count(*) as n, median(value) as median, avg(value) as mean from v group by all)
     select facet, series, bin * $width as low, (bin + 1) * $width as high, count(*) as count, count(*) / any_value(n) as share,
            any_value(n) as n, any_value(median) as median, any_value(mean) as mean,
@@ -49,16 +55,15 @@ BINNED = """
     from v join s using (series, facet) group by facet, series, bin order by facet, series, bin
 """
 
-BOXES = """
-    with v as (select series, facet, value from ({values}) where value is not null),
-         q as (select facet, series, count(*) as n, avg(value) as mean, stddev_samp(value) as std,
-                      quantile_cont(value, 0.25) as q1, quantile_cont(value, 0.75) as q3 from v group by all)
+BOXES = f"""
+    with q as (select facet, series, count(*) as n, avg(value) as mean, stddev_samp(value) as std,
+                      quantile_cont(value, 0.25) as q1, quantile_cont(value, 0.75) as q3 from read_once group by all)
     select facet, series, any_value(n) as n, any_value(mean) as mean, any_value(std) as std,
            any_value(q1) as q1, any_value(q3) as q3,
            min(value) filter (value >= q1 - 1.5 * (q3 - q1)) as low, max(value) filter (value <= q3 + 1.5 * (q3 - q1)) as high,
-           coalesce(min(value, {most}) filter (value < q1 - 1.5 * (q3 - q1)), [])
-               || coalesce(max(value, {most}) filter (value > q3 + 1.5 * (q3 - q1)), []) as outliers
-    from v join q using (series, facet) group by facet, series order by facet, series
+           coalesce(min(value, {EXTREMES}) filter (value < q1 - 1.5 * (q3 - q1)), [])
+               || coalesce(max(value, {EXTREMES}) filter (value > q3 + 1.5 * (q3 - q1)), []) as outliers
+    from read_once join q using (series, facet) group by facet, series order by facet, series
 """
 
 
@@ -69,9 +74,11 @@ def boxes(con: Connection, values: str, params: dict[str, Any]) -> pl.DataFrame:
     notch: two medians differ at 5 % where median ± notch do not overlap; 1.7 standard errors of a median (McGill, Tukey and Larsen 1978),
     here of its interval, so that answers to one prompt are not taken for independent.
     """
-    drawn = frame(con, BOXES.format(values=values, most=EXTREMES), params)
-    query = f"select facet, series, value, prompt_id from ({values}) where value is not null order by facet, series"
-    parts = frame(con, query, params).partition_by("facet", "series", maintain_order=True)
+    read_once(con, values, params)
+    drawn = frame(con, BOXES)
+    parts = frame(con, "select facet, series, value, prompt_id from read_once order by facet, series").partition_by(
+        "facet", "series", maintain_order=True
+    )
     medians = [median(part["value"], part["prompt_id"]) for part in parts]
     notches = pl.Series("notch", [1.7 * (m.high - m.low) / (2 * Z95) for m in medians], dtype=pl.Float64)
     return drawn.with_columns(column("median", medians), notches)

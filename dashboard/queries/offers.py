@@ -44,15 +44,17 @@ def newer_models(con: Connection, selection: Selection) -> pl.DataFrame:
     if selection.trained_scorer:
         scorers = frame(con, SCORERS, {**where, "trained": selection.trained_scorer})
         here = frame(con, "select distinct scorer_id from coverage where dataset_id = $dataset and split = $split", where)["scorer_id"]
+        shown = accuracy(con, selection, selection.trained_scorer) if len(scorers) else None
         for row in scorers.iter_rows(named=True):
             twin = untrained_twin(con, row["id"], here.to_list())
-            new, shown = accuracy(con, selection, row["id"]), accuracy(con, selection, selection.trained_scorer)
-            found.append({**row, "twin": twin, "new": new, "shown": shown})
+            found.append({**row, "twin": twin, "new": accuracy(con, selection, row["id"]), "shown": shown})
     if selection.tuned_generator and selection.base_generator:
         answers = {"base": selection.base_generator, "tuned": selection.tuned_generator}
-        for row in frame(con, GENERATORS, {**where, **answers}).iter_rows(named=True):
+        generators = frame(con, GENERATORS, {**where, **answers})
+        shown = win_rate(con, selection) if len(generators) else None
+        for row in generators.iter_rows(named=True):
             new = win_rate(con, replace(selection, tuned_generator=row["id"]))
-            found.append({**row, "twin": None, "new": new, "shown": win_rate(con, selection)})
+            found.append({**row, "twin": None, "new": new, "shown": shown})
     found.sort(key=lambda row: str(row["run_id"]), reverse=True)
     return pl.DataFrame(found, schema=COLUMNS)
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from dashboard.queries.selection import Selection
-from dashboard.queries.tables import sliced_pairs
+from dashboard.queries.tables import sliced_pairs, where
 from engine.store.database import Connection, frame
 
 PREVIEW = 160  # characters of a text in a list
@@ -57,7 +57,3 @@ def pair_texts(con: Connection, selection: Selection, pair_id: str) -> pl.DataFr
         join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
     """
     return frame(con, query, {**where(selection), "pair": pair_id})
-
-
-def where(selection: Selection) -> dict[str, object]:
-    return {"dataset": selection.dataset_id, "split": selection.split}

@@ -4,6 +4,7 @@ import polars as pl
 
 from dashboard.queries.distributions import histogram
 from dashboard.queries.selection import Selection
+from dashboard.queries.tables import where
 from engine.statistics.words import distinguishing, stop_words
 from engine.statistics.words import word_counts as count_words
 from engine.store.database import Connection, frame
@@ -36,14 +37,10 @@ WORDS = "select word, chosen, rejected from word_counts where dataset_id = $data
 MOST_COUNTED = 4000  # pairs of a slice whose words are counted when they are asked for
 
 
-def in_dataset(selection: Selection) -> dict[str, object]:
-    return {"dataset": selection.dataset_id, "split": selection.split}
-
-
 def response_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 3a: histogram of words per response, chosen and rejected."""
     values = f"select side as series, '' as facet, words as value from ({SIDES}) join texts using (text_id)"
-    return histogram(con, values, in_dataset(selection), whole=True, open_end=True)
+    return histogram(con, values, where(selection), whole=True, open_end=True)
 
 
 def response_map(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -51,7 +48,7 @@ def response_map(con: Connection, selection: Selection) -> pl.DataFrame:
 
     At most 4,000 points, the same choice every time, those of the slice before others.
     """
-    return frame(con, MAP.format(pairs=whole(con, "pairs")), {**in_dataset(selection), "method": selection.map_method})
+    return frame(con, MAP.format(pairs=whole(con, "pairs")), {**where(selection), "method": selection.map_method})
 
 
 def word_counts(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -59,12 +56,12 @@ def word_counts(con: Connection, selection: Selection) -> pl.DataFrame:
 
     As counted when the dataset was imported; of a slice counted now, in MOST_COUNTED of its pairs at most, the same every time.
     """
-    where = in_dataset(selection)
-    (pairs,) = frame(con, "select count(*) from pairs where dataset_id = $dataset and split = $split", where).row(0)
+    here = where(selection)
+    (pairs,) = frame(con, "select count(*) from pairs where dataset_id = $dataset and split = $split", here).row(0)
     if selection.slice is None:
-        counts, counted = frame(con, WORDS, where), pairs
+        counts, counted = frame(con, WORDS, here), pairs
     else:
-        counts, counted = count_words(frame(con, RESPONSES, {**where, "most": MOST_COUNTED})).drop("split"), min(pairs, MOST_COUNTED)
+        counts, counted = count_words(frame(con, RESPONSES, {**here, "most": MOST_COUNTED})).drop("split"), min(pairs, MOST_COUNTED)
     words = counts.filter(~pl.col("word").is_in(list(stop_words())))
     most_first = words.sort(pl.col("chosen") + pl.col("rejected"), "word", descending=[True, False])
     return most_first.with_columns(pl.lit(counted).alias("counted_pairs"), pl.lit(pairs).alias("pairs"))

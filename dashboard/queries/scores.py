@@ -6,6 +6,7 @@ import polars as pl
 
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.selection import Selection
+from engine.statistics.claims.evidence import LENGTHS
 from engine.statistics.estimate import ESTIMATE, column
 from engine.statistics.registry import measured
 from engine.statistics.twins import pairs_of_both
@@ -16,10 +17,6 @@ SCORER = "(select name from scorers where scorer_id = $scorer)"
 BOTH_SIDES = f"""
     select unnest(['chosen', 'rejected']) as series, {SCORER} as facet, unnest([chosen_reward, rejected_reward]) as value, prompt_id
     from {SCORED}
-"""
-LENGTHS = """
-    select prompt_id, c.words as chosen_words, r.words as rejected_words
-    from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id where dataset_id = $dataset and split = $split
 """
 SUMMARISED = (
     "accuracy", "reward_mean", "reward_std", "chosen_mean", "chosen_std", "rejected_mean", "rejected_std", "margin_mean", "margin_std",

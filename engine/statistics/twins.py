@@ -20,7 +20,7 @@ BOTH = """
     from scored_pairs p join scored_pairs u using (dataset_id, split, pair_id, prompt_id)
     where p.scorer_id = $trained and u.scorer_id = $untrained and dataset_id = $dataset and split = $split order by pair_id
 """
-SCORERS = "select distinct scorer_id from scored_pairs where dataset_id = $dataset and split = $split"
+SCORERS = "select scorer_id from coverage where dataset_id = $dataset and split = $split and generator_id is null and complete"
 
 
 def untrained_twin(con: Connection, trained: str | None, scorers: list[str]) -> str | None:

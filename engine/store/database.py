@@ -175,10 +175,11 @@ def every_scorer(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def recount(con: duckdb.DuckDBPyConnection, scorers: list[str]) -> None:
-    """Count anew how much these scorers have scored; one after the other, so that each reads its own rewards only."""
+    """Average anew what these scorers measured and count how much; one after the other, so that each reads its own rewards only."""
     for scorer in scorers:
-        con.execute("delete from coverage where scorer_id = ?", [scorer])
-        con.execute("insert into coverage by name select * from counted where scorer_id = ?", [scorer])
+        for table, view in (("measured", "averaged"), ("coverage", "counted")):
+            con.execute(f"delete from {table} where scorer_id = ?", [scorer])
+            con.execute(f"insert into {table} by name select * from {view} where scorer_id = ?", [scorer])
 
 
 def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:

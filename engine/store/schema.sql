@@ -197,13 +197,16 @@ create table coverage (
     complete     boolean not null       -- nothing is missing, or it was imported and is all there will be; the others are not shown
 );
 
--- Views: the only place that knows how a pair or an answer meets its rewards. Pages, summary, groups and report read these.
+-- Made after every ingest too: pages join it in every question, and would average millions of rewards again for each.
+create table measured (                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
+    scorer_id    varchar not null,
+    prompt_id    varchar not null,
+    text_id      varchar not null,
+    reward       double not null,       -- the scorer's own unit
+    tokens       integer                -- response tokens, end-of-turn counted; null when not counted
+);
 
-create view measured as                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
-select scorer_id, prompt_id, text_id,
-       avg(reward) as reward,           -- the scorer's own unit
-       max(tokens) as tokens            -- response tokens, end-of-turn counted; null when not counted
-from rewards group by scorer_id, prompt_id, text_id;
+-- Views: the only place that knows how a pair or an answer meets its rewards. Pages, summary, groups and report read these.
 
 create view scored_pairs as             -- one row per pair of a split and scorer of both responses; none while pairs are missing
 select p.dataset_id, p.split, p.pair_id, p.prompt_id, p.chosen_id, p.rejected_id, p.prompt_type, p.source,
@@ -280,9 +283,11 @@ select b.generator_id as base_id, t.generator_id as tuned_id,
 from known b join known t on b.generator_id <> t.generator_id
 left join different d on d.base_id = b.generator_id and d.tuned_id = t.generator_id;
 
-create view counted as                  -- what the table coverage holds, counted from the rows
-with scored as (select distinct scorer_id, prompt_id, text_id from rewards),
-chosen_few as (                         -- pairs that the scorer's own run measures of a split
+create view averaged as                 -- what the table measured holds
+select scorer_id, prompt_id, text_id, avg(reward) as reward, max(tokens) as tokens from rewards group by scorer_id, prompt_id, text_id;
+
+create view counted as                  -- what the table coverage holds, counted from measured
+with chosen_few as (                         -- pairs that the scorer's own run measures of a split
     select scorer_id, min(cast(r.config ->> 'validation_pairs' as integer)) as few
     from scorers s join runs r on r.run_id = s.model_id
          or (s.kind = 'untrained_head' and r.config ->> 'model' = s.model_id and cast(r.config ->> 'seed' as integer) = s.seed)
@@ -297,13 +302,13 @@ cells as (
     select c.scorer_id, p.dataset_id, p.split, cast(null as varchar) as generator_id, count(*) as scored,
            least(any_value(w.pairs), coalesce(any_value(few), any_value(w.pairs))) as expected
     from pairs p join whole w using (dataset_id, split)
-    join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
-    join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
+    join measured c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
+    join measured r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
     left join chosen_few f on f.scorer_id = c.scorer_id
     group by c.scorer_id, p.dataset_id, p.split
     union all
     select s.scorer_id, a.dataset_id, a.split, a.generator_id, count(*), any_value(expected)
-    from answered a join scored s using (prompt_id, text_id)
+    from answered a join measured s using (prompt_id, text_id)
     join given g on g.generator_id = a.generator_id and g.dataset_id is not distinct from a.dataset_id
          and g.split is not distinct from a.split
     group by s.scorer_id, a.dataset_id, a.split, a.generator_id
