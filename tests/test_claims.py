@@ -206,6 +206,28 @@ def test_pairs_of_the_training_split_are_not_called_unseen(con: Connection) -> N
     assert plain(claim.detail_text()).endswith("n = 200 training pairs.")
 
 
+def test_pairs_of_a_split_that_was_trained_on_in_part_are_just_pairs(con: Connection) -> None:
+    """Trained on 50 of them, which these need not be."""
+    scored(con, of_200(162), split="train")
+    con.execute("update runs set config = ?", [json.dumps({"train_split": "train", "seed": 0, "pairs": 50})])
+    claim = said(con, "reward_model", Comparison(DATASET, "train", TRAINED, UNTRAINED))["ranks"]
+    assert plain(claim.detail_text()).endswith("n = 200 pairs.")
+
+
+def test_pairs_are_not_called_unseen_where_the_training_data_is_not_here(con: Connection) -> None:
+    scored(con, of_200(162))
+    con.execute("update runs set dataset_id = 'deleted'")
+    assert plain(str(said(con, "overview")["headline"])) == "The reward model ranks 81 % of pairs right."
+
+
+def test_a_trained_model_in_the_place_of_the_untrained_one_is_not_called_untrained(con: Connection) -> None:
+    scored(con, of_200(162))
+    con.execute("update scorers set kind = 'head' where scorer_id = ?", [UNTRAINED])
+    found = said(con)
+    assert plain(str(found["ranks"])) == "It ranks 81 % right."
+    assert not {"untrained_accuracy", "accuracy_gain"} & found.keys()
+
+
 def test_of_an_imported_scorer_nobody_knows_what_it_has_seen(con: Connection) -> None:
     scored(con, of_200(162))
     con.execute("update scorers set model_id = null, kind = 'imported'")

@@ -12,6 +12,7 @@ from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
 from engine.statistics.wording import Term, Value
 from engine.store.database import Connection, frame
+from engine.store.slices import whole
 
 SCORED = """
     select scorer_id, pair_id, prompt_id, prompt_type, source, margin, chosen_words, rejected_words
@@ -33,13 +34,18 @@ NAMES = """
 """
 SEEN = """
     with trained_on as (
-        select distinct r.dataset_id, coalesce(r.config ->> 'train_split', 'train') as split
+        select r.dataset_id, coalesce(r.config ->> 'train_split', 'train') as split,
+               coalesce(r.config ->> 'pairs', r.config ->> 'group', r.config ->> 'slice') is null
+               and not coalesce(cast(r.config ->> 'balance_length' as boolean), false) as whole
         from scorers s join models m on m.model_id = s.model_id or list_contains(s.members ->> '$[*].run_id', m.run_id)
         join runs r using (run_id) where s.scorer_id = $scorer
-    ), seen as (select distinct pair_id from pairs join trained_on using (dataset_id, split))
-    select count(*) as pairs, count(seen.pair_id) as seen, (select count(*) from trained_on) as runs
+    ), seen as (select distinct pair_id from {pairs} join trained_on using (dataset_id, split))
+    select count(*) as pairs, count(seen.pair_id) as seen,
+           (select bool_and(dataset_id in (select dataset_id from datasets)) from trained_on) as known,
+           (select bool_and(whole) from trained_on) as whole
     from pairs left join seen using (pair_id) where dataset_id = $dataset and split = $split
 """
+UNTRAINED = "select scorer_id from scorers where scorer_id = $scorer and kind in ('untrained_head', 'imported')"
 LONGEST_NAME = 40  # characters of a name in a sentence
 
 
@@ -58,6 +64,12 @@ class Evidence:
         return frame(self.con, query, {name: value for name, value in {**self.places, **values}.items() if f"${name}" in query})
 
     @cached_property
+    def untrained(self) -> str | None:
+        """The scorer that sentences call the untrained model; None where another trained one stands in its place."""
+        found = self.read(UNTRAINED, scorer=self.comparison.base_scorer)
+        return None if found.is_empty() else str(found.item())
+
+    @cached_property
     def scored(self) -> pl.DataFrame:
         return self.read(SCORED)
 
@@ -68,7 +80,7 @@ class Evidence:
 
     @cached_property
     def untrained_pairs(self) -> pl.DataFrame:
-        return self.scored.filter(scorer_id=self.comparison.base_scorer) if self.comparison.base_scorer else self.scored.clear()
+        return self.scored.filter(scorer_id=self.untrained) if self.untrained else self.scored.clear()
 
     @cached_property
     def pairs_of_both(self) -> pl.DataFrame:
@@ -92,7 +104,7 @@ class Evidence:
 
     @cached_property
     def untrained_answers(self) -> pl.DataFrame:
-        return self.compared.filter(scorer_id=self.comparison.base_scorer) if self.comparison.base_scorer else self.compared.clear()
+        return self.compared.filter(scorer_id=self.untrained) if self.untrained else self.compared.clear()
 
     @cached_property
     def what_pairs(self) -> Term:
@@ -100,9 +112,9 @@ class Evidence:
         return self.what_pairs_of(self.comparison.trained_scorer)
 
     def what_pairs_of(self, scorer: str | None) -> Term:
-        """unseen pairs where none is among those of its run's training split, training pairs where all are, else pairs."""
-        pairs, seen, runs = self.read(SEEN, scorer=scorer).row(0)
-        if not runs or not pairs or 0 < seen < pairs:
+        """unseen pairs where none is in the training split of its runs, training pairs where it was trained on all of them, else pairs."""
+        pairs, seen, known, whole_split = self.read(SEEN.format(pairs=whole(self.con, "pairs")), scorer=scorer).row(0)
+        if not pairs or not known or 0 < seen < pairs or (seen and not whole_split):
             return Term("pairs")
         return Term("training pairs" if seen else "unseen pairs")
 

@@ -1,7 +1,7 @@
 """The claims of every comparison, as `engine summary --claims` prints them: the sentences of the pages."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def listing(cache: Path, wanted: Slice | None = None) -> list[dict[str, Any]]:
                 "claims": claims(con, compared),
                 "findings": [claim.name for claim in findings(con, compared)],
             }
-            for compared in comparisons(con)
+            for compared in (replace(found, slice=wanted) for found in comparisons(con))
             if wanted is None or compared.dataset_id == wanted.dataset_id
         ]
 

@@ -65,7 +65,12 @@ def best_model(evidence: Evidence) -> Claim | None:
 
 @claim("seeds", page=PAGE)
 def seeds(evidence: Evidence) -> Claim | None:
-    """How far apart runs end that differ in the seed only; few seeds, so that it is always too little data."""
+    """How far apart runs end that differ in the seed only; few seeds, so that it is always too little data.
+
+    Measured while training, on the whole split: nothing of a slice.
+    """
+    if evidence.comparison.slice:
+        return None
     shown = evidence.read(RUN_OF)
     runs = {row["run_id"]: row for row in evidence.read(SEEDS).iter_rows(named=True)}
     if shown.is_empty() or shown["run_id"][0] not in runs:
