@@ -15,6 +15,7 @@ from dashboard.queries import Selection
 from dashboard.queries.curves import LIVE
 from dashboard.queries.distributions import bin_width
 from dashboard.queries.prompts import FLAGS
+from engine.statistics.comparison import comparisons
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import share_above_zero
 from engine.store import database
@@ -78,6 +79,11 @@ def test_default_selection_puts_base_before_tuned_generator(con: Connection, cho
 def test_nothing_chosen_gives_empty_frames_everywhere(con: Connection) -> None:
     for made in MADE:
         assert made.query(con, Selection()).is_empty(), made.name
+
+
+def test_what_is_looked_at_first_is_the_first_of_all_comparisons(con: Connection, chosen: Selection) -> None:
+    first = comparisons(con)[0]
+    assert {name: getattr(chosen, name) for name in vars(first)} == vars(first)
 
 
 def test_an_empty_database_gives_an_empty_default_selection(empty_cache: Path) -> None:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from engine.statistics.comparison import Comparison
-from engine.statistics.twins import untrained_twin
+from engine.statistics.comparison import CALLED_BASE, Comparison, newest
 from engine.store.database import Connection, frame
 
 
@@ -73,20 +72,15 @@ SCORERS = """
 """
 GENERATORS = """
     with asked as (select distinct dataset_id, split, prompt_id from pairs)
-    select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(distinct asked.prompt_id) as prompts
-    from generators g left join models m using (model_id) join answers using (generator_id) join asked using (prompt_id)
+    select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(*) as prompts
+    from generators g left join models m using (model_id)
+    join (select distinct generator_id, prompt_id from generations) using (generator_id) join asked using (prompt_id)
     group by all order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
 """
-COMPARISONS = """
-    select c.base_id, c.tuned_id, s.scorer_id
-    from comparable c, unnest($scorers) s(scorer_id)
+COMPARABLE = """
+    select base_id, tuned_id from comparable
     where paired and base_id in (select unnest($generators)) and tuned_id in (select unnest($generators))
-    order by differs is null desc,
-             (select count(*) from coverage v where v.complete and v.scorer_id = s.scorer_id and v.generator_id in (c.base_id, c.tuned_id)
-              and v.dataset_id = $dataset and v.split = $split) desc,
-             list_position($scorers, s.scorer_id), list_position($generators, tuned_id),
-             list_position($generators, base_id)
-    limit 1
+    order by differs is null desc, list_position($generators, tuned_id), list_position($generators, base_id) limit 1
 """
 
 
@@ -96,35 +90,39 @@ def choices(con: Connection) -> Choices:
 
 
 def default_selection(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Selection:
-    """The newest dataset with finished runs (or the one named), its trained scorer and untrained twin, base and tuned generators.
+    """The newest complete comparison, of the dataset and split where these are named, and what is shown with it.
 
-    Answers written under the same settings go before others, those whose every answer is scored before others, then the newest.
+    Where none is complete, the dataset and split that were worked on last; where no answers are scored, those that can be compared.
     """
-    known = choices(con)
-    dataset = dataset_id or first(known.datasets, "dataset_id")
-    all_rows = (known.scorers, known.generators, known.runs, known.splits)
-    scorers, generators, runs, splits = (where(rows, "dataset_id", dataset) for rows in all_rows)
-    split = split or first(scorers.filter(pl.col("split") != "train"), "split") or first(splits, "split")
-    scorers, generators = where(scorers, "split", split), where(generators, "split", split)
-    able = scorers.filter(pl.col("kind").is_in(["head", "ensemble"]))
-    trained = first(able, "scorer_id") or imported(scorers, "scorer_id", base=False)
-    tuned = of_kind(generators, "generator_id", "tuned") or imported(generators, "generator_id", base=False)
-    base = of_kind(generators, "generator_id", "base") or imported(generators, "generator_id", base=True)
-    values = {"dataset": dataset, "split": split, "scorers": able["scorer_id"].to_list() or [trained]}
-    found = frame(con, COMPARISONS, {**values, "generators": generators["generator_id"].to_list()})
-    base, tuned, trained = next(found.iter_rows(), (base, tuned, trained))
+    known, complete = choices(con), newest(con, dataset_id, split) or Comparison(dataset_id, split)
+    dataset = complete.dataset_id or first(known.datasets, "dataset_id")
+    split = complete.split or first(where(known.splits, "dataset_id", dataset), "split")
+    here = (where(where(rows, "dataset_id", dataset), "split", split) for rows in (known.scorers, known.generators, known.group_fields))
+    (scorers, generators, fields), runs = here, where(known.runs, "dataset_id", dataset)
+    base, tuned = complete.base_generator, complete.tuned_generator
+    if base is None:
+        base, tuned = other_answers(con, generators)
     return Selection(
         dataset_id=dataset,
         split=split,
-        reward_runs=runs_to_show(runs, "reward", run_of(scorers, "scorer_id", trained)),
+        reward_runs=runs_to_show(runs, "reward", run_of(scorers, "scorer_id", complete.trained_scorer)),
         policy_runs=runs_to_show(runs, "policy", run_of(generators, "generator_id", tuned)),
-        base_scorer=untrained_twin(con, trained, scorers["scorer_id"].to_list()) or imported(scorers, "scorer_id", base=True),
-        trained_scorer=trained,
+        base_scorer=complete.base_scorer or imported(scorers, "scorer_id", base=True),
+        trained_scorer=complete.trained_scorer,
         base_generator=base,
         tuned_generator=tuned,
         study=first(where(known.studies, "dataset_id", dataset), "study_id"),
-        group_field=first(where(where(known.group_fields, "dataset_id", dataset), "split", split), "field") or "prompt_type",
+        group_field=first(fields, "field") or "prompt_type",
     )
+
+
+def other_answers(con: Connection, generators: pl.DataFrame) -> tuple[str | None, str | None]:
+    """The newest two generators that can be compared, under the same settings if there are such; else the newest of either kind."""
+    for base, tuned in frame(con, COMPARABLE, {"generators": generators["generator_id"].to_list()}).iter_rows():
+        return base, tuned
+    kinds = (("base", True), ("tuned", False))
+    base, tuned = (of_kind(generators, kind) or imported(generators, "generator_id", base=is_base) for kind, is_base in kinds)
+    return base, tuned
 
 
 def where(rows: pl.DataFrame, column: str, value: str | None) -> pl.DataFrame:
@@ -135,13 +133,13 @@ def first(rows: pl.DataFrame, column: str) -> str | None:
     return None if rows.is_empty() else rows[column][0]
 
 
-def of_kind(rows: pl.DataFrame, column: str, *kinds: str) -> str | None:
-    return first(rows.filter(pl.col("kind").is_in(kinds)), column)
+def of_kind(generators: pl.DataFrame, kind: str) -> str | None:
+    return first(generators.filter(kind=kind), "generator_id")
 
 
 def imported(rows: pl.DataFrame, column: str, base: bool) -> str | None:
     """The imported scorer or generator whose name says that it is a base model; or, the other way round, one whose name does not."""
-    says_base = pl.col("name").str.to_lowercase().str.contains("base|raw|untrained|reference")
+    says_base = pl.col("name").str.to_lowercase().str.contains(CALLED_BASE)
     return first(rows.filter((pl.col("kind") == "imported") & (says_base == base)).sort("name", column), column)
 
 

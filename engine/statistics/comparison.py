@@ -1,5 +1,6 @@
 """What is looked at: a dataset's split, two scorers of its pairs, two sets of answers to its prompts, and which rows."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.settings.slices import Slice
@@ -17,7 +18,7 @@ COMPARED = """
         from coverage c join scorers s using (scorer_id) left join models m using (model_id)
         where c.complete and c.split is not null
           and (s.kind in ('head', 'ensemble') or s.kind = 'imported' and not regexp_matches(lower(s.name), $called_base))
-    ), judged as (select distinct scorer_id, dataset_id, split, run_id from judge),
+    ), judged as (select scorer_id, dataset_id, split, run_id, bool_or(generator_id is null) as of_pairs from judge group by all),
     answered as (
         select b.scorer_id, b.dataset_id, b.split, base_id, tuned_id, coalesce(m.run_id, '') as run_id
         from comparable join judge b on b.generator_id = base_id
@@ -27,7 +28,8 @@ COMPARED = """
     )
     select j.dataset_id, j.split, j.scorer_id, base_id, tuned_id
     from judged j left join answered a using (scorer_id, dataset_id, split)
-    order by base_id is null, j.split = 'train', greatest(j.run_id, coalesce(a.run_id, '')) desc,
+    where ($dataset is null or j.dataset_id = $dataset) and ($split is null or j.split = $split)
+    order by base_id is null, j.split = 'train', not of_pairs, greatest(j.run_id, coalesce(a.run_id, '')) desc, j.run_id desc,
              j.dataset_id, j.split, j.scorer_id, tuned_id, base_id
 """
 
@@ -50,10 +52,18 @@ def comparisons(con: Connection) -> list[Comparison]:
 
     Those with answers go first, training splits last; then the newest. Answers written under differing settings are not compared.
     """
+    return list(in_order(con))
+
+
+def newest(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Comparison | None:
+    """The first of them, of the dataset and split where these are given; None where there is none."""
+    return next(in_order(con, dataset_id, split), None)
+
+
+def in_order(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Iterator[Comparison]:
     known = frame(con, SCORERS, {"called_base": CALLED_BASE})
-    found = []
-    for dataset, split, scorer, base, tuned in frame(con, COMPARED, {"called_base": CALLED_BASE}).iter_rows():
-        here = known.filter(dataset_id=dataset, split=split)
+    compared = frame(con, COMPARED, {"called_base": CALLED_BASE, "dataset": dataset_id, "split": split})
+    for dataset, part, scorer, base, tuned in compared.iter_rows():
+        here = known.filter(dataset_id=dataset, split=part)
         untrained = untrained_twin(con, scorer, here["scorer_id"].to_list()) or next(iter(here.filter("base")["scorer_id"]), None)
-        found.append(Comparison(dataset, split, scorer, untrained, base, tuned))
-    return found
+        yield Comparison(dataset, part, scorer, untrained, base, tuned)
