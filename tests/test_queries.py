@@ -230,7 +230,7 @@ def test_a_prompt_is_shown_with_its_pair_its_answers_and_every_scorer(con: Conne
     assert (about.turns, about.prompt_type) == (pair.turns, pair.prompt_type)
     assert about.pairs.select("chosen", "rejected").rows() == [(pair.chosen, pair.rejected)]
     assert about.answers["generator"].to_list() == ["smollm2 (base)", "smollm2 (tuned)"]
-    assert about.judgements["scorer"].to_list() == ["reward model", "untrained reward model"]
+    assert about.judgements["scorer"].to_list() == ["reward model", "untrained"]
     assert about.judgements["difference"].to_list() == (about.judgements["tuned_reward"] - about.judgements["base_reward"]).to_list()
     assert queries.about_prompt(con, chosen, "nowhere") is None
 
@@ -277,3 +277,31 @@ def test_a_model_finished_later_is_offered_with_its_result_beside_the_one_shown(
     assert (found["kind"], found["id"], found["new"]["n"]) == ("scorer", chosen.trained_scorer, found["shown"]["n"])
     difference = queries.paired_differences(con, before, chosen)["difference"][0]
     assert difference["value"] == pytest.approx(found["new"]["value"] - found["shown"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [
+        ([], "untrained"),
+        ([("one", 0, "head")], "untrained"),
+        ([("one", 1, "untrained_head")], "untrained (seed 0)"),
+        ([("two", 0, "untrained_head")], "untrained (one)"),
+        ([("two", 1, "untrained_head")], "untrained (one, seed 0)"),
+    ],
+)
+def test_an_untrained_scorer_is_called_by_what_others_differ_from_it_in(others: list[tuple[str, int, str]], name: str) -> None:
+    con = duckdb.connect()
+    con.execute(database.SCHEMA)
+    for model, seed, kind in [("one", 0, "untrained_head"), *others]:
+        con.execute("insert into scorers (scorer_id, name, kind, model_id, seed) values (uuid(), 'x', ?, ?, ?)", [kind, model, seed])
+    assert name in {row[0] for row in con.execute("select name from named_scorers").fetchall()}
+
+
+@pytest.mark.parametrize(
+    ("run", "name"), [("DPO answers", "DPO"), ("Answers of my dpo, 2", "my dpo, 2"), ("answers", "answers"), ("Baseline", "Baseline")]
+)
+def test_answers_are_called_by_who_gave_them(run: str, name: str) -> None:
+    con = duckdb.connect()
+    con.execute(database.SCHEMA)
+    con.execute("insert into generators (generator_id, name, kind, settings) values ('g', ?, 'tuned', '{}')", [run])
+    assert con.execute("select name from named_generators").fetchall() == [(name,)]

@@ -183,7 +183,7 @@ def test_no_number_is_made_of_answers_that_are_scored_in_part_until_all_are(scor
     n = len(answers)
     assert boxes.filter(facet="trained")["series"].to_list() == ["base"]
     assert missing == [("reward model", "smollm2 (tuned)", n - len({t for _, t in answers[1:]}), n)]
-    assert {p["scorer"] for p in summary(scored)["policies"]} == {"untrained reward model"}
+    assert {p["scorer"] for p in summary(scored)["policies"]} == {"untrained"}
     write_table(score_run(scored).path, "rewards", everything)
     database.ingest(scored, score_run(scored).path)
     assert {p["n"] for p in summary(scored)["policies"]} == {n}

@@ -61,7 +61,7 @@ def cuts(con: Connection, selection: Selection) -> pl.DataFrame:
 def generator_names(con: Connection, selection: Selection) -> pl.DataFrame:
     query = """
         select case generator_id when $base then 'base' else 'tuned' end as series, name as generator
-        from generators where generator_id in ($base, $tuned)
+        from named_generators where generator_id in ($base, $tuned)
     """
     return frame(con, query, {"base": selection.base_generator, "tuned": selection.tuned_generator})
 
@@ -79,7 +79,7 @@ def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame
 def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 8b: histogram of tuned − base reward per prompt under the trained scorer, with win rate and mean difference."""
     values = f"""
-        select 'difference' as series, (select name from scorers where scorer_id = $scorer) as facet, difference as value from {COMPARED}
+        select 'difference' as series, (select name from named_scorers where scorer_id = $scorer) as facet, difference as value from {COMPARED}
     """
     bins = histogram(con, values, judged(selection, "trained"))
     return beside(bins, win_rate(con, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
@@ -89,7 +89,7 @@ def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     """One row, none without a prompt that both answered and the judge scored: judge, scorer, and Estimates."""
     values = judged(selection, judge)
     answers = frame(con, f"from {COMPARED}", values)
-    about = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
+    about = frame(con, "select name as scorer from named_scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
     about = about.select(pl.lit(judge).alias("judge"), "scorer")
     if answers.is_empty():
         return pl.DataFrame(schema={**about.schema, **dict.fromkeys((*OF_COMPARISONS, *SIDES_CUT), ESTIMATE)})
@@ -108,7 +108,7 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
     for judge in JUDGES:
         values = judged(selection, judge)
         drawn = boxes(con, f"select {WHO} as series, '' as facet, reward as value, prompt_id {JUDGED}", values)
-        scorer = frame(con, "select name as scorer from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
+        scorer = frame(con, "select name as scorer from named_scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
         found.append(drawn.drop("facet").with_columns(pl.lit(judge).alias("judge")).join(scorer, how="cross"))
     names = generator_names(con, selection)
     named = pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
@@ -126,7 +126,7 @@ def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame
 
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
-    values = f"select {WHO} as series, (select name from scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
+    values = f"select {WHO} as series, (select name from named_scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
     return beside(histogram(con, values, judged(selection, judge)), win_rate(con, selection, judge), "win_rate", *SIDES_CUT)
 
 

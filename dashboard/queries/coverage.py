@@ -15,7 +15,7 @@ MISSING = """
         group by generator_id
     )
     select s.name as scorer, g.name as generator, coalesce(c.scored, 0) as scored, coalesce(c.expected, w.expected) as expected
-    from scorers s cross join wanted w left join generators g using (generator_id)
+    from named_scorers s cross join wanted w left join named_generators g using (generator_id)
     left join coverage c on c.scorer_id = s.scorer_id and c.dataset_id = $dataset and c.split = $split
          and c.generator_id is not distinct from w.generator_id
     where s.scorer_id in ($untrained, $trained) and s.kind <> 'imported' and w.expected > 0 and not coalesce(c.complete, false)

@@ -38,7 +38,7 @@ def scored(con: Connection, selection: Selection) -> dict[str, pl.DataFrame]:
 
 
 def scorer_name(con: Connection, scorer: str | None) -> str:
-    return next(iter(frame(con, "select name from scorers where scorer_id = $scorer", {"scorer": scorer})["name"]), "")
+    return next(iter(frame(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": scorer})["name"]), "")
 
 
 def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -15,13 +15,13 @@ from engine.store.database import Connection, frame
 
 SCORERS = """
     select 'scorer' as kind, s.scorer_id as id, s.name, m.run_id
-    from coverage c join scorers s using (scorer_id) join models m using (model_id)
+    from coverage c join named_scorers s using (scorer_id) join models m using (model_id)
     where c.generator_id is null and c.complete and c.dataset_id = $dataset and c.split = $split and s.kind in ('head', 'ensemble')
       and m.run_id > coalesce((select run_id from scorers join models using (model_id) where scorer_id = $trained), '')
 """
 GENERATORS = """
     select 'generator' as kind, g.generator_id as id, g.name, m.run_id
-    from generators g join models m using (model_id) join comparable c on c.tuned_id = g.generator_id and c.base_id = $base and c.paired
+    from named_generators g join models m using (model_id) join comparable c on c.tuned_id = g.generator_id and c.base_id = $base and c.paired
     where m.run_id > coalesce((select run_id from generators join models using (model_id) where generator_id = $tuned), '')
       and exists (from coverage v where v.generator_id = g.generator_id and v.complete and v.dataset_id = $dataset and v.split = $split)
 """
@@ -77,12 +77,12 @@ def paired_differences(con: Connection, shown: Selection, second: Selection) -> 
     found: list[tuple[str, str, Estimate]] = []
     if second.trained_scorer != shown.trained_scorer:
         pairs = pairs_of_both(con, second.trained_scorer, shown.trained_scorer, shown.dataset_id, shown.split)
-        name = name_of(con, "scorers", "scorer_id", second.trained_scorer)
+        name = name_of(con, "named_scorers", "scorer_id", second.trained_scorer)
         found += [("accuracy", name, measured(pairs, ["accuracy_gain"])["accuracy_gain"])] if len(pairs) else []
     if second.tuned_generator != shown.tuned_generator:
         values = {**judged(second, "trained"), "shown": shown.tuned_generator}
         answers = frame(con, BOTH_ANSWERED, values)
-        name = name_of(con, "generators", "generator_id", second.tuned_generator)
+        name = name_of(con, "named_generators", "generator_id", second.tuned_generator)
         if len(answers):
             won = mean(answers["won"], answers["prompt_id"], unit="difference of shares", counted="prompts")
             gained = mean(answers["gained"], answers["prompt_id"], counted="prompts")

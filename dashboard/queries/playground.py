@@ -13,7 +13,7 @@ WRITERS = """
 """
 JUDGES = """
     select s.scorer_id, s.name, run_id, coalesce(list_contains(e.members ->> '$[*].run_id', run_id), false) as member
-    from scorers s join models using (model_id) left join scorers e on e.scorer_id = $trained
+    from named_scorers s join models using (model_id) left join scorers e on e.scorer_id = $trained
     where s.kind = 'head' and run_id is not null order by s.scorer_id = $trained desc, member desc, run_id desc
 """
 PROMPTS = """

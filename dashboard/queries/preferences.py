@@ -27,7 +27,7 @@ def win_tie_loss(con: Connection, selection: Selection) -> pl.DataFrame:
         if answers.is_empty():
             continue
         signs = answers["difference"].sign()
-        scorer = frame(con, "select name from scorers where scorer_id = $scorer", {"scorer": values["scorer"]})["name"][0]
+        scorer = frame(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": values["scorer"]})["name"][0]
         counts = {name: int((signs == sign).sum()) for name, sign in (("won", 1), ("tied", 0), ("lost", -1))}
         found.append({"judge": judge, "scorer": scorer, **counts, "win_rate": measured(answers, ["win_rate"])["win_rate"]})
     schema = {"judge": pl.String, "scorer": pl.String, **dict.fromkeys(("won", "tied", "lost"), pl.Int64)}

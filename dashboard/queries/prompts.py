@@ -62,7 +62,7 @@ ANSWERS_TO = """
         from scored_answers where prompt_id = $prompt group by generator_id, text_id
     )
     select generator_id, g.name as generator, text, a.words, tokens, finish_reason, rewards
-    from answers a join generators g using (generator_id) join texts using (text_id) left join scored using (generator_id, text_id)
+    from answers a join named_generators g using (generator_id) join texts using (text_id) left join scored using (generator_id, text_id)
     where prompt_id = $prompt order by generator_id = $base desc, generator_id = $tuned desc, g.name, generator_id, generation_id
 """
 PAIRS_OF = """
@@ -76,14 +76,14 @@ PAIRS_OF = """
 """
 JUDGEMENTS = """
     select scorer_id, s.name as scorer, base_reward, tuned_reward, difference
-    from compared_answers join scorers s using (scorer_id) where base_id = $base and tuned_id = $tuned and prompt_id = $prompt
+    from compared_answers join named_scorers s using (scorer_id) where base_id = $base and tuned_id = $tuned and prompt_id = $prompt
     order by scorer_id = $trained desc, scorer_id = $untrained desc, s.name, scorer_id
 """
 SCALES = """
     select scorer_id, max(abs(difference)) as largest from compared_answers where base_id = $base and tuned_id = $tuned group by scorer_id
 """
 JUDGES = """
-    select distinct scorer_id, s.name from coverage v join scorers s using (scorer_id)
+    select distinct scorer_id, s.name from coverage v join named_scorers s using (scorer_id)
     where v.complete and v.generator_id = $tuned and dataset_id = $dataset and split = $split
       and scorer_id in (select scorer_id from coverage where complete and generator_id = $base and dataset_id = $dataset and split = $split)
     order by scorer_id = $trained desc, scorer_id = $untrained desc, s.name, scorer_id

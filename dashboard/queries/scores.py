@@ -13,7 +13,7 @@ from engine.statistics.twins import pairs_of_both
 from engine.store.database import Connection, frame
 
 SCORED = "scored_pairs where scorer_id = $scorer and dataset_id = $dataset and split = $split"
-SCORER = "(select name from scorers where scorer_id = $scorer)"
+SCORER = "(select name from named_scorers where scorer_id = $scorer)"
 BOTH_SIDES = f"""
     select unnest(['chosen', 'rejected']) as series, {SCORER} as facet, unnest([chosen_reward, rejected_reward]) as value, prompt_id
     from {SCORED}
@@ -62,7 +62,7 @@ def trained_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
 def reward_summary(con: Connection, selection: Selection, scorer: str | None, names: Iterable[str] = SUMMARISED) -> pl.DataFrame:
     """One row, none without scored pairs: scorer, kind, n (pairs), and the named statistics, each an Estimate."""
     pairs = frame(con, f"from {SCORED}", scored_by(selection, scorer))
-    about = frame(con, "select name as scorer, kind from scorers where scorer_id = $scorer", {"scorer": scorer})
+    about = frame(con, "select name as scorer, kind from named_scorers where scorer_id = $scorer", {"scorer": scorer})
     if pairs.is_empty():
         return pl.DataFrame(schema={**about.schema, "n": pl.Int64, **dict.fromkeys(names, ESTIMATE)})
     return about.with_columns(pl.Series("n", [len(pairs)]), *(column(name, [e]) for name, e in measured(pairs, names).items()))

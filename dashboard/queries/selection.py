@@ -67,13 +67,13 @@ GROUP_FIELDS = """
 """
 SCORERS = """
     select s.scorer_id, s.name, s.kind, m.run_id, c.dataset_id, c.split, c.scored as pairs
-    from coverage c join scorers s using (scorer_id) left join models m using (model_id) where c.generator_id is null and c.complete
+    from coverage c join named_scorers s using (scorer_id) left join models m using (model_id) where c.generator_id is null and c.complete
     order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
 """
 GENERATORS = """
     with asked as (select distinct dataset_id, split, prompt_id from pairs)
     select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(*) as prompts
-    from generators g left join models m using (model_id)
+    from named_generators g left join models m using (model_id)
     join (select distinct generator_id, prompt_id from generations) using (generator_id) join asked using (prompt_id)
     group by all order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
 """

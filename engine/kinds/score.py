@@ -96,7 +96,7 @@ def reward_rows(scorer: Scorer, answers: Sequence[Answer], encoded: Sequence[Enc
 def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained: bool) -> Scorer:
     """The scorer that a reward run's model is, or its base reward model: the same network with the untrained head of its seed."""
     return Scorer(
-        name=config.name if trained else f"Base RM (seed {config.seed})",
+        name=config.name if trained else f"untrained (seed {config.seed})",
         kind="head" if trained else "untrained_head",
         model_id=run_id if trained else config.model,
         precision=config.score_precision,
@@ -157,7 +157,7 @@ def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
 
 def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained: bool, answers: list[Answer]) -> None:
     """Rewards under one reward run's model, or under the same network with its head untrained."""
-    name = settings.name if trained else f"untrained head of {settings.name}"
+    name = settings.name if trained else f"{settings.name}, untrained"
     progress.stage(f"loading {name}")
     device = networks.best_device(settings.device)
     source = run_id if trained else settings.model

@@ -13,7 +13,7 @@ from engine.store.status import State
 INCOMPLETE = """
     select s.name as scorer, coalesce(g.name, 'pairs of ' || c.split) as "of", c.scored, c.expected,
            scorer_id, dataset_id, split, generator_id
-    from coverage c join scorers s using (scorer_id) left join generators g using (generator_id)
+    from coverage c join named_scorers s using (scorer_id) left join named_generators g using (generator_id)
     where not c.complete order by all
 """
 

@@ -45,7 +45,7 @@ BY_GROUP = """
                     when cast(run.config ->> 'conditional' as boolean) then 'conditional'
                     when run.config ->> 'group' is not null then 'group' else 'common' end as model,
                run.config ->> 'group' as trained_on, md.run_id
-        from scorers s left join models md using (model_id) left join runs run on run.run_id = md.run_id
+        from named_scorers s left join models md using (model_id) left join runs run on run.run_id = md.run_id
     )
     select d.name as dataset, p.dataset_id, split, coalesce(case $field when 'source' then p.source else p.prompt_type end, '') as "group",
            scorer, scorer_id, model, trained_on, run_id, prompt_id, margin

@@ -18,20 +18,20 @@ from engine.store.slices import counts, described, show_slice
 
 REWARD_MODELS = """
     select s.scorer_id, s.name, s.kind, s.beta, s.reduction, d.name as dataset, p.*
-    from scored_pairs p join datasets d using (dataset_id) join scorers s using (scorer_id)
+    from scored_pairs p join datasets d using (dataset_id) join named_scorers s using (scorer_id)
     order by s.kind = 'untrained_head' desc, s.scorer_id, p.dataset_id, p.split
 """
 POLICIES = """
     select a.*, c.differs, tuned.name, run.config ->> '$.loss.name' as loss, base.name as base, s.name as scorer, s.kind as scorer_kind
     from compared_answers a join comparable c using (base_id, tuned_id)
-    join generators tuned on tuned.generator_id = tuned_id join generators base on base.generator_id = base_id
-    join scorers s using (scorer_id) left join runs run on run.run_id = tuned.model_id
+    join named_generators tuned on tuned.generator_id = tuned_id join named_generators base on base.generator_id = base_id
+    join named_scorers s using (scorer_id) left join runs run on run.run_id = tuned.model_id
     where c.paired and ($all_settings or c.differs is null)
     order by tuned_id, base_id, s.kind = 'untrained_head', scorer_id
 """
 OTHER_SETTINGS = """
     select t.name, b.name as base, differs, tuned_id, base_id
-    from comparable join generators t on t.generator_id = tuned_id join generators b on b.generator_id = base_id
+    from comparable join named_generators t on t.generator_id = tuned_id join named_generators b on b.generator_id = base_id
     where paired and differs is not null
           and (base_id, tuned_id) in (select (base_id, tuned_id) from compared_answers) order by all
 """

@@ -314,3 +314,15 @@ cells as (
     group by s.scorer_id, a.dataset_id, a.split, a.generator_id
 )
 select cells.*, scored >= expected or s.kind = 'imported' as complete from cells join scorers s using (scorer_id);
+
+create view named_scorers as            -- scorers as pages, figures and sentences call them: of untrained ones only in what they differ
+with untrained as (select count(distinct model_id) as models, count(distinct seed) as seeds from scorers where kind = 'untrained_head')
+select s.* replace (
+    if(kind <> 'untrained_head', name, 'untrained' || coalesce(' (' || nullif(concat_ws(
+        ', ', case when models > 1 then model_id end, case when seeds > 1 then 'seed ' || seed end
+    ), '') || ')', '')) as name)
+from scorers s, untrained;
+
+create view named_generators as         -- the same of generators: a run called "DPO answers" or "Answers of DPO" made the answers of DPO
+select g.* replace (coalesce(nullif(regexp_extract(name, '^(?:Answers of )?(.+?)(?: answers)?$', 1), ''), name) as name)
+from generators g;

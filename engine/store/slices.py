@@ -236,7 +236,7 @@ def described(con: Connection, wanted: Slice) -> str:
     """The slice in words, with the names of its scorers. Raises DataError when what it asks for is gone."""
     if why := gone(con, wanted):
         raise DataError(why)
-    names = "select scorer_id, name from scorers where scorer_id in (select unnest($ids))"
+    names = "select scorer_id, name from named_scorers where scorer_id in (select unnest($ids))"
     ids = [name for who, name in sources_of(wanted) if who == "scorer"]
     return wanted.words(dict(frame(con, names, {"ids": ids}).iter_rows()))
 

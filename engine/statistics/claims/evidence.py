@@ -30,7 +30,7 @@ COMPARED = """
 """
 NAMES = """
     select generator_id, g.name, g.kind, r.config ->> '$.loss.name' as loss
-    from generators g left join models m using (model_id) left join runs r using (run_id) where generator_id in ($base, $tuned)
+    from named_generators g left join models m using (model_id) left join runs r using (run_id) where generator_id in ($base, $tuned)
 """
 SEEN = """
     with trained_on as (

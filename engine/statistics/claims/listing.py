@@ -15,10 +15,10 @@ from engine.store.slices import described, show_slice
 
 NAMED = """
     select (select name from datasets where dataset_id = $dataset) as dataset, $split as split,
-           (select name from scorers where scorer_id = $trained) as trained,
-           (select name from scorers where scorer_id = $untrained) as untrained,
-           (select name from generators where generator_id = $base) as base,
-           (select name from generators where generator_id = $tuned) as tuned
+           (select name from named_scorers where scorer_id = $trained) as trained,
+           (select name from named_scorers where scorer_id = $untrained) as untrained,
+           (select name from named_generators where generator_id = $base) as base,
+           (select name from named_generators where generator_id = $tuned) as tuned
 """
 
 

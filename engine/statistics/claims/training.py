@@ -12,7 +12,7 @@ from engine.statistics.wording import Value
 PAGE = "training"
 MODELS = """
     select s.scorer_id, s.name, p.prompt_id, p.margin
-    from scored_pairs p join scorers s using (scorer_id)
+    from scored_pairs p join named_scorers s using (scorer_id)
     where dataset_id = $dataset and split = $split and s.kind in ('head', 'ensemble') order by s.scorer_id, p.pair_id
 """
 SEEDS = """
