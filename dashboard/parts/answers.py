@@ -100,9 +100,8 @@ class Listed:
     opened: bool  # whether somebody opened it; otherwise a narrow screen shows the list
 
 
-def beside(left: Answer, right: Answer, *, key: str, prompt: str = "") -> None:
-    """Two answers beside each other, with their rewards, under their prompt if there is one; at a press the words that the other lacks."""
-    turns = [("user", prompt)] if prompt else []
+def beside(left: Answer, right: Answer, turns: Sequence[tuple[str, str]], *, key: str) -> None:
+    """Two answers beside each other, with their rewards, under their prompt; at a press the words that the other lacks."""
     component(key=key, data={"words": words(), "list": None, "plain": True, "details": [drawn(Detail(key, turns, (left, right)))]})
 
 

@@ -16,19 +16,11 @@ PICTURES = {  # claim -> figure
     "gain_over_length_rule": "accuracy_by_length",
     "accuracy_gain": "scores_trained",
 }
-PAGES = {
-    "data": _("Data"),
-    "training": _("Training"),
-    "reward_model": _("Reward model"),
-    "length_bias": _("Length bias"),
-    "dpo_vs_base": _("DPO vs base"),
-    "prompts": _("Prompts"),
-}
 
 
 def show(selection: Selection) -> None:
     """Three cards; nothing where nothing was found."""
-    found = data.read(findings, selection)
+    found = data.read(findings, verdict.undecided(selection))
     if not found:
         return
     verdict.section(_("What stands out"))
@@ -40,4 +32,4 @@ def show(selection: Selection) -> None:
                 if name := PICTURES.get(claim.name):
                     figure.thumbnail(figures.find(name), selection, claim.name)
                 st.caption(data.literal(claim.detail_text(wording())))
-                st.page_link(f"views/{claim.page}.py", label=data.literal(PAGES[claim.page]), icon=":material/arrow_forward:")
+                st.page_link(f"views/{claim.page}.py", icon=":material/arrow_forward:")

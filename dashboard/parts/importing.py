@@ -15,7 +15,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard.parts import assigning, finding
+from dashboard.parts import assigning, import_check
 from dashboard.parts.assigning import Answers
 from dashboard.parts.chips import open_dataset
 from dashboard.state import data
@@ -114,7 +114,6 @@ def sentences() -> Iterator[None]:
 
 def choose() -> None:
     """A file or several, or a name. Whatever was chosen last counts."""
-    left, right = st.columns([3, 2], gap="medium")
     kinds = _("JSON, JSONL, CSV, TSV, Parquet or Arrow, the first four also with .gz. One file, or one for each split.")
     several = _(
         "A path, a folder, starter, or owner/name:configuration@split on the Hugging Face hub. Several: train=a.jsonl validation=b.jsonl"
@@ -199,7 +198,7 @@ def chosen(draft: Draft) -> None:
 
 def first_rows(seen: Sample) -> None:
     st.header(_("First rows"))
-    finding.texts(seen.first_rows(), "rows")
+    import_check.texts(seen.first_rows(), "rows")
     for note in seen.notes:
         st.caption(data.literal(note))
 
@@ -221,7 +220,7 @@ def pairs(draft: Draft) -> None:
         (format, sorted(options.items()), share, tuple(draft.splits.items()), len(seen.raws)),
         lambda: check(seen, format, options, share),
     )
-    finding.kept(looked)
+    import_check.kept(looked)
     if not looked.kept:
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -278,7 +277,7 @@ def results(draft: Draft) -> None:
     dataset = draft.answers.ask("belongs", None, st.selectbox, _("Answers to the prompts of"), known, **shown)
     key = (sorted(mapping.items()), dataset, len(seen.raws))
     looked = draft.remembered(key, lambda: check_results(cache, seen.raws, draft.name, dataset, mapping))
-    finding.results(looked)
+    import_check.results(looked)
     names: list[str] = []
     with st.grid(min_column_width=240):
         for kind, asks in (("generator", _("Who wrote {field}?")), ("scorer", _("Who gave {field}?"))):
@@ -330,7 +329,7 @@ def say_imported() -> None:
         kept, dropped = counted(made["kept"], "pairs"), counted(made["dropped"], "records")
         text = _("Imported: {kept} kept ({splits}), {dropped} left out.").format(kept=kept, splits=splits, dropped=dropped)
     else:
-        text = _("Imported: {rows}.").format(rows=finding.rows_of(made["counts"]))
+        text = _("Imported: {rows}.").format(rows=import_check.rows_of(made["counts"]))
     st.success(data.literal(text))
     for note in made["notes"]:
         st.caption(data.literal(note))

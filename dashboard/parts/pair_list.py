@@ -1,24 +1,21 @@
 """The pairs that are looked at, the most wrongly ranked first, and beside them the one that is picked with both its responses."""
 
 import base64
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import answers, figure
+from dashboard.parts import pair
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
-from dashboard.report.tabular import csv_text
 from dashboard.state import address, data
 from dashboard.state.messages import _
-from engine.statistics.wording import counted, number
+from engine.statistics.wording import number
 
 ROWS = 12  # on a page
 NAME = "pair"  # in the address
-LONG_CHARS, LONG_PIXELS = 500, 330  # texts longer than this scroll, so that the next pair stands where this one did
 BAR = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><path d="M40 2v16" stroke="#868686"/>'
     '<rect x="{x:.1f}" y="5" width="{width:.1f}" height="10" fill="#0072B2"/></svg>'
@@ -36,17 +33,18 @@ def show(selection: Selection) -> None:
     with beside:
         listed(selection, rows, place)
     with detailed:
-        detail(selection, rows.row(place % ROWS, named=True))
+        where = _("{place} of {total}").format(place=number(place + 1, 0), total=number(rows["matches"][0], 0))
+        pair.show(selection, rows["pair_id"][place % ROWS], where)
 
 
 def picked(selection: Selection) -> int:
     """The place of the pair in the address among those that are looked at."""
-    for pair in address.asked(NAME):
-        place = data.read(queries.pair_place, selection, pair)
+    for asked in address.asked(NAME):
+        place = data.read(queries.pair_place, selection, asked)
         if place is not None:
             return place
         if selection.slice is None:
-            st.warning(data.literal(_("The pair {id} is not here. The first one is shown.").format(id=pair)))
+            st.warning(data.literal(_("The pair {id} is not here. The first one is shown.").format(id=asked)))
     return 0
 
 
@@ -57,7 +55,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
     shown = rows.select(
         pl.col("prompt").str.slice(0, 200),
         pl.Series("margin", [number(margin, signed=True) for margin in rows["margin"]]),
-        pl.Series("bar", [bar(*pair) for pair in rows.select("margin", "widest").iter_rows()], dtype=pl.String),
+        pl.Series("bar", [bar(*row) for row in rows.select("margin", "widest").iter_rows()], dtype=pl.String),
         "prompt_type",
         pl.Series("longer_by", [number(words, 0, signed=True) for words in rows["longer_by"]]),
     )
@@ -123,54 +121,3 @@ def steps(selection: Selection, place: int, total: int) -> None:
         st.button(
             _("Next"), key="pair_down", shortcut="J", type="tertiary", disabled=place + 1 >= total, on_click=go, args=(selection, place + 1)
         )
-
-
-def detail(selection: Selection, row: dict[str, Any]) -> None:
-    """Table 1: the prompt, and both responses with the reward that each scorer gives them."""
-    sides = data.read(queries.preference_pair, replace(selection, pair_id=row["pair_id"]))
-    with st.container(border=True, key="pair_detail"):
-        with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-            figure.heading(_("Table 1"), _("How do both scorers rate this pair?"))
-            st.caption(
-                data.literal(_("{place} of {total}").format(place=number(row["place"] + 1, 0), total=number(row["matches"], 0))),
-                width="content",
-            )
-            st.download_button(
-                _("CSV"),
-                lambda: csv_text(sides),
-                "preference_pair.csv",
-                "text/csv",
-                key="csv_preference_pair",
-                on_click="ignore",
-                type="tertiary",
-            )
-        long = sum(len(text) for text in (sides["prompt"][0], *sides["text"])) > LONG_CHARS
-        with st.container(height=LONG_PIXELS if long else "content", border=False, key="pair_texts"):
-            chosen, rejected = (response(side) for side in sides.iter_rows(named=True))
-            answers.beside(chosen, rejected, key="pair_answers", prompt=sides["prompt"][0])
-        if row["margin"] is not None:
-            st.caption(data.literal(difference(row, sides)))
-
-
-def response(side: dict[str, Any]) -> answers.Answer:
-    """One response with its reward by the trained scorer, its length, and what the untrained one gives it."""
-    untrained = "" if side["untrained"] is None else _("untrained {reward}").format(reward=number(side["untrained"]))
-    return answers.Answer(side["response"], side["text"], untrained, side["trained"], words=side["words"])
-
-
-def difference(row: dict[str, Any], sides: pl.DataFrame) -> str:
-    """Margin −2.33 (untrained −0.17). The chosen response is 37 words shorter."""
-    rewards = dict(sides.select("response", "untrained").iter_rows())
-    both = None not in rewards.values()
-    margin = (
-        _("Margin {margin} (untrained {untrained}).").format(
-            margin=number(row["margin"], signed=True), untrained=number(rewards["chosen"] - rewards["rejected"], signed=True)
-        )
-        if both
-        else _("Margin {margin}.").format(margin=number(row["margin"], signed=True))
-    )
-    words = row["longer_by"]
-    if not words:
-        return margin + " " + _("Both responses have as many words.")
-    longer = _("The chosen response is {words} longer.") if words > 0 else _("The chosen response is {words} shorter.")
-    return margin + " " + longer.format(words=counted(abs(words), "words"))

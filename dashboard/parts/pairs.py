@@ -1,18 +1,16 @@
 """The pairs of a dataset as a table to look through: searched, ordered, paged; the one that is picked stands below it whole."""
 
-import json
-
 import polars as pl
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import verdict, widgets
+from dashboard.parts import pair, verdict, widgets
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.plain import line
-from engine.statistics.wording import counted, number
+from engine.statistics.wording import number
 
 ROWS = 15  # of one page
 
@@ -56,7 +54,7 @@ def show(selection: Selection) -> None:
     if picked is None:
         st.caption(_("Pick a row to read the pair."))
     else:
-        whole(selection, picked)
+        pair.show(selection, picked)
 
 
 def list_of(rows: pl.DataFrame, key: str) -> str | None:
@@ -83,24 +81,3 @@ def list_of(rows: pl.DataFrame, key: str) -> str | None:
     )  # fmt: skip
     picked = [row for row, _column in event["selection"]["cells"]] or event["selection"]["rows"]
     return str(rows["pair_id"][picked[0]]) if picked and picked[0] < len(rows) else None
-
-
-def whole(selection: Selection, pair_id: str) -> None:
-    """A pair with all of its texts, as they are."""
-    found = data.read(queries.pair_texts, selection, pair_id)
-    if found.is_empty():
-        return
-    pair = found.row(0, named=True)
-    turns = json.loads(pair["turns"])
-    said = {"user": _("User"), "assistant": _("Assistant")}
-    with st.container(border=True):
-        for turn in turns:
-            st.caption(data.literal(said.get(turn["role"], turn["role"]) if len(turns) > 1 else _("Prompt")))
-            st.text(turn["content"])
-    sides = {"chosen": _("Chosen, {words}"), "rejected": _("Rejected, {words}")}
-    for column, (side, label) in zip(st.columns(2, gap="medium"), sides.items(), strict=True):
-        with column, st.container(border=True, height="stretch"):
-            st.caption(data.literal(label.format(words=counted(pair[f"{side}_words"], "words"))))
-            st.text(pair[side])
-    about = [pair["prompt_type"], pair["source"], _("line {n}").format(n=pair["line"]) if pair["line"] else None, pair_id]
-    st.caption(data.literal("\u00a0· ".join(part for part in about if part)))

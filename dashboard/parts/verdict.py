@@ -11,7 +11,6 @@ from dashboard.queries import Selection
 from dashboard.state import data, slices
 from dashboard.state.messages import _, wording
 from engine.statistics.claims import Claim, Sureness, claims
-from engine.store.database import Connection
 
 COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
     Sureness.CLEAR: "blue",
@@ -39,14 +38,15 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
 
 
 def found_on(page: str, selection: Selection) -> list[Claim]:
-    """All claims of a page, without the conditions on rewards that would decide them."""
+    """All claims of a page."""
     if selection.dataset_id is None or not page:
         return []
-    return data.read(page_claims, replace(selection, slice=slices.undecided(selection.slice)), page)
+    return data.read(claims, undecided(selection), page)
 
 
-def page_claims(con: Connection, selection: Selection, page: str) -> list[Claim]:
-    return claims(con, selection, page)
+def undecided(selection: Selection) -> Selection:
+    """What is looked at without the conditions on rewards: they would decide every claim about who is right."""
+    return replace(selection, slice=slices.undecided(selection.slice))
 
 
 def line(claim: Claim, headline: bool = False) -> None:

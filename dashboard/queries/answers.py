@@ -79,7 +79,8 @@ def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame
 def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 8b: histogram of tuned − base reward per prompt under the trained scorer, with win rate and mean difference."""
     values = f"""
-        select 'difference' as series, (select name from named_scorers where scorer_id = $scorer) as facet, difference as value from {COMPARED}
+        select 'difference' as series, (select name from named_scorers where scorer_id = $scorer) as facet, difference as value
+        from {COMPARED}
     """
     bins = histogram(con, values, judged(selection, "trained"))
     return beside(bins, win_rate(con, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)

@@ -21,7 +21,8 @@ SCORERS = """
 """
 GENERATORS = """
     select 'generator' as kind, g.generator_id as id, g.name, m.run_id
-    from named_generators g join models m using (model_id) join comparable c on c.tuned_id = g.generator_id and c.base_id = $base and c.paired
+    from named_generators g join models m using (model_id)
+    join comparable c on c.tuned_id = g.generator_id and c.base_id = $base and c.paired
     where m.run_id > coalesce((select run_id from generators join models using (model_id) where generator_id = $tuned), '')
       and exists (from coverage v where v.generator_id = g.generator_id and v.complete and v.dataset_id = $dataset and v.split = $split)
 """

@@ -3,7 +3,7 @@
 import polars as pl
 
 from dashboard.queries.selection import Selection
-from dashboard.queries.tables import sliced_pairs, where
+from dashboard.queries.tables import scorers_of, sliced_pairs, where
 from engine.store.database import Connection, frame
 
 PREVIEW = 160  # characters of a text in a list
@@ -50,10 +50,19 @@ def matching_pairs(con: Connection, selection: Selection, *, search: str = "") -
 
 
 def pair_texts(con: Connection, selection: Selection, pair_id: str) -> pl.DataFrame:
-    """One pair whole: turns (JSON), chosen, rejected, their words, prompt_type, source, line; empty when it is not there."""
-    query = f"""
-        select p.turns, c.text as chosen, r.text as rejected, c.words as chosen_words, r.words as rejected_words, prompt_type, source, line
-        from ({HERE} and pair_id = $pair) join prompts p using (prompt_id)
-        join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
+    """One pair whole: turns (JSON), chosen, rejected, their words, prompt_type, source, line; empty when it is not there.
+
+    chosen_trained, rejected_trained, chosen_untrained, rejected_untrained: their rewards, margin and untrained_margin: the differences.
     """
-    return frame(con, query, {**where(selection), "pair": pair_id})
+    query = f"""
+        with scored as (from scored_pairs where dataset_id = $dataset and split = $split and pair_id = $pair)
+        select p.turns, c.text as chosen, r.text as rejected, c.words as chosen_words, r.words as rejected_words,
+               here.prompt_type, here.source, line,
+               t.chosen_reward as chosen_trained, t.rejected_reward as rejected_trained, t.margin,
+               u.chosen_reward as chosen_untrained, u.rejected_reward as rejected_untrained, u.margin as untrained_margin
+        from ({HERE} and pair_id = $pair) here join prompts p using (prompt_id)
+        join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
+        left join (from scored where scorer_id = $trained) t using (pair_id)
+        left join (from scored where scorer_id = $untrained) u using (pair_id)
+    """
+    return frame(con, query, {**where(selection), **scorers_of(selection), "pair": pair_id})

@@ -1,7 +1,5 @@
 """What training changed, in one picture; what stands out; what is under way."""
 
-from dataclasses import replace
-
 import streamlit as st
 
 from dashboard import figures
@@ -9,7 +7,6 @@ from dashboard.parts import examples, findings, offers, remarks, verdict, widget
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
-from engine.statistics.claims import claims
 from engine.store.status import State
 
 
@@ -38,7 +35,7 @@ if selection.dataset_id:
     remarks.on_answers(selection)
     if selection.trained_scorer or selection.tuned_generator:
         figure_part.show(figures.find("far_from_guessing"), selection, second, level=2)
-        cut = verdict.named(data.read(claims, replace(selection, slice=None), "dpo_vs_base", key="claims_dpo_vs_base"), "cut_answers")
+        cut = verdict.named(verdict.found_on("dpo_vs_base", selection), "cut_answers")
         if cut:
             with st.container(border=True):
                 verdict.line(cut)
