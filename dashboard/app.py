@@ -34,13 +34,17 @@ def pages() -> dict[str, list[st.Page]]:
     }
 
 
-st.set_page_config(page_title="Prefscope", page_icon=str(HERE / "icon.svg"), layout="wide", initial_sidebar_state=216)
+about = _("Prefscope: train reward models and policies on preference data, and look at every pair and answer behind a number.")
+st.set_page_config(
+    page_title="Prefscope", page_icon=str(HERE / "icon.svg"), layout="wide", initial_sidebar_state=216,
+    menu_items={"About": about},  # with one entry of our own Streamlit shows its menu, where light, dark or the system's theme is chosen
+)  # fmt: skip
 st.html(HERE / "look.css")
 st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
 page = st.navigation(pages())
 try:
     with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
-        st.session_state["selection"] = chips.selection()
+        st.session_state["selection"], st.session_state["second"] = chips.selection()
         retrain.offer(data.selection(), page.url_path)
     chips.say_unknown()
     page.run()

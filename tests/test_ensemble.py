@@ -161,7 +161,7 @@ def test_twin_of_an_ensemble_is_the_untrained_head_of_its_first_member(cache: Pa
         known = queries.choices(con).scorers
         ensemble = known.filter(pl.col("kind") == "ensemble")["scorer_id"][0]
         twin = untrained_twin(con, ensemble, known["scorer_id"].to_list())
-    assert known.filter(pl.col("scorer_id") == twin)["name"].to_list() == ["untrained"]
+    assert known.filter(pl.col("scorer_id") == twin)["name"].to_list() == ["untrained (seed 0)"]
 
 
 def test_what_was_scored_is_joined_without_the_weights(cache: Path, tmp_path: Path) -> None:

@@ -65,8 +65,9 @@ def test_a_run_that_finishes_changes_nothing_on_the_page_and_is_offered_once(fil
     assert not [b for b in app.button if b.key == "offer_keep"]
     app = opened(filled_cache, monkeypatch, "reward_model.py", trained=str(shown.base_scorer))
     app.button(key="offer_compare").click().run()
-    assert "on the same 30 pairs" in said(app)
-    app.button(key="beside_end").click().run()
+    assert "instead of untrained: accuracy +" in said(app)
+    assert "on the same 30\u00a0pairs" in said(app)
+    app.button(key="chip_beside").click().run()
     app.button(key="offer_use").click().run()
     assert app.query_params["trained"] == shown.trained_scorer
 

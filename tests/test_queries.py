@@ -182,6 +182,8 @@ def test_pairs_are_ordered_searched_and_paged_with_their_difference_in_length(co
     assert queries.pairs(con, chosen, order="chosen_longer", rows=2, page=1)["pair_id"].to_list() == rows["pair_id"].to_list()[2:4]
     whole = queries.pair_texts(con, chosen, rows["pair_id"][0]).row(0, named=True)
     assert whole["chosen"].startswith(rows["chosen"][0])
+    assert whole["margin"] == pytest.approx(whole["chosen_trained"] - whole["rejected_trained"])
+    assert whole["untrained_margin"] != whole["margin"]
     text = whole["chosen"][:12].upper()
     found = queries.pairs(con, chosen, search=text, rows=100)
     assert rows["pair_id"][0] in found["pair_id"].to_list()

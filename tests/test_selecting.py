@@ -15,6 +15,7 @@ from test_pages import opened, said
 from dashboard import queries
 from dashboard.figures import find, render
 from dashboard.figures.registry import FADED, marks
+from dashboard.parts.slices import named
 from dashboard.queries import Selection
 from dashboard.state import slices
 from engine.settings.slices import Contains, OneOf, Range, Slice
@@ -165,12 +166,27 @@ def test_a_slice_is_kept_under_a_name_and_chosen_again(
 
 def test_a_second_scorer_is_drawn_in_outline_over_the_first(filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = drawn(opened(filled_cache, monkeypatch, "reward_model.py"), 0)["data"]
-    app = opened(filled_cache, monkeypatch, "reward_model.py", **{"with": chosen.base_scorer or ""})
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    app.selectbox(key="pick_with").select(chosen.base_scorer).run()
     assert not app.exception
+    assert app.query_params["with"] == chosen.base_scorer
     both = drawn(app, 0)["data"]
     assert len(both) == 2 * len(alone)
     assert both[len(alone)]["marker"]["line"]["color"] == both[0]["marker"]["color"]
     assert "meta" not in both[len(alone)]
+    assert "in outline: untrained" in said(app)
+    app.selectbox(key="pick_trained").select(chosen.base_scorer).run()
+    assert not [button for button in app.button if button.key == "chip_beside"], "a model is not beside itself"
+    assert not app.warning
+
+
+def test_a_condition_narrows_an_inverted_slice(chosen: Selection) -> None:
+    """All but margin < 0 and a type of prompt: margin ≥ 0 of that type, which is less and not more."""
+    kind = OneOf(field="prompt_type", values=("safety",))
+    inverted = sliced(chosen, wrong(chosen), inverted=True)
+    assert slices.narrowed(inverted, (kind,)) == sliced(chosen, wrong(chosen).model_copy(update={"not_": True}), kind)
+    assert slices.narrowed(sliced(chosen, wrong(chosen), kind, inverted=True), (kind,)) == sliced(chosen, kind)
+    assert named(inverted) == "all but margin < 0"
 
 
 def test_half_scored_pairs_are_said_and_nothing_is_drawn_of_them(

@@ -9,7 +9,6 @@ from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
 from dashboard.figures.shapes import boxes, by, cut, histogram, medians, signed_histogram, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
-from engine.statistics.wording import percent
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
 JUDGE = "Generate answers with base and tuned policy, then score them on the Runs page, to see who is preferred."
@@ -26,22 +25,13 @@ JUDGE = "Generate answers with base and tuned policy, then score them on the Run
 def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     unit = frame["facet"][0]
     names = {series: f"{series}: {name}" if name else series for series, name in frame.select("series", "generator").iter_rows()}
-    plot = histogram(frame, {"tokens": "new tokens per answer"}.get(unit, "words per answer"), names)
-    limits = frame.filter(pl.col("limit_tokens").is_not_null() & (pl.col("facet") == "tokens")).unique("series", maintain_order=True)
-    for tokens, rows in limits.group_by("limit_tokens", maintain_order=True):
-        plot.add_vline(x=tokens[0], line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
-        shares = ", ".join(f"{r['series']} {percent(r[r['series'] + '_cut']['value'])}" for r in rows.iter_rows(named=True))
-        plot.add_annotation(
-            text=f"at least {tokens[0]:,.0f}:<br>{shares} cut",
-            x=tokens[0],
-            y=1,
-            yref="y domain",
-            xanchor="right",
-            yanchor="top",
-        )
-    if len(limits):  # room above the bars for what is written there
-        plot.update_yaxes(range=[0, 1.25 * frame["share"].to_numpy().max()])
-    least = "means are at least these" if len(limits) else ""
+    plot = histogram(frame, "", names)
+    limits = frame.filter(pl.col("facet") == "tokens")["limit_tokens"].drop_nulls().unique(maintain_order=True).to_list()
+    for tokens in limits:
+        plot.add_vline(x=tokens, line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
+    most = f", at most {' and '.join(f'{tokens:,.0f}' for tokens in limits)}" if limits else ""
+    plot.update_xaxes(title_text="new tokens per answer" + most if unit == "tokens" else "words per answer")
+    least = "a cut answer counts as long as the limit" if limits else ""
     return caption(plot, length_said(frame, unit), longest_said(frame), cut(frame.row(0, named=True)), least)
 
 

@@ -16,7 +16,7 @@ from engine.statistics.wording import counted, estimated, percent
 
 SYMBOLS = {"trained": "square", "untrained": "circle-open", "rule": "diamond", "tuned": "circle", "base": "circle-open"}
 INK = "#737D87"  # of what is nobody's: 4:1 on both pages
-ROW_PIXELS, GAP_PIXELS = 34, 12
+ROW_PIXELS, DOT_PIXELS = 34, 50  # of a row with one dot, and with several
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
         showline=False,
         ticks="",
     )
-    plot.update_layout(height=int(ROW_PIXELS * (lowest + 2.2) + 50), margin={"r": 64})
+    row = DOT_PIXELS if len(found) > len(places) else ROW_PIXELS
+    plot.update_layout(height=int(row * (lowest + 2.2) + 50), margin={"r": 64})
     return plot
 
 

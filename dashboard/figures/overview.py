@@ -23,5 +23,5 @@ def far_from_guessing(frame: pl.DataFrame) -> go.Figure:
     low = min(0.3, *(max(0.0, row["share"]["low"]) for row in rows))
     names = {"trained": "trained scorer", "untrained": "untrained scorer", "rule": "rule"}
     sizes = {row["question"]: f"n = {row['share']['n']:,} {row['share']['counted']}" for row in rows}
-    plot = dots(found, names, "share", low=low)
+    plot = dots(found, names, "share", low=low).update_traces(showlegend=False)  # each row says whose it is
     return caption(plot, *sizes.values(), "ties half", by(*frame["share"]), "dashed: guessing")

@@ -35,9 +35,17 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
         plot.add_bar(
             x=(frame[part] / whole).to_list(), y=labels, orientation="h", name=name, marker=fill(who), width=0.42, showlegend=True,
             customdata=frame[part].to_list(), hovertemplate="%{fullData.name}: %{customdata:,} (%{x:.1%})",
-            text=[f"{n:,}" for n in frame[part]], textposition="inside", insidetextanchor="middle", constraintext="none",
-            insidetextfont={"color": "#04241A" if part == "won" else "#1F2328", "size": 12},
         )  # fmt: skip
+        starts = {"won": pl.zeros(len(frame), eager=True), "tied": frame["won"], "lost": frame["won"] + frame["tied"]}[part]
+        for place, (start, n) in enumerate(zip(starts, frame[part], strict=True)):
+            colour = {"color": "#04241A"} if part == "won" else {}  # on the hatched bar the ink of the page
+            plot.add_annotation(
+                text=f"{n:,}" if n else "",
+                x=(start + n / 2) / whole[place],
+                y=labels[place],
+                font={"weight": 700, **colour},
+                showarrow=False,
+            )
     rates = frame["win_rate"].struct.field("value").to_list()
     plot.add_scatter(
         x=rates, y=[place + 0.36 for place in range(len(frame))], error_x={**bars(frame["win_rate"]), "width": 5}, mode="markers",
@@ -52,7 +60,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     plot.add_vline(x=0.5, line={"color": "#59636E", "dash": "dash", "width": 1.5})
     plot.update_xaxes(title_text="prompts", tickformat=".0%", range=[0, 1.005], showgrid=False)
     plot.update_yaxes(range=ends, showgrid=False, ticks="", showline=False, selector={"overlaying": None})
-    plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28})
+    plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28}, legend_traceorder="normal")
     n = int(frame["win_rate"].struct.field("n").to_numpy().max())
     return caption(plot, f"n = {n:,} prompts", "diamond: win rate, ties half", by(*frame["win_rate"]), GUESSING)
 

@@ -124,20 +124,21 @@ def faded(plot: go.Figure, looked_at: Callable[[Mark], bool]) -> go.Figure:
     return plot
 
 
-def outlined(plot: go.Figure, second: go.Figure) -> go.Figure:
-    """The same figure of a second comparison over the first: bars as outlines, dots hollow, lines dotted."""
-    for trace in second.data:
+def outlined(plot: go.Figure, second: go.Figure) -> bool:
+    """Draw the same figure of a second comparison over the first: bars as outlines, dots hollow, lines dotted. Whether anything differs."""
+    shown = [places(trace) for trace in plot.data]
+    new = [trace for trace in second.data if trace.type in ("bar", "scatter", "scattergl") and places(trace) not in shown]
+    for trace in new:
         trace.update(legendgroup=f"second {trace.legendgroup or trace.name}", showlegend=False, meta=None)
         if trace.type == "bar":
             outline = {"width": 2, "color": trace.marker.color}
             trace.update(marker={"color": "rgba(0,0,0,0)", "opacity": 1, "pattern": None, "line": outline})
-        elif trace.type in ("scatter", "scattergl"):
-            trace.update(opacity=0.9)
-            if trace.marker is not None:
-                trace.marker.symbol = "diamond-open"
-            if trace.line is not None:
-                trace.line.dash = "dot"
         else:
-            continue
+            trace.update(opacity=0.9, marker={"symbol": "diamond-open"}, line={"dash": "dot"})
         plot.add_trace(trace)
-    return plot
+    return bool(new)
+
+
+def places(trace: Any) -> tuple[Any, ...]:
+    """Where the marks of a trace stand."""
+    return trace.type, *(list(trace[axis]) if axis in trace and trace[axis] is not None else [] for axis in ("x", "y"))

@@ -100,9 +100,13 @@ class Listed:
     opened: bool  # whether somebody opened it; otherwise a narrow screen shows the list
 
 
-def beside(left: Answer, right: Answer, turns: Sequence[tuple[str, str]], *, key: str) -> None:
-    """Two answers beside each other, with their rewards, under their prompt; at a press the words that the other lacks."""
-    component(key=key, data={"words": words(), "list": None, "plain": True, "details": [drawn(Detail(key, turns, (left, right)))]})
+def beside(left: Answer, right: Answer, turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
+    """Two answers beside each other, with their rewards, under their prompt; at a press the words that the other lacks.
+
+    brief: of all of them the beginning only.
+    """
+    detail = drawn(Detail(key, turns, (left, right)))
+    component(key=key, data={"words": words(), "list": None, "plain": True, "brief": brief, "details": [detail]})
 
 
 def browse(listed: Listed, details: Sequence[Detail], *, key: str, search: str, on_go: Callable[[], None]) -> None:

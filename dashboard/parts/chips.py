@@ -1,7 +1,7 @@
 """What is looked at, in one line over every page: each chip says a part of the comparison and opens its choice."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -29,7 +29,8 @@ class Choice:
     options: Mapping[str, str]  # id -> name
     value: str | None
     help: str | None = None
-    many: tuple[str, ...] = field(default=())
+    none: str | None = None  # what stands there while nothing is chosen, where nothing may be chosen
+    many: tuple[str, ...] | None = None  # what is chosen, where several may be
 
     @property
     def shown(self) -> str:
@@ -40,14 +41,15 @@ def shortened(text: str) -> str:
     return text if len(text) <= CHIP_CHARS else text[: CHIP_CHARS - 1].rstrip() + "…"
 
 
-def selection() -> Selection:
+def selection() -> tuple[Selection, data.Second | None]:
     """Draw the line and return what is looked at: what stands in the address, otherwise the newest complete comparison.
 
-    What is shown the first time is written into the address, so that a run that ends later changes nothing on the screen.
+    What is shown the first time is written into the address, so that a run that ends later changes nothing on the screen. The second
+    one is what somebody wants to see beside it.
     """
     known = data.read(queries.choices)
     if known.datasets.is_empty():
-        return Selection()
+        return Selection(), None
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="chips"):
         dataset, split = of_data(known)
         default = default_of(dataset.value, split.value)
@@ -61,8 +63,8 @@ def selection() -> Selection:
             tuned_generator=generators[0].value,
             base_generator=generators[1].value,
             slice=slices.current(dataset.value),
-            reward_runs=rest["reward_runs"].many,
-            policy_runs=rest["policy_runs"].many,
+            reward_runs=rest["reward_runs"].many or (),
+            policy_runs=rest["policy_runs"].many or (),
             study=rest["study"].value,
             group_field=rest["group_field"].value or default.group_field,
             map_method=rest["map"].value or default.map_method,
@@ -71,14 +73,30 @@ def selection() -> Selection:
         chip(split.shown, split, rest["group_field"])
         chip(f"{scorers[0].shown} / {scorers[1].shown}", *scorers)
         chip(f"{generators[0].shown} / {generators[1].shown}", *generators)
-        if any(part.options for part in rest.values()):
-            chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
-        slice_parts.chip(found)
+        second = beside(found, scorers[2], generators[2])
+        chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
+        slice_parts.chip(found, shortened(slice_parts.named(found.slice)))
         if data.read(queries.dataset, found)["source"][0] == "starter":
             st.badge(
                 _("demo set"), color="gray", help=_("A small set written by a language model for demonstration, not human annotations.")
             )
-    return found
+    return found, second
+
+
+def beside(shown: Selection, scorer: Choice, generator: Choice) -> data.Second | None:
+    """What was chosen to be seen beside what is shown, and a chip that takes it off."""
+    for part, other in (
+        (scorer, replace(shown, trained_scorer=scorer.value)),
+        (generator, replace(shown, tuned_generator=generator.value)),
+    ):
+        if part.value:
+            name = part.options[part.value]
+            st.button(
+                data.literal(_("beside {name}").format(name=shortened(name))), key="chip_beside", icon=":material/close:",
+                icon_position="right", help=_("Take it off"), on_click=address.forget, args=(part.name,),
+            )  # fmt: skip
+            return data.Second(other, name)
+    return None
 
 
 def default_of(dataset: str | None, split: str | None = None) -> Selection:
@@ -97,7 +115,8 @@ def of_data(known: Choices) -> tuple[Choice, Choice]:
     return dataset, choice("split", _("Split"), {s: line(s) for s in splits}, preferred, help)
 
 
-def of_models(known: Choices, default: Selection) -> tuple[tuple[Choice, Choice], tuple[Choice, Choice]]:
+def of_models(known: Choices, default: Selection) -> tuple[tuple[Choice, Choice, Choice], tuple[Choice, Choice, Choice]]:
+    """The two scorers and the one beside them, and the same of answers."""
     here = [
         rows.filter((pl.col("dataset_id") == default.dataset_id) & (pl.col("split") == default.split))
         for rows in (known.scorers, known.generators)
@@ -107,7 +126,18 @@ def of_models(known: Choices, default: Selection) -> tuple[tuple[Choice, Choice]
     trained = choice("trained", _("Trained scorer"), scorers, default.trained_scorer, _("The reward model under test."))
     base = choice("base", _("Base scorer"), scorers, default.base_scorer, untrained)
     tuned = choice("tuned_answers", _("Tuned answers"), generators, default.tuned_generator)
-    return (trained, base), (tuned, choice("base_answers", _("Base answers"), generators, default.base_generator))
+    given = choice("base_answers", _("Base answers"), generators, default.base_generator)
+    return (
+        (trained, base, another("with", _("Another scorer beside it"), scorers, trained.value)),
+        (tuned, given, another("with_answers", _("Other answers beside them"), generators, tuned.value, given.value)),
+    )
+
+
+def another(name: str, label: str, options: Mapping[str, str], *shown: str | None) -> Choice:
+    """A second model, drawn in outline over the one that is shown, with the difference of both; none at first."""
+    others = {id: named for id, named in options.items() if id not in shown}
+    help = _("Drawn in outline over what is shown, with the difference of both on the same rows.")
+    return choice(name, label, others, None, help, none=_("nothing beside it"))
 
 
 def of_view(known: Choices, default: Selection) -> dict[str, Choice]:
@@ -133,13 +163,21 @@ def names(rows: pl.DataFrame, column: str) -> dict[str, str]:
     return {i: f"{n} ({i[-4:]})" if n in several else n for i, n in rows.select(column, "name").iter_rows()}
 
 
-def choice(name: str, label: str, options: Mapping[str, str], default: str | None, help: str | None = None, pinned: bool = True) -> Choice:
+def choice(
+    name: str,
+    label: str,
+    options: Mapping[str, str],
+    default: str | None,
+    help: str | None = None,
+    pinned: bool = True,
+    none: str | None = None,
+) -> Choice:
     """One choice. An unknown id in the address is said and the default taken; what is shown is kept in the address."""
     asked = address.asked_of(name, options, complaint(label))
     value = asked[-1] if asked else default if default in options else None
     if pinned and value and not asked:
         address.put(name, [value])
-    return Choice(name, label, options, value, help)
+    return Choice(name, label, options, value, help, none)
 
 
 def choices(name: str, label: str, options: Mapping[str, str], default: tuple[str, ...]) -> Choice:
@@ -166,26 +204,32 @@ def chip(text: str, *parts: Choice) -> None:
 
 def box(part: Choice) -> None:
     key = f"pick_{part.name}"
-    st.session_state[key] = list(part.many) if part.value is None and part.many else part.value
-    shared: dict[str, Any] = {"key": key, "help": data.literal(part.help), "on_change": keep, "args": (part.name,)}
-    if part.many:
-        st.multiselect(data.literal(part.label), list(part.options), format_func=part.options.__getitem__, **shared)
+    st.session_state[key] = part.value if part.many is None else list(part.many)
+    shared: dict[str, Any] = {
+        "options": list(part.options), "format_func": part.options.__getitem__, "key": key, "help": data.literal(part.help),
+        "on_change": keep, "args": (part.name,),
+    }  # fmt: skip
+    if part.many is not None:
+        st.multiselect(data.literal(part.label), **shared)
     else:
-        st.selectbox(data.literal(part.label), list(part.options), format_func=part.options.__getitem__, **shared)
+        st.selectbox(data.literal(part.label), index=None if part.none else 0, placeholder=part.none, **shared)
 
 
 def keep(name: str) -> None:
-    """Write what was just chosen by hand into the address; another dataset or split has other models."""
+    """Write what was just chosen by hand into the address; another dataset or split has other models, and one model is seen beside."""
     if name in ("dataset", "split"):
         address.forget(*(other for other in OF_DATASET if other != name))
     value = st.session_state[f"pick_{name}"]
+    if name in address.BESIDE or [value] in map(address.asked, address.BESIDE):
+        address.forget(*address.BESIDE)
     address.put(name, value if isinstance(value, list) else [value] if value else [])
 
 
-def open_dataset(dataset_id: str) -> None:
-    """Look at this dataset, with its own models."""
-    address.forget(*OF_DATASET, "slice")
+def open_dataset(dataset_id: str, split: str | None = None) -> None:
+    """Look at this dataset, with its own models; at the split on which most was measured unless one is named."""
+    address.forget(*OF_DATASET)
     address.put("dataset", [dataset_id])
+    address.put("split", [split] if split else [])
 
 
 def say_unknown() -> None:

@@ -5,12 +5,11 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
+from dashboard.parts import answers
 from dashboard.queries import Selection
 from dashboard.state import data, slices
 from dashboard.state.messages import _
-from engine.statistics.wording import counted, number
-
-LONG_CHARS, LONG_PIXELS = 420, 160  # an answer of more characters scrolls in a box of this height
+from engine.statistics.wording import number
 
 
 def both_ends(selection: Selection, each: int = 2) -> None:
@@ -18,38 +17,34 @@ def both_ends(selection: Selection, each: int = 2) -> None:
     ordered = data.read(queries.prompts, selection, order="difference")
     won, lost = (ordered.filter(queries.prefers(who))["prompt_id"] for who in ("tuned", "base"))
     ends = won.head(each).to_list(), lost.tail(each).reverse().to_list()
-    rows = data.read(queries.prompt_table, selection, (*ends[0], *ends[1]))
-    gains, losses = rows[: len(ends[0])], rows[len(ends[0]) :]
-    for title, rows in ((_("gain"), gains), (_("loss"), losses)):
-        for place, row in enumerate(rows.iter_rows(named=True)):
-            example(row, _("largest {what}").format(what=title) if place == 0 else _("{place}. {what}").format(place=place + 1, what=title))
-    if gains.is_empty() and losses.is_empty():
+    titles = (_("Largest gain"), _("Second largest gain")), (_("Largest loss"), _("Second largest loss"))
+    told = {prompt: title for prompts, named in zip(ends, titles, strict=True) for prompt, title in zip(prompts, named, strict=False)}
+    if not told:
         st.caption(_("No prompt is won or lost here."))
         return
-    st.page_link("views/prompts.py", label=_("All prompts"), icon=":material/arrow_forward:")
+    with st.grid(2, min_column_width=460, gap="small"):
+        for row in data.read(queries.prompt_table, selection, tuple(told)).iter_rows(named=True):
+            example(row, told[row["prompt_id"]])
+    st.page_link("views/prompts.py", label=_("All prompts"), icon=":material/arrow_forward:", icon_position="right")
 
 
 def example(row: dict[str, Any], title: str) -> None:
-    """One prompt and both answers to it, each with its reward and length; long ones in part."""
-    with st.container(border=True):
-        about, base, tuned = st.columns((3, 4, 4), gap="medium")
-        with about:
-            kind = f"{row['prompt_type']} · " if row["prompt_type"] else ""
-            st.caption(data.literal(f"{title} · {kind}{number(row['difference'], signed=True)}"))
-            st.text(row["prompt"][:400])
-        for column, side, name in ((base, "base", _("Base")), (tuned, "tuned", _("Tuned"))):
-            with column:
-                length = counted_length(row, side)
-                st.caption(data.literal(f"{name} · {number(row[f'{side}_trained'])} · {length}"))
-                answer = row[f"{side}_answer"]
-                with st.container(height=LONG_PIXELS if len(answer) > LONG_CHARS else "content", border=False):
-                    st.text(answer)
+    """One prompt and both answers to it, each with its reward and length, in part, and the way to the whole."""
+    prompt = row["prompt_id"]
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", horizontal_alignment="distribute"):
+            parts = title, row["prompt_type"], number(row["difference"], signed=True)
+            st.caption(data.literal("\u00a0· ".join(part for part in parts if part)), width="content")
+            st.page_link(
+                "views/prompts.py", label=_("Read both"), icon=":material/arrow_forward:", icon_position="right",
+                query_params={"prompt": prompt},
+            )  # fmt: skip
+        answers.beside(answer(row, "base"), answer(row, "tuned"), [("user", row["prompt"])], key=f"example_{prompt}", brief=True)
 
 
-def counted_length(row: dict[str, Any], side: str) -> str:
-    tokens, words = row[f"{side}_tokens"], row[f"{side}_words"]
-    length = counted(words, "words") if tokens is None else counted(tokens, "tokens")
-    return _("{length}, cut").format(length=length) if row[f"{side}_cut"] else length
+def answer(row: dict[str, Any], side: answers.Role) -> answers.Answer:
+    told = {name: row[f"{side}_{name}"] for name in ("tokens", "words", "cut")}
+    return answers.Answer(side, row[f"{side}_answer"], reward=row[f"{side}_trained"], **told)
 
 
 def only_complete(selection: Selection) -> None:

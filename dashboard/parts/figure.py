@@ -24,37 +24,38 @@ TITLE = (
     '<span style="font-weight:400;opacity:.72">{number}</span> {title}</h{level}>'
 )
 THUMBNAIL_PIXELS = 190
-CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "autoScale2d", "toImage"], "showSendToCloud": False}
+OURS = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "toImage"]  # tools that stand over the drawing
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": OURS, "showSendToCloud": False}
 
 
-def show(figure: figures.Figure, selection: Selection, second: Selection | None = None, level: int = 3) -> None:
+def show(figure: figures.Figure, selection: Selection, second: data.Second | None = None, level: int = 3) -> None:
     """A figure as the report prints it; while there is nothing to draw, how to get it.
 
     Along what its own marks stand for it shows all rows, those that are not looked at faint; the slice applies to the rest.
     second: another comparison, drawn in outline over the first. level: of its title among the page's headings: 2 where no section is above.
     """
     rows, plot, below, own = drawn(figure, selection)
+    if plot is not None and second is not None:
+        other = drawn(figure, second.selection)[1]
+        if other is not None and registry.outlined(plot, other):
+            below = f"{below}\u00a0· {_('in outline: {name}').format(name=second.name)}"
     with st.container(gap="xsmall", key=f"figure_box_{figure.name}"):
-        with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
             heading(figure.label if figure.number else "", _(figure.title), level)
+            hint = "" if plot is None else acting(plot, figure)
             if plot is not None:
+                how_computed(figure, rows)
                 with st.container(width="content"):  # a fragment alone would take half of the line
                     export_menu.menu(Shown(figure, plot, rows, below), selection)
         if plot is None:
             st.caption(data.literal(below))
             return
-        if second is not None:
-            other = drawn(figure, second)[1]
-            plot = registry.outlined(plot, other) if other is not None else plot
-        hint = acting(plot)
         key = f"figure_{figure.name}_{hash((selection.slice, own))}"
         acts: dict[str, Any] = (
             {"on_select": partial(act, key, figure, selection, plot), "selection_mode": ("points", "box")} if hint else {}
         )
         st.plotly_chart(plot, theme=None, key=key, alt=f"{_(figure.title)} {below}", config=CONFIG, **acts)
-        with st.container(horizontal=True, wrap=False, gap="small"):
-            st.caption(data.literal(f"{below}\u00a0· {hint}" if hint else below))
-            how_computed(figure, rows)
+        st.caption(data.literal(f"{below}\u00a0· {hint}" if hint else below))
 
 
 def heading(number: str, title: str, level: int = 3) -> None:
@@ -62,21 +63,31 @@ def heading(number: str, title: str, level: int = 3) -> None:
     st.html(TITLE.format(level=html.escape(str(level)), number=html.escape(number), title=html.escape(title)))
 
 
-def acting(plot: registry.Plot) -> str:
-    """Let bars be selected by dragging and dots by a click, one of which Streamlit allows at a time; says how, nothing without marks."""
+def acting(plot: registry.Plot, figure: figures.Figure) -> str:
+    """Let bars and points of a map be selected by dragging, dots by a click; says how, nothing without marks that stand for rows."""
     marked = [trace for trace in plot.data if registry.marks_of(trace)]
     if not marked:
         return ""
-    if any(trace.type == "bar" and trace.orientation != "h" for trace in marked):
-        plot.update_layout(dragmode="select", selectdirection="h")
-        return _("Drag to select.")
-    if any("pair_id" in mark for mark in registry.marks(plot)):
-        plot.update_layout(dragmode="select", selectdirection="any")
-        return _("Drag to select.")
-    plot.update_layout(dragmode="pan", selectdirection="any", clickmode="event+select")
-    plot.update_xaxes(fixedrange=True)
-    plot.update_yaxes(fixedrange=True)
-    return _("Click to select.")
+    bars = any(trace.type == "bar" and trace.orientation != "h" for trace in marked)
+    if not bars and not any("pair_id" in mark for mark in registry.marks(plot)):
+        plot.update_layout(dragmode="pan", selectdirection="any", clickmode="event+select")
+        plot.update_xaxes(fixedrange=True)
+        plot.update_yaxes(fixedrange=True)
+        return _("Click to select.")
+    plot.update_layout(dragmode="select" if figure.size == "small" else dragging(figure.name))
+    plot.update_layout(selectdirection="h" if bars else "any", uirevision=figure.name)  # what was zoomed into stays while it is selected in
+    plot.update_yaxes(fixedrange=bars)  # counts begin at 0, also of a part
+    return _("Drag to select.") if plot.layout.dragmode == "select" else _("Drag to zoom, double-click for all.")
+
+
+def dragging(name: str) -> str:
+    """A small switch: what dragging in a figure does."""
+    modes = {"select": _("Select"), "zoom": _("Zoom")}
+    with st.container(width="content", key=f"drag_{name}"):
+        return st.segmented_control(
+            _("Dragging"), list(modes), default="select", required=True, format_func=modes.__getitem__, key=f"dragging_{name}",
+            label_visibility="collapsed",
+        )  # fmt: skip
 
 
 def drawn(figure: figures.Figure, selection: Selection) -> tuple[pl.DataFrame, registry.Plot | None, str, tuple[Any, ...]]:
@@ -120,12 +131,14 @@ def act(key: str, figure: figures.Figure, selection: Selection, plot: registry.P
 def how_computed(figure: figures.Figure, rows: pl.DataFrame) -> None:
     """What each statistic of a figure means and how its interval was made, for whoever asks."""
     if methods := computed(rows):
-        with st.popover(_("How computed"), type="tertiary", key=f"how_{figure.name}"):
+        with st.popover(_("How computed"), icon=":material/info:", type="tertiary", key=f"how_{figure.name}"):
             for sentence in methods:
                 st.caption(data.literal(sentence))
 
 
-def side_by_side(names: Iterable[str], selection: Selection, second: Selection | None = None, min_width: int = 430, level: int = 3) -> None:
+def side_by_side(
+    names: Iterable[str], selection: Selection, second: data.Second | None = None, min_width: int = 430, level: int = 3
+) -> None:
     """Figures by name in columns where there is room."""
     with st.grid(min_column_width=min_width, gap="medium"):
         for name in names:

@@ -10,7 +10,7 @@ from dashboard.state.messages import _, wording
 from engine.statistics.claims import findings
 
 PICTURES = {  # claim -> figure
-    "weakest_group": "group_accuracy",
+    "weakest_group": "accuracy_of_groups",
     "length_advantage": "margin_by_length",
     "length_difference": "answer_lengths",
     "gain_over_length_rule": "accuracy_by_length",
@@ -27,9 +27,9 @@ def show(selection: Selection) -> None:
     with st.grid(len(found), min_column_width=300, gap="medium"):
         for claim in found:
             with st.container(border=True, height="stretch", gap="small"):
-                verdict.sure(claim.sureness)
+                verdict.said_with(claim.sureness)
                 st.subheader(data.literal(verdict.text(claim)), anchor=False)
                 if name := PICTURES.get(claim.name):
                     figure.thumbnail(figures.find(name), selection, claim.name)
                 st.caption(data.literal(claim.detail_text(wording())))
-                st.page_link(f"views/{claim.page}.py", icon=":material/arrow_forward:")
+                st.page_link(f"views/{claim.page}.py", icon=":material/arrow_forward:", icon_position="right")

@@ -233,7 +233,7 @@ def pairs(draft: Draft) -> None:
             made = call(
                 ["import", "--json", *named, *(f"--option={key}={value}" for key, value in options.items()), "--", *draft.sources()]
             )
-            finish(made, made["dataset_id"])
+            finish(made, made["dataset_id"], max(made["splits"], key=made["splits"].get))
 
 
 def splits(draft: Draft) -> float:
@@ -310,12 +310,12 @@ def call(arguments: list[str]) -> dict[str, Any]:
     return made
 
 
-def finish(made: dict[str, Any], dataset_id: str | None) -> None:
-    """Open the dataset, where what became of the import is said."""
+def finish(made: dict[str, Any], dataset_id: str | None, split: str | None = None) -> None:
+    """Open the dataset, of what was imported the split with the most pairs, where what became of the import is said."""
     forget()
     st.session_state["imported"] = made
     if dataset_id:
-        open_dataset(dataset_id)
+        open_dataset(dataset_id, split)
     st.rerun()
 
 

@@ -1,6 +1,5 @@
 """A model that was finished after what is shown: offered once, with its result beside the one on the screen."""
 
-from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -13,15 +12,9 @@ from dashboard.state.messages import _
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import estimated
 
-WITH = "with"  # the id of the scorer or generator that is shown beside
-
 
 def show(selection: Selection) -> None:
     """The newest finished model that is not shown, and what can be done with it; nothing on the page changes by itself."""
-    second = beside(selection)
-    if second is not None:
-        compared(selection, second)
-        return
     kept = st.session_state.setdefault("kept", [])
     found = data.read(queries.newer_models, selection)
     found = found.filter(~pl.col("id").is_in(kept))
@@ -31,7 +24,8 @@ def show(selection: Selection) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="offer"):
         st.markdown(data.literal(sentence(row)), width="content")
         with st.container(horizontal=True, width="content", gap="xsmall"):
-            st.button(_("Compare"), key="offer_compare", on_click=address.put, args=(WITH, [row["id"]]))
+            beside = "with" if row["kind"] == "scorer" else "with_answers"
+            st.button(_("Compare"), key="offer_compare", on_click=address.put, args=(beside, [row["id"]]))
             st.button(_("Use"), key="offer_use", on_click=use, args=(row,))
             st.button(_("Keep what is shown"), key="offer_keep", on_click=kept.extend, args=(found["id"].to_list(),))
 
@@ -55,32 +49,4 @@ def use(row: dict[str, Any]) -> None:
     else:
         address.put("tuned_answers", [row["id"]])
     address.put("reward_runs" if row["kind"] == "scorer" else "policy_runs", [row["run_id"]] if row["run_id"] else [])
-    address.forget(WITH)
-
-
-def beside(selection: Selection) -> Selection | None:
-    """The second comparison in the address: another trained scorer, or other tuned answers."""
-    known = data.read(queries.choices)
-    for asked in address.asked(WITH):
-        if asked in known.scorers["scorer_id"]:
-            return replace(selection, trained_scorer=asked)
-        if asked in known.generators["generator_id"]:
-            return replace(selection, tuned_generator=asked)
-        address.complain(_("The comparison with {id} is not possible: it is not here.").format(id=asked))
-        address.forget(WITH)
-    return None
-
-
-def compared(selection: Selection, second: Selection) -> None:
-    """What stands beside what is shown, and the difference of both on the same rows."""
-    rows = data.read(queries.paired_differences, selection, second)
-    with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="beside"):
-        parts = [
-            _("{what}: {difference} against {name}, on the same {n:,} {counted}").format(
-                what=_(row["what"]), difference=estimated(Estimate(**row["difference"])), name=row["name"],
-                n=row["difference"]["n"], counted=_(row["difference"]["counted"]),
-            )
-            for row in rows.iter_rows(named=True)
-        ]  # fmt: skip
-        st.markdown(data.literal("; ".join(parts) or _("Nothing was measured by both.")), width="content")
-        st.button(_("End the comparison"), key="beside_end", on_click=address.forget, args=(WITH,))
+    address.forget(*address.BESIDE)

@@ -24,7 +24,7 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
         return
     row = found.row(0, named=True)
     scored = row["margin"] is not None
-    with st.container(border=True, key="pair_detail"):
+    with st.container(border=True, gap="xsmall", key="pair_detail"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             figure.heading(*(_("Table 1"), _("How do both scorers rate this pair?")) if scored else ("", _("The pair")))
             st.caption(data.literal(place), width="content")

@@ -23,7 +23,9 @@ BAR = (
 
 
 def show(selection: Selection) -> None:
-    """A page of the list beside the picked pair, which stands in the address; the first one while none is picked."""
+    """What is looked at, and a page of it beside the picked pair, which stands in the address; the first one while none is picked."""
+    with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
+        slice_parts.line(selection)
     place = picked(selection)
     rows = data.read(queries.ranked_pairs, selection, page=place // ROWS, rows=ROWS)
     if rows.is_empty():

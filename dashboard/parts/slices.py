@@ -12,6 +12,7 @@ from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.plain import line as line_of
 from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice, explained
+from engine.statistics.wording import number, percent
 from engine.store import saved_slices
 from engine.store.rundir import cache_path
 
@@ -97,7 +98,7 @@ def counted(selection: Selection) -> str:
     shown, every = data.read(queries.sliced_counts, selection)
     if not every:
         return _("no pairs")
-    found = _("{n:,} of {all:,} pairs, {share:.1f}\u00a0%").format(n=shown, all=every, share=100 * shown / every)
+    found = _("{n} of {all} pairs, {share}").format(n=number(shown, 0), all=number(every, 0), share=percent(shown / every))
     return found if shown else f"{found}. {nothing(selection)}"
 
 
@@ -113,10 +114,17 @@ def said(predicate: AnyPredicate) -> str:
     return _(template).format(**{**values, "field": _(values.get("field", ""))})
 
 
-def chip(selection: Selection) -> None:
+def named(slice: Slice | None) -> str:
+    """Its name, or its conditions."""
+    if slice is None:
+        return _("all pairs")
+    conditions = "; ".join(said(predicate) for predicate in slice.predicates)
+    return slice.name or (_("all but {conditions}").format(conditions=conditions) if slice.inverted else conditions)
+
+
+def chip(selection: Selection, name: str) -> None:
     """The chip of the line over the page: which rows, the saved choices of rows, and a condition in numbers for who does not drag."""
     slice = selection.slice
-    name = _("all pairs") if slice is None else slice.name or "; ".join(said(p) for p in slice.predicates[:2])
     with st.popover(data.literal(name), key="chip_slice", type="primary" if slice else "secondary"):
         if slice:
             for place, predicate in enumerate(slice.predicates):

@@ -6,11 +6,13 @@ from typing import Literal
 
 import streamlit as st
 
+from dashboard import queries
 from dashboard.parts import offers
 from dashboard.queries import Selection
 from dashboard.state import data, slices
 from dashboard.state.messages import _, wording
-from engine.statistics.claims import Claim, Sureness, claims
+from engine.statistics.claims import Claim, Sureness, claims, sureness
+from engine.statistics.estimate import Estimate
 
 COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
     Sureness.CLEAR: "blue",
@@ -32,9 +34,28 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
             line(claim, headline=claim is found[0])
         if found and slices.undecided(selection.slice) != selection.slice:
             st.caption(_("Conditions on rewards are left out here: they would decide the answer."))
-    if selection.dataset_id is not None:
+    if second := data.second():
+        beside(selection, second)
+    elif selection.dataset_id is not None:
         offers.show(selection)
     return found
+
+
+def beside(selection: Selection, second: data.Second) -> None:
+    """How what is seen beside differs from what is shown, on the same rows, and how sure one may be of it."""
+    rows = data.read(queries.paired_differences, selection, second.selection)
+    said = {
+        "accuracy": _("With {name} instead of {shown}: accuracy {by:signed} points {by:interval}, on the same {by:counted}."),
+        "win rate": _("With {name} instead of {shown}: win rate {by:signed} points {by:interval}, on the same {by:counted}."),
+        "reward difference": _("With {name} instead of {shown}: mean reward {by:signed} {by:interval}, on the same {by:counted}."),
+    }
+    with st.container(border=True, gap="xsmall", key="beside"):
+        for row in rows.iter_rows(named=True):
+            difference = Estimate(**row["difference"])
+            sentence = wording().fill(said[row["what"]], {"name": row["name"], "shown": row["shown"], "by": difference})
+            said_with(sureness(difference), sentence)
+        if rows.is_empty():
+            st.markdown(data.literal(_("{name} and what is shown have nothing in common that was measured.").format(name=second.name)))
 
 
 def found_on(page: str, selection: Selection) -> list[Claim]:
@@ -53,12 +74,12 @@ def line(claim: Claim, headline: bool = False) -> None:
     """How sure one may be of a claim, and what it rests on; below the headline without repeating it."""
     parts = ([] if headline else [text(claim)]) + [claim.detail_text(wording())]
     said = " ".join(part for part in parts if part)
-    st.markdown(f":{COLOURS[claim.sureness]}-badge[{SHAPES[claim.sureness]} {data.literal(_(claim.sureness))}] {data.literal(said)}")
+    said_with(claim.sureness, said)
 
 
-def sure(sureness: Sureness) -> None:
-    """A word with a shape, so that it can be told apart without its colour."""
-    st.badge(data.literal(f"{SHAPES[sureness]} {_(sureness)}"), color=COLOURS[sureness])
+def said_with(sure: Sureness, sentence: str = "") -> None:
+    """How sure one may be, as a word with a shape, so that it can be told apart without its colour; and a sentence behind it."""
+    st.markdown(f":{COLOURS[sure]}-badge[{SHAPES[sure]} {data.literal(_(sure))}] {data.literal(sentence)}")
 
 
 def text(claim: Claim) -> str:

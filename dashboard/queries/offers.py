@@ -1,6 +1,7 @@
 """Models that were finished after those that are shown, and how two comparisons differ on the same rows."""
 
 from dataclasses import replace
+from typing import Literal
 
 import polars as pl
 
@@ -74,24 +75,27 @@ def first(rows: pl.DataFrame, name: str) -> dict[str, object] | None:
 
 
 def paired_differences(con: Connection, shown: Selection, second: Selection) -> pl.DataFrame:
-    """How the second comparison differs from the one shown, row by row on the same pairs or prompts: what, name, difference."""
-    found: list[tuple[str, str, Estimate]] = []
+    """How a second comparison differs from the one shown, row by row on the same pairs or prompts.
+
+    what (a statistic), name and shown (of the scorers or generators), difference (second − shown, an Estimate).
+    """
+    found: list[tuple[str, str, str, Estimate]] = []
     if second.trained_scorer != shown.trained_scorer:
         pairs = pairs_of_both(con, second.trained_scorer, shown.trained_scorer, shown.dataset_id, shown.split)
-        name = name_of(con, "named_scorers", "scorer_id", second.trained_scorer)
-        found += [("accuracy", name, measured(pairs, ["accuracy_gain"])["accuracy_gain"])] if len(pairs) else []
+        names = names_of(con, "scorer", second.trained_scorer, shown.trained_scorer)
+        found += [("accuracy", *names, measured(pairs, ["accuracy_gain"])["accuracy_gain"])] if len(pairs) else []
     if second.tuned_generator != shown.tuned_generator:
         values = {**judged(second, "trained"), "shown": shown.tuned_generator}
         answers = frame(con, BOTH_ANSWERED, values)
-        name = name_of(con, "named_generators", "generator_id", second.tuned_generator)
+        names = names_of(con, "generator", second.tuned_generator, shown.tuned_generator)
         if len(answers):
             won = mean(answers["won"], answers["prompt_id"], unit="difference of shares", counted="prompts")
             gained = mean(answers["gained"], answers["prompt_id"], counted="prompts")
-            found += [("win rate", name, won), ("reward difference", name, gained)]
-    what, names, differences = zip(*found, strict=True) if found else ((), (), ())
-    named = pl.DataFrame({"what": what, "name": names}, schema={"what": pl.String, "name": pl.String})
-    return named.with_columns(column("difference", differences))
+            found += [("win rate", *names, won), ("reward difference", *names, gained)]
+    words = pl.DataFrame([row[:3] for row in found], schema=dict.fromkeys(("what", "name", "shown"), pl.String), orient="row")
+    return words.with_columns(column("difference", [row[3] for row in found]))
 
 
-def name_of(con: Connection, table: str, key: str, value: str | None) -> str:
-    return str(frame(con, f"select name from {table} where {key} = $id", {"id": value})["name"][0])
+def names_of(con: Connection, kind: Literal["scorer", "generator"], second: str | None, shown: str | None) -> tuple[str, str]:
+    names = dict(frame(con, f"select {kind}_id, name from named_{kind}s").iter_rows())
+    return names.get(second, "–"), names.get(shown, "–")

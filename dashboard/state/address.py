@@ -4,9 +4,10 @@ from collections.abc import Container
 
 import streamlit as st
 
+BESIDE = ("with", "with_answers")  # a scorer, or answers, beside what is shown
 COMPARISON = (
-    "dataset", "split", "trained", "base", "tuned_answers", "base_answers", "reward_runs", "policy_runs", "study", "group_field", "with",
-    "slice",
+    "dataset", "split", "trained", "base", "tuned_answers", "base_answers", "reward_runs", "policy_runs", "study", "group_field", "slice",
+    *BESIDE,
 )  # fmt: skip
 """What is looked at on every page: once chosen in a session it holds, whatever address a browser still has of an earlier page."""
 

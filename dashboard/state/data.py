@@ -103,9 +103,22 @@ def own_name(query: Callable[..., object]) -> str:
     return "" if "<" in name else f"{query.__module__}.{name}"
 
 
+@dataclass(frozen=True)
+class Second:
+    """Another comparison, drawn in outline over the one that is looked at."""
+
+    selection: Selection
+    name: str  # of the scorer, or of the answers, in which it differs
+
+
 def selection() -> Selection:
-    """What the sidebar shows as selected."""
+    """What the chips over the page show as selected."""
     return cast(Selection, st.session_state.get("selection", Selection()))
+
+
+def second() -> Second | None:
+    """What is seen beside it."""
+    return cast(Second | None, st.session_state.get("second"))
 
 
 def runs() -> list[Run]:

@@ -39,12 +39,20 @@ def look_at(slice: Slice | None) -> None:
 
 
 def add(selection: Selection, predicates: Iterable[AnyPredicate]) -> None:
-    """Narrow what is looked at; a predicate takes the place of an earlier one about the same."""
-    added = tuple(predicates)
-    now = selection.slice or Slice(dataset_id=selection.dataset_id or "")
+    """Narrow what is looked at."""
+    look_at(narrowed(selection.slice or Slice(dataset_id=selection.dataset_id or ""), tuple(predicates)))
+
+
+def narrowed(slice: Slice, added: tuple[AnyPredicate, ...]) -> Slice:
+    """A predicate takes the place of an earlier one about the same.
+
+    Of an inverted slice the one predicate is turned round; several cannot be narrowed, and what is added takes their place.
+    """
+    held = slice.predicates
+    if slice.inverted:
+        held = tuple(p.model_copy(update={"not_": not p.not_}) for p in held) if len(held) == 1 else ()
     about = {subject(predicate) for predicate in added}
-    kept = tuple(p for p in now.predicates if now.inverted or subject(p) not in about)
-    look_at(now.model_copy(update={"predicates": (*kept, *added), "name": ""}))
+    return Slice(dataset_id=slice.dataset_id, predicates=(*(p for p in held if subject(p) not in about), *added))
 
 
 def remove(slice: Slice, place: int) -> None:

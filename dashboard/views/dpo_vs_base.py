@@ -3,17 +3,17 @@
 import streamlit as st
 
 from dashboard import figures
-from dashboard.parts import examples, offers, remarks, slices, verdict, widgets
+from dashboard.parts import examples, remarks, slices, verdict, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
 
-selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
+selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"), most=2)
 if not (selection.base_generator and selection.tuned_generator):
     st.info(_("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data."))
     st.stop()
 remarks.on_answers(selection)
-second = offers.beside(selection)
+second = data.second()
 found = verdict.found_on("dpo_vs_base", selection)
 figure_part.show(figures.find("win_tie_loss"), selection, second, level=2)
 slices.line(selection)

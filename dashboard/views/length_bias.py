@@ -3,20 +3,18 @@
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import figure, offers, pair_list, remarks, slices, verdict, widgets
+from dashboard.parts import figure, pair_list, remarks, verdict, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
 PAGE = "length_bias"
 selection = widgets.heading(_("Length bias"), page=PAGE, question=_("Is it only length?"), most=2)
 remarks.on_pairs(selection)
-second = offers.beside(selection)
+second = data.second()
 found = verdict.found_on(PAGE, selection)
 with st.grid(min_column_width=900, gap="medium"):
     figure.show(figures.find("accuracy_by_length"), selection, second, level=2)
     with st.container():
-        with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
-            slices.line(selection)
         pair_list.show(selection)
 
 with st.grid(2, min_column_width=430, gap="medium"):

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import figures
-from dashboard.parts import examples, findings, offers, remarks, verdict, widgets
+from dashboard.parts import examples, findings, remarks, verdict, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
@@ -31,7 +31,7 @@ selection = widgets.heading(_("Overview"), needs_data=False, page="overview", qu
 if data.alive():
     widgets.live(under_way)
 if selection.dataset_id:
-    second = offers.beside(selection)
+    second = data.second()
     remarks.on_answers(selection)
     if selection.trained_scorer or selection.tuned_generator:
         figure_part.show(figures.find("far_from_guessing"), selection, second, level=2)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import figures
-from dashboard.parts import figure, offers, pair_list, remarks, slices, verdict, widgets
+from dashboard.parts import figure, pair_list, remarks, verdict, widgets
 from dashboard.state import data
 from dashboard.state.messages import _
 
@@ -12,17 +12,16 @@ selection = widgets.heading(_("Reward model"), page=PAGE, question=_("How well d
 if selection.trained_scorer is None:
     st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
 remarks.on_pairs(selection)
-second = offers.beside(selection)
+second = data.second()
 with st.grid(min_column_width=900, gap="medium"):
     figure.show(figures.find("margins"), selection, second, level=2)
     with st.container():
-        with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
-            slices.line(selection)
         pair_list.show(selection)
 
-verdict.section(_("Where is it right?"), verdict.named(verdict.found_on(PAGE, selection), "weakest_group"))
 with st.grid(3, min_column_width=300, gap="medium"):
-    figure.show(figures.find("accuracy_of_groups"), selection, second)
+    with st.container():
+        verdict.section(_("Where is it right?"), verdict.named(verdict.found_on(PAGE, selection), "weakest_group"))
+        figure.show(figures.find("accuracy_of_groups"), selection, second)
     for who in ("base", "trained"):
         with st.container():
             figure.show(figures.find(f"scores_{who}"), selection, second)

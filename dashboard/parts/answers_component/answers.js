@@ -67,6 +67,7 @@ class View {
   show({ data, setTriggerValue }) {
     this.words = data.words
     this.plain ??= Boolean(data.plain)
+    this.brief = Boolean(data.brief)
     this.go = (where) => setTriggerValue("go", where)
     this.list = data.list
     if (!this.list) {
@@ -231,7 +232,7 @@ class View {
 
   // Everything about one prompt.
   article(detail) {
-    const element = made("article", this.plain ? "" : "marked")
+    const element = made("article", this.brief ? "brief" : this.plain ? "" : "marked")
     element.tabIndex = -1
     element.append(
       ...(this.list ? [this.tools(detail, element)] : []),
@@ -240,7 +241,7 @@ class View {
       ...(detail.sides.length ? [made("div", "sides", ...detail.sides.map((side) => this.side(side)))] : []),
       ...detail.folds.map((fold) => this.fold(fold)),
     )
-    if (!this.list && detail.sides.length > 1) element.prepend(made("div", "tools", made("span", "gap"), this.switched(element)))
+    if (!this.list && !this.brief && detail.sides.length > 1) element.prepend(made("div", "tools", made("span", "gap"), this.switched(element)))
     return element
   }
 
