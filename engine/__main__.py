@@ -230,7 +230,8 @@ def list_runs(options: argparse.Namespace) -> int:
     for run in run_dirs(cache):
         status = run.status
         where = f"{status.stage} {status.step}/{status.steps} {status.unit}" if status.state is State.RUNNING else (status.sentence or "")
-        say(f"{run.id:52} {run.outline.kind:9} {status.state:10} {line(run.outline.name)}  {line(where)}")
+        state = "cancelling" if run.stopping else status.state
+        say(f"{run.id:52} {run.outline.kind:9} {state:10} {line(run.outline.name)}  {line(where)}")
     for folder, why in damaged(cache, "runs").items():
         say(f"{folder.name:52} {'damaged':20} {line(why)}")
     return 0

@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import listening, table
 
 from dashboard.queries import Selection, default_selection
 from engine.__main__ import main, parser
+from engine.data.datasets_io import load_pairs
+from engine.data.records import text_id
 from engine.errors import ConfigError, RunError
 from engine.planning import cost
 from engine.planning.workload import Sample
-from engine.queue import chain
+from engine.queue import chain, jobs
+from engine.queue.run import execute
 from engine.settings.config import CONFIGS, AnyRun, GenerateConfig, PolicyConfig, RewardConfig, ScoreConfig, TrainConfig, parse
 from engine.settings.hyperparameters import DPO, BradleyTerry, LengthControl, LoRA, SimPO, Weighted
 from engine.settings.options import as_options, given
+from engine.settings.slices import Range, Slice
 from engine.store import database
 from engine.store.rundir import RunDir, find_run, run_dirs, take_lock
+from engine.store.status import State
 
 
 def looked_at(cache: Path) -> Selection:
@@ -139,6 +145,80 @@ def test_the_last_number_goes_up(copied: Path) -> None:
         chain.submit(copied, again(by_kind(copied)["reward"][0], name=name))
         assert device is not None
         os.close(device)
+
+
+# On a slice whose training pairs were not scored
+
+
+def wrong(cache: Path, split: str = "train", **changes: Any) -> TrainConfig:
+    """The toy reward model again, on the pairs that it ranks wrong: it has scored the validation pairs alone."""
+    scorer = looked_at(cache).trained_scorer
+    reward = by_kind(cache)["reward"][0]
+    predicate = Range(field="margin", high=0, scorer=scorer)
+    return again(reward, slice=Slice(dataset_id=reward.outline.dataset, predicates=(predicate,)), train_split=split, **changes)
+
+
+def done(cache: Path, run_id: str) -> RunDir:
+    run = find_run(cache, run_id)
+    execute(listening(cache, run))
+    assert run.status.error is None
+    return run
+
+
+def test_the_training_pairs_are_scored_before_they_are_cut_to_the_slice(copied: Path) -> None:
+    """12 pairs are 24 responses under two heads; before that is done the new model has 12 pairs at most, in 3 steps of 4."""
+    config = wrong(copied)
+    (first, scoring), (_, model) = chain.chain(copied, config).items()
+    reward = by_kind(copied)["reward"][0].id
+    assert isinstance(scoring, ScoreConfig)
+    assert (scoring.reward_models, scoring.splits, scoring.generations, scoring.parents) == ((reward,), ("train",), (), (reward,))
+    assert (model.parents, model.model_copy(update={"parents": ()})) == ((first,), config)
+    found = cost.cost(copied, chain.chain(copied, config))
+    assert [(made.items, made.steps, made.at_most) for made in found.runs] == [(24, None, False), (12, 3, True)]
+    assert not found.refusals
+    there = wrong(copied, "validation", validation_splits=())
+    assert list(chain.chain(copied, there).values()) == [there], "the validation pairs are scored"
+
+
+def test_one_command_scores_the_pairs_and_trains_on_those_of_the_slice(copied: Path) -> None:
+    """The pairs are those whose margin is below 0 in the score run's own table."""
+    device = take_lock(copied / "locks" / "cpu.lock")
+    first, second = (done(copied, run_id) for run_id in chain.submit(copied, wrong(copied)))
+    assert device is not None
+    os.close(device)
+    pairs = load_pairs(copied, second.outline.dataset, "train")
+    rewards = table(first, "rewards").filter(scorer_id=looked_at(copied).trained_scorer)
+    reward_of = {(prompt, text): reward for prompt, text, reward in rewards.select("prompt_id", "text_id", "reward").iter_rows()}
+    lost = [p.pair_id for p in pairs if reward_of[p.prompt_id, text_id(p.chosen)] < reward_of[p.prompt_id, text_id(p.rejected)]]
+    assert table(second, "trained_on")["pair_id"].to_list() == lost
+    assert 0 < len(lost) < 12
+
+
+def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(copied: Path) -> None:
+    device = take_lock(copied / "locks" / "cpu.lock")
+    first, model = chain.submit(copied, wrong(copied))
+    (second,) = chain.submit(copied, wrong(copied, seed=1))
+    assert find_run(copied, second).outline.parents == (first,)
+    find_run(copied, first).update(state=State.FAILED, error="the disk is full")
+    assert device is not None
+    os.close(device)
+    jobs.start_next(copied)
+    for run_id in (model, second):
+        assert find_run(copied, run_id).status.sentence == (
+            f"not started: it needs {first} (Scores of train), which is failed: the disk is full"
+        )
+
+
+def test_a_number_of_pairs_is_refused_while_nobody_knows_how_many_the_slice_has(copied: Path) -> None:
+    with pytest.raises(RunError, match="pairs is 4, but how many the slice has is known when 'Scores of train' is done: leave it empty"):
+        chain.submit(copied, wrong(copied, pairs=4))
+
+
+def test_a_slice_of_imported_rewards_cannot_be_scored_here(copied: Path) -> None:
+    with database.writing(copied) as con:
+        con.execute("update scorers set model_id = null, kind = 'imported' where scorer_id = ?", [looked_at(copied).trained_scorer])
+    config = wrong(copied)
+    assert list(chain.chain(copied, config).values()) == [config]
 
 
 # The command

@@ -145,7 +145,7 @@ def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed_with_its
     assert step_of(checkpoints(run)[-1]) <= steps_seen(run)[-1] < 120
     assert jobs.actions(run) == ["resume", "delete"]
     jobs.start_next(cache)
-    assert follower.status.error == f"it needs {run.id}, which is lost"
+    assert follower.status.error == f"it needs {run.id} ({run.outline.name}), which is lost"
 
     jobs.resume(cache, run.id)
     assert jobs.wait_for_end(run, 90).state == "done"
@@ -170,7 +170,8 @@ def test_failed_parent_takes_its_followers_out_of_the_queue(cache: Path, configu
     until(lambda: all(run.status.state in ("failed", "cancelled") for run in runs))
     assert [run.status.state for run in runs] == ["failed", "cancelled", "cancelled"]
     assert "has no config.json" in str(runs[0].status.error)
-    assert runs[1].status.sentence == f"not started: it needs {parent}, which is failed"
+    why = f"it needs {parent} ({runs[0].outline.name}), which is failed: {runs[0].status.error}"
+    assert runs[1].status.sentence == f"not started: {why}"
 
     lock = wait_for_lock(cache / "locks" / "cpu.lock", 30)
     jobs.resume(cache, parent)

@@ -13,8 +13,11 @@ from dashboard.parts.before_start import together
 from dashboard.parts.forms import SET_ELSEWHERE
 from dashboard.parts.retrain import GROUPS
 from dashboard.parts.study_form import fields_of, values_of
+from dashboard.queries import default_selection
 from engine.planning.cost import Phase
 from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
+from engine.settings.slices import Range, Slice
+from engine.store import database
 from engine.store.rundir import RunDir, run_dirs, take_lock
 
 
@@ -88,6 +91,26 @@ def test_retraining_a_reward_model_queues_it_and_the_scores_of_the_answers(busy:
     assert scores.config_values["reward_models"] == [model.id]
     assert len(scores.config_values["generations"]) == 2
     assert "--epochs" not in "".join(c.value for c in app.code), "the dialog is closed"
+
+
+def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy model has scored 6 validation pairs and none of the 12 training pairs: 24 responses."""
+    with database.reading(busy) as con:
+        selection = default_selection(con)
+    wrong = Slice(dataset_id=str(selection.dataset_id), predicates=(Range(field="margin", high=0, scorer=selection.trained_scorer),))
+    app = opened(busy, monkeypatch, "report.py", slice=wrong.as_json())
+    app.button(key="retrain").click().run()
+    app.number_input(key=key_of(app, "pairs")).set_value(8).run()
+    app.selectbox(key=key_of(app, "slice_0")).select_index(1).run()
+    assert app.number_input(key=key_of(app, "pairs")).value is None, "all of the slice"
+    assert any("First comes Scores of train" in i.value for i in app.info)
+    captions = [c.value for c in app.caption]
+    assert "first score 24 responses" in captions
+    assert "✓ at most 12 training pairs, 3 steps" in captions
+    assert "--slice" in app.code[-1].value
+    scoring, model, after = started(app, busy)
+    assert (scoring.config_values["splits"], model.outline.parents) == (["train"], (scoring.id,))
+    assert after.config_values["reward_models"] == [model.id]
 
 
 def test_each_step_after_a_policy_can_be_left_out(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

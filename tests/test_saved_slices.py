@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from filled import DATASET
-from tiny import Unrecorded, executed, prepared, reward_config, table
+from tiny import Unrecorded, executed, reward_config, table
 
 from engine.__main__ import main
 from engine.data.datasets_io import load_pairs
@@ -100,10 +100,10 @@ def longer_pairs(cache: Path, dataset: str, split: str) -> list[str]:
     return [p.pair_id for p in load_pairs(cache, dataset, split) if words(p.chosen) - words(p.rejected) >= -5]
 
 
-def test_a_run_of_a_slice_trains_on_its_training_pairs_as_they_were_when_it_was_queued(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    """Without a database nothing of a slice could be found any more."""
+def test_a_run_of_a_slice_trains_on_its_training_pairs_and_a_resumed_one_on_the_same(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """Which pairs these are is found when it begins: without a database nothing of a slice could be found the second time."""
     trained, left_out = (longer_pairs(cache, dataset, split) for split in ("train", "validation"))
-    run = prepared(cache, reward_config(dataset, tiny_llama, slice=longer(dataset)))
+    run = executed(cache, reward_config(dataset, tiny_llama, slice=longer(dataset)))
     database.database_path(cache).unlink()
     progress = Unrecorded(cache, run)
     progress.listen()

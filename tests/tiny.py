@@ -15,12 +15,11 @@ from engine.data.records import PreferencePair, Turn
 from engine.model.batches import Chat
 from engine.queue.jobs import new_run_id
 from engine.queue.run import execute
-from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, SlicedConfig, parse
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig, parse
 from engine.store import rundir
 from engine.store.metrics import complete_lines
 from engine.store.progress import Progress
 from engine.store.rundir import RunDir
-from engine.store.slices import pin
 from engine.store.status import Status
 
 torch.set_num_threads(1)  # threads of a tiny model wait for each other longer than they compute
@@ -114,8 +113,6 @@ def prepared(cache: Path, config: RunConfig) -> RunDir:
     """A queued run that no process has been started for."""
     run = RunDir(cache / "runs" / new_run_id(config.kind, config.name))
     run.write_config(parse(config.model_dump(mode="json")))
-    if isinstance(config, SlicedConfig) and config.slice:
-        pin(cache, run, config.slice)
     run.write_status(Status(submitted_at=rundir.now()))
     return run
 

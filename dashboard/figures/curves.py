@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import bars, by, curve
+from dashboard.figures.shapes import band, bars, by, curve
 from dashboard.figures.theme import COLOURS, broken, caption, excerpt, run_style
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
@@ -97,7 +97,13 @@ def steps_taken(frame: pl.DataFrame) -> str:
     runs = f"each {each[0]}" if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
     share = frame["smoothing"][0] if "smoothing" in frame.columns else 0.05
     smoothed = f"thick: mean over {100 * share:.0f} % of the steps" if (frame["smooth"] != frame["value"]).any() else ""
-    return f"{runs}\u00a0· {smoothed}" if smoothed else runs
+    return "\u00a0· ".join(part for part in (runs, smoothed, banded(frame)) if part)
+
+
+def banded(frame: pl.DataFrame) -> str:
+    """What a band is, where there is one."""
+    several = sorted({seeds for seeds in frame["seeds"] if seeds > 1})
+    return f"band: lowest to highest of {' or '.join(map(str, several))} seeds, line: their mean" if several else ""
 
 
 def going(rows: pl.DataFrame) -> str:
@@ -183,19 +189,25 @@ def name_sides_and_runs(plot: go.Figure, runs: list[pl.DataFrame]) -> None:
     title="Does accuracy grow on pairs not trained on?",
     page="training",
     query=queries.validation_accuracy,
-    empty="No validation yet: a reward run measures at its start and end, and in between when Evaluate every is set.",
+    empty="No validation yet: a run measures at its start and end, and in between when Evaluate every is set.",
 )
 def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
+    """Filled dots are reward models, open diamonds policies, whose accuracy is that of their implicit reward."""
     plot, (x, title) = go.Figure(), axis_of(frame, "pairs")
+    several = frame["split"].n_unique() > 1
     for rows in frame.partition_by("run_id", "split", maintain_order=True):
-        several = frame["split"].n_unique() > 1
+        style, name = run_style(rows["run_index"][0]), excerpt(rows["run"][0]) + (f" · {excerpt(rows['split'][0], 20)}" if several else "")
+        if rows["seeds"][0] > 1:
+            band(plot, rows, x, style["color"], name)
         plot.add_scatter(
             x=rows[x].to_list(),
             y=rows["value"].to_list(),
             error_y={**bars(rows["accuracy"]), "thickness": 1, "width": 3},
             mode="lines+markers",
-            line=run_style(rows["run_index"][0]),
-            name=excerpt(rows["run"][0]) + (f" · {excerpt(rows['split'][0], 20)}" if several else ""),
+            line=style,
+            marker={"symbol": "circle" if rows["metric"][0] == "accuracy" else "diamond-open", "size": 8},
+            name=name,
+            legendgroup=name,
             showlegend=True,
             hovertemplate="%{y:.1%}",
         )
@@ -204,7 +216,12 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot.update_yaxes(title_text="accuracy", tickformat=".0%")
     sizes = sorted({f"{split}: n = {n:,.0f}" for split, n in frame.select("split", "n").iter_rows() if n})
     read_together(plot)
-    return caption(plot, *map(escaped_split, sizes), by(*frame["accuracy"].drop_nulls()), "dotted: guessing")
+    kinds = "◇ policies: accuracy of the implicit reward" if (frame["metric"] != "accuracy").any() else ""
+    return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, "dotted: guessing")
+
+
+def intervals(estimates: pl.Series) -> str:
+    return by(*known) if len(known := estimates.drop_nulls()) else ""
 
 
 def escaped_split(sentence: str) -> str:

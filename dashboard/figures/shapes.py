@@ -159,9 +159,12 @@ def translucent(colour: str, alpha: float) -> str:
 
 
 def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], name: str, row: int = 1, showlegend: bool = False) -> None:
-    """A thin raw line, and a thicker smoothed one over it where it was smoothed."""
+    """A thin raw line, and a thicker smoothed one over it where it was smoothed; of several seeds a band and the mean line."""
+    seeds = rows["seeds"][0] > 1
     many = bool((rows["smooth"] != rows["value"]).any()) and rows["metric"][0] != "learning_rate"  # a schedule has no noise to smooth
-    if many:
+    if seeds:
+        band(plot, rows, x, line["color"], name, row=row, col=1)
+    elif many:
         plot.add_scatter(
             x=rows[x].to_list(), y=rows["value"].to_list(), mode="lines", line={"color": line["color"], "width": 1}, opacity=0.3,
             hoverinfo="skip", showlegend=False, legendgroup=name, row=row, col=1,
@@ -170,7 +173,7 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
         x=rows[x].to_list(),
         y=rows["smooth" if many else "value"].to_list(),
         mode="lines" if len(rows) > 1 else "markers",
-        line={**line, "width": 2.5 if many else 1.5},
+        line={**line, "width": 2.5 if many or seeds else 1.5},
         name=name,
         legendgroup=name,
         showlegend=showlegend,
@@ -178,3 +181,13 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
         row=row,
         col=1,
     )
+
+
+def band(plot: go.Figure, rows: pl.DataFrame, x: str, colour: str, name: str, **place: int) -> None:
+    """From the lowest to the highest of several seeds, without a line of its own."""
+    ends = rows[x].to_list() + rows[x].to_list()[::-1]
+    values = rows["high"].to_list() + rows["low"].to_list()[::-1]
+    plot.add_scatter(
+        x=ends, y=values, mode="lines", line={"width": 0}, fill="toself", fillcolor=translucent(colour, 0.22), hoverinfo="skip",
+        showlegend=False, legendgroup=name, **place,
+    )  # fmt: skip

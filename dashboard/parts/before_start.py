@@ -9,6 +9,7 @@ from dashboard.state.costs import Tokens, cost_of, tokens_of
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.planning.cost import Cost, Phase
+from engine.planning.references import awaited
 from engine.queue import chain
 from engine.queue.study import Study, members
 from engine.settings.config import RunConfig, TrainConfig
@@ -25,29 +26,33 @@ WHAT = {
 }
 
 
-def side(config: TrainConfig, then: Sequence[str], study: Study | None) -> bool:
-    """Draw it, again every second while tokens are being counted; whether the runs can be started."""
+def planned_runs(config: TrainConfig, then: Sequence[str], study: Study | None) -> Mapping[str, RunConfig] | None:
+    """What would be queued, {id: configuration}, in its order; None, with a sentence, when it cannot be."""
     try:
-        planned = planned_runs(config, then, study)
+        if study:
+            return chain.scored_first(cache_path(), {str(number): member for number, member in enumerate(members(study, config.dataset))})
+        return chain.chain(cache_path(), config, then)
     except PrefscopeError as error:
         data.refuse(error)
-        return False
-    tokens = tokens_of(config)
+        return None
+
+
+def side(config: TrainConfig, then: Sequence[str], study: Study | None, planned: Mapping[str, RunConfig]) -> bool:
+    """Draw it, and the dialog again when tokens have been counted meanwhile; whether the runs can be started."""
+    waits = any(awaited(cache_path(), run, planned) for run in planned.values())
+    counted = config.model_copy(update={"slice": None}) if waits else config  # all pairs, until it is known which are in the slice
+    tokens = tokens_of(counted)
+
+    def look_again() -> None:
+        if not tokens_of(counted).pending:
+            st.rerun()
+
     found = cost_of(planned, tokens.sample)
-
-    def draw() -> None:
-        now = tokens_of(config)
-        panel(found if now == tokens else cost_of(planned, now.sample), now)
-        command(config, then, study)
-
-    st.fragment(draw, run_every=1 if tokens.pending else None)()
+    panel(found, tokens)
+    command(config, then, study)
+    if tokens.pending:
+        st.fragment(look_again, run_every=1)()
     return not (found.refusals or tokens.sentences)
-
-
-def planned_runs(config: TrainConfig, then: Sequence[str], study: Study | None) -> Mapping[str, RunConfig]:
-    if study:
-        return {str(number): member for number, member in enumerate(members(study, config.dataset))}
-    return chain.chain(cache_path(), config, then)
 
 
 def panel(found: Cost, tokens: Tokens) -> None:
@@ -71,19 +76,22 @@ def panel(found: Cost, tokens: Tokens) -> None:
 def headline(found: Cost) -> str:
     if found.seconds is None:
         return _("time not known yet")
-    return (_("more than {time}") if found.unknown else _("about {time}")).format(time=about(found.seconds))
+    form = _("at most {time}") if any(made.at_most for made in found.runs) else _("about {time}")
+    return (_("more than {time}") if found.unknown else form).format(time=about(found.seconds))
 
 
 def together(phases: Sequence[Phase]) -> list[tuple[str, float | None, bool]]:
-    """(what with how much of it, seconds, whether it was measured): phases of one kind of all runs as one."""
+    """(what with how much of it, seconds, whether it was measured): phases of one kind as one, those before training apart."""
+    first = next((i for i, phase in enumerate(phases) if phase.what == "before and after"), 0)
     found = []
-    for what in dict.fromkeys(phase.what for phase in phases):
-        same = [phase for phase in phases if phase.what == what]
-        items, unit = sum(phase.items or 0 for phase in same), same[0].unit
-        known = [phase.seconds for phase in same]
-        seconds = None if None in known else sum(s for s in known if s is not None)
-        label = _("{what} {n:,} {unit}").format(what=WHAT[what], n=items, unit=_(unit)) if items else WHAT[what]
-        found.append((label, seconds, all(phase.measured for phase in same)))
+    for is_first, part in ((True, phases[:first]), (False, phases[first:])):
+        for what in dict.fromkeys(phase.what for phase in part):
+            same = [phase for phase in part if phase.what == what]
+            items, unit = sum(phase.items or 0 for phase in same), same[0].unit
+            known = [phase.seconds for phase in same]
+            seconds = None if None in known else sum(s for s in known if s is not None)
+            label = _("{what} {n:,} {unit}").format(what=WHAT[what], n=items, unit=_(unit)) if items else WHAT[what]
+            found.append((_("first {what}").format(what=label) if is_first else label, seconds, all(phase.measured for phase in same)))
     return found
 
 
@@ -98,7 +106,8 @@ def checks(found: Cost, tokens: Tokens) -> None:
     training = next((made for made in found.runs if made.steps), None)
     done = []
     if training and training.items:
-        done.append(_("{n:,} training pairs, {steps:,} steps").format(n=training.items, steps=found.steps))
+        form = _("at most {n:,} training pairs, {steps:,} steps") if training.at_most else _("{n:,} training pairs, {steps:,} steps")
+        done.append(form.format(n=training.items, steps=found.steps))
     if not found.waiting:
         done.append(_("the device is free"))
     sample = tokens.sample

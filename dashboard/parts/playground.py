@@ -7,16 +7,22 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
+from dashboard.parts import widgets
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.data.records import Turn
+from engine.machine import memory
+from engine.machine.device_plan import expected_device
 from engine.plain import line
+from engine.planning.preflight import held_by_server
 from engine.serve import client, needs
 from engine.serve.requests import Answer, Asked, Judge, Score, Writer
+from engine.statistics import wording
 from engine.statistics.wording import number
 from engine.store.rundir import cache_path
+from engine.store.status import GOING_ON, State
 
 SIDES = {"base": _("Base"), "tuned": _("Tuned"), "left": _("First answer"), "right": _("Second answer")}
 ENDS = {"stop": _("complete"), "length": _("cut by the limit of new tokens"), None: _("stopped before its end")}
@@ -128,9 +134,27 @@ def requests(turns: tuple[Turn, ...], named: Named, chosen: Judges, texts: Mappi
 
 def memory_caption(asked: Sequence[Asked]) -> None:
     """What requests take of memory, before they are made."""
-    size = needs.needed(cache_path(), *asked) / 1e9
-    text = _("Takes up to {size:.1f} GB of memory, which is given back when a run begins or nobody asks for 10 minutes.")
-    st.caption(data.literal(text.format(size=size)))
+    size = needs.needed(cache_path(), *asked)
+    free = memory.free(expected_device("auto"))
+    text = _("Takes up to {size} of memory, which is given back when a run begins or nobody asks for 10 minutes.")
+    st.caption(data.literal(text.format(size=wording.size(size))))
+    if free is not None and size > (there := free + held_by_server(cache_path())):
+        st.warning(data.literal(_("Only {free} are free: what does not fit is refused.").format(free=wording.size(there))))
+
+
+def beside_run() -> None:
+    """Say, before anything is asked, that a run has processor and memory, how long that takes as far as it is known, and what then."""
+    going = [run for run in data.runs() if run.status.state in GOING_ON]
+    if not going:
+        return
+    run, waiting = going[0], sum(run.status.state is State.QUEUED for run in data.runs())
+    parts = [_("{name} is going on: {progress}.").format(name=run.name, progress=widgets.progress_text(run))]
+    if waiting:
+        parts.append(_("Behind it in the queue: {runs}.").format(runs=wording.counted(waiting, "runs")))
+    parts.append(
+        _("It has processor and memory, so the playground answers when no run is going on; this page sees by itself when that is.")
+    )
+    st.info(data.literal(" ".join(parts)))
 
 
 def answer(turns: tuple[Turn, ...], named: Named, chosen: Judges, how: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """Retrain: a dialog over every page, prefilled from what is looked at, with the runs that make the new model comparable."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard import queries
 from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
@@ -13,11 +13,11 @@ from dashboard.state import data
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 from engine.plain import line
+from engine.planning.references import awaited
 from engine.queue import chain, study
-from engine.settings.config import PolicyConfig, RewardConfig, ScoreConfig, TrainConfig
+from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.slices import Slice
 from engine.statistics import wording
-from engine.store import slices
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
 
@@ -87,12 +87,15 @@ def dialog(selection: Selection) -> None:
         config = asked_config(kind, given, f"retrain_{source}")
         several = st.toggle(_("As a study: with several values or seeds"), key="retrain_study") if config else False
         planned_study = study_form.asked(config) if config and several else None
+        before = st.container()
         then = () if several else comparable(selection, kind)
-        if config:
-            score_first(config)
-    with right:
-        complete = config is not None and (planned_study is not None or not several)
-        ready = config is not None and complete and before_start.side(config, then, planned_study)
+    ready = False
+    if config and (planned_study or not several):
+        with right:
+            planned = before_start.planned_runs(config, then, planned_study)
+            ready = planned is not None and before_start.side(config, then, planned_study, planned)
+        with before:
+            score_first(planned or {})
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button(_("Cancel"), key="retrain_cancel"):
             close()
@@ -111,6 +114,8 @@ def beginning(selection: Selection, kind: Kind, source: str | None) -> tuple[dic
     config = find_run(cache_path(), source).config
     given = {name: getattr(config, name) for name in type(config).model_fields}
     given |= {"name": chain.fresh_name(cache_path(), config.name), "parents": (), "study": None, "configuration": None}
+    if st.session_state.get("retrain_on_slice"):
+        given["pairs"] = None  # all of the slice
     return given, _("Starts from {name}. Nothing is overwritten.").format(name=line(config.name))
 
 
@@ -142,30 +147,28 @@ def asked_slice(given: dict[str, Any], prefix: str) -> Slice | None:
     names = {None: _("all training pairs"), **{key: line(wanted.words()) for key, wanted in here.items()}}
     begun = looked_at if st.session_state.get("retrain_on_slice") else given.get("slice")
     first = list(names).index(begun.as_json()) if begun and begun.as_json() in names else 0
+
+    def all_of_it() -> None:
+        st.session_state[f"{prefix}_pairs"] = None
+
     picked = st.selectbox(
-        _("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice_{first}", help=_("Train on these pairs alone.")
-    )
+        _("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice_{first}", help=_("Train on these pairs alone."),
+        on_change=all_of_it,
+    )  # fmt: skip
     return here.get(picked)
 
 
-def score_first(config: TrainConfig) -> None:
-    """Where a slice asks for rewards that the training pairs do not have yet: the run that gives them, at one press."""
-    if config.slice is None or not (why := data.read(slices.unmeasured, config.slice, config.train_split)):
+def score_first(planned: Mapping[str, RunConfig]) -> None:
+    """Where a slice asks for rewards that the training pairs do not have yet: that they are scored before, and what follows from it."""
+    trains = next((config for config in planned.values() if isinstance(config, TrainConfig)), None)
+    waits_for = awaited(cache_path(), trains, planned) if trains else None
+    if trains is None or waits_for is None:
         return
-    scorers = tuple(dict.fromkeys(s for p in config.slice.predicates if (s := getattr(p, "scorer", None))))
-    runs = data.read(queries.runs_of_scorers, scorers)
-    st.info(data.literal(why))
-    name = _("Scores of {split}").format(split=config.train_split)
-    going = [run for run in data.runs() if run.name == name and run.outline.dataset == config.dataset and not run.ended]
-    if going:
-        st.info(
-            data.literal(_("{name} is {state}. When it is done, open Retrain again.").format(name=name, state=_(going[0].status.state)))
-        )
-    elif runs and st.button(_("Score these pairs first"), key="retrain_score_first"):
-        alike = {"max_tokens": config.max_tokens, "system_prompt": config.system_prompt}
-        scoring = ScoreConfig(dataset=config.dataset, name=name, reward_models=runs, splits=(config.train_split,), **alike)
-        data.submit(scoring)
-        st.success(_("Queued. When it is done, open Retrain again: the slice then has training pairs."))
+    text = _(
+        "The slice asks for rewards that the pairs of {split} do not have yet. First comes {scoring}; then it is known which pairs are in "
+        "the slice, and training on them begins. If scoring fails, nothing is trained."
+    )
+    st.info(data.literal(text.format(split=trains.train_split, scoring=line(waits_for))))
 
 
 def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str]) -> str:

@@ -15,6 +15,7 @@ from dashboard import figures, queries
 from dashboard.parts import drawings, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.queries import Selection
+from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
 from dashboard.state import address, data
 from dashboard.state.data import Run
@@ -50,7 +51,13 @@ class Row:
     settings: Settings
     index: int  # of its line in the figures
     steps: int | None = None
+    split: str | None = None  # that the accuracy was measured on
     accuracy: Estimate | None = None
+
+    @property
+    def repeats(self) -> str:
+        """The same for finished runs that differ in nothing but the seed, whose curves are one."""
+        return settings_key(self.run.outline.model_dump()) if self.run.status.state is State.DONE else self.run.id
 
     @property
     def seconds(self) -> float | None:
@@ -59,9 +66,9 @@ class Row:
     @property
     def state(self) -> str:
         status = self.run.status
-        if status.state is State.RUNNING and status.steps:
+        if status.state is State.RUNNING and status.steps and not self.run.dir.stopping:
             return _("{stage} {step} / {steps}").format(stage=status.stage, step=status.step, steps=status.steps)
-        return _(status.state)
+        return self.run.state
 
 
 def rows_of(runs: Iterable[Run], selection: Selection) -> list[Row]:
@@ -70,8 +77,8 @@ def rows_of(runs: Iterable[Run], selection: Selection) -> list[Row]:
     found = []
     for run in runs:
         row: dict[str, Any] = known.get(run.id, {})
-        accuracy = row.get("accuracy")
-        found.append(Row(run, settings_of(run), row.get("run_index") or 0, row.get("steps"), Estimate(**accuracy) if accuracy else None))
+        accuracy = Estimate(**row["accuracy"]) if row.get("accuracy") else None
+        found.append(Row(run, settings_of(run), row.get("run_index") or 0, row.get("steps"), row.get("split"), accuracy))
     return found
 
 
@@ -146,15 +153,16 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
     """The table of one kind; the chosen rows."""
     drawn = selection.reward_runs if kind == "reward" else selection.policy_runs
     others = [name for name in (rows[0].settings if everything else differing(rows)) if name not in FIXED]
+    lines = lines_of(rows, drawn)
     table: dict[str, list[Any]] = {
         "eye": [SHOWN if row.run.id in drawn else HIDDEN for row in rows],
-        "line": [drawings.line_sample(row.index) for row in rows],
+        "line": [drawings.line_sample(index) for index in lines],
         "run": [row.run.name for row in rows],
         **{name: [written(row.settings.get(name) or (_("all") if name == "pairs" else None)) for row in rows] for name in FIXED},
         **{name: [written(row.settings.get(name)) for row in rows] for name in others},
         "steps": [row.steps for row in rows],
         "accuracy": [wording.estimated(row.accuracy) if row.accuracy else None for row in rows],
-        "interval": [drawings.interval(row.accuracy, row.index) for row in rows],
+        "interval": [drawings.interval(row.accuracy, index) for row, index in zip(rows, lines, strict=True)],
         "n": [row.accuracy.n if row.accuracy else None for row in rows],
         "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
         "state": [row.state for row in rows],
@@ -174,6 +182,15 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         "state": st.column_config.TextColumn(_("State")),
     }
     return shown(table, headings, rows, f"runs_{kind}")
+
+
+def lines_of(rows: list[Row], drawn: tuple[str, ...]) -> list[int]:
+    """The line that each run has in the figures: of runs that are drawn as one, the first one's."""
+    known = {row.run.id: row for row in rows}
+    first: dict[str, int] = {}
+    for row in (known[run_id] for run_id in drawn if run_id in known):
+        first.setdefault(row.repeats, row.index)
+    return [first.get(row.repeats, row.index) if row.run.id in drawn else row.index for row in rows]
 
 
 def toggle(key: str, kind: str, drawn: tuple[str, ...], run_ids: tuple[str, ...]) -> None:
@@ -247,14 +264,14 @@ def unusual(row: Row) -> str:
 
 
 def result(row: Row) -> str | None:
-    """What came out: the accuracy, how much was done, or why it stopped."""
+    """What came out: the accuracy and on which split, how much was answered or scored, or why it stopped."""
     status = row.run.status
     if row.accuracy:
-        return wording.estimated(row.accuracy)
+        return _("accuracy {accuracy} on {split}").format(accuracy=wording.estimated(row.accuracy), split=row.split)
     if status.error:
         return line(status.sentence or "")
-    done = status.state is State.DONE and status.steps
-    return _("{n:,} {unit}").format(n=status.steps, unit=_(status.unit)) if done else None
+    done = {"generate": _("{items} answered"), "score": _("{items} scored")}.get(row.run.kind)
+    return done.format(items=wording.counted(status.steps, status.unit)) if done and status.state is State.DONE else None
 
 
 def under_way(runs: Iterable[Run]) -> None:

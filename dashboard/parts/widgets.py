@@ -88,15 +88,6 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
         st.rerun()
 
 
-def show_page(page: str, selection: Selection, *also: str) -> None:
-    """The figures of a page, side by side where there is room, and those of other pages with these numbers."""
-    others = [f for f in figures.FIGURES if f.number in also]
-    with st.grid(min_column_width=430, gap="medium"):
-        for figure in [*figures.on_page(page), *others]:
-            with st.container():
-                figure_part.show(figure, selection, level=2)
-
-
 def show_table(table: figures.Table, selection: Selection) -> None:
     """A table of the report; every cell is plain text."""
     rows = data.read(table.query, selection, key=table.name)
@@ -175,7 +166,7 @@ def live(part: Callable[[], None]) -> None:
 
 
 def states() -> list[tuple[str, str]]:
-    return [(run.id, run.status.state) for run in data.runs()]
+    return [(run.id, run.state) for run in data.runs()]
 
 
 def run_card(run: Run) -> None:
@@ -185,7 +176,8 @@ def run_card(run: Run) -> None:
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 st.text(run.name)
                 state = run.status.state
-                st.badge(data.literal(_(state)), color=STATE_COLOURS.get(state, "gray"), help=data.literal(STATES.get(state)))
+                help = _("It ends at its next step, and keeps what it has done.") if run.dir.stopping else STATES.get(state)
+                st.badge(data.literal(run.state), color=STATE_COLOURS.get(state, "gray"), help=data.literal(help))
                 st.caption(data.literal(about(run)), width="content", help=data.literal(_("Run {id}").format(id=run.id)))
             actions(run)
         progress(run)

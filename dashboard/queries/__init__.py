@@ -52,7 +52,7 @@ from dashboard.queries.scores import (
     trained_boxes,
     trained_scores,
 )
-from dashboard.queries.selection import Choices, Selection, choices, default_selection, runs_of_scorers
+from dashboard.queries.selection import Choices, Selection, choices, default_selection
 from dashboard.queries.tables import (
     answered_prompts,
     dataset,
@@ -125,7 +125,6 @@ __all__ = [
     "reward_summaries",
     "reward_summary",
     "runs",
-    "runs_of_scorers",
     "scales",
     "scorers_on_generators",
     "sliced_counts",

@@ -1,6 +1,7 @@
 """Training curves, read from the view `curves` (engine.store.database.show_live), so that a run is seen while it goes on."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -17,7 +18,8 @@ MOST_POINTS = 1500  # drawn per curve; the smoothed line is averaged over all st
 
 CURVES = """
     with numbered as (
-        select run_id, row_number() over (partition by kind order by run_id) - 1 as run_index, name as run, kind, state,
+        select run_id, name as run, state,
+               row_number() over (partition by dataset_id, kind in ('reward', 'policy') order by run_id) - 1 as run_index,
                cast(config ->> 'batch_size' as integer) * cast(config ->> 'accumulation' as integer) as pairs_per_step
         from runs
     ), c as (
@@ -39,6 +41,7 @@ CURVES = """
     where (place - 1) % greatest(1, points // {most}) = 0 or place = points
     order by list_position($runs, n.run_id), s.name, s.split, s.step
 """
+CONFIGS = "select run_id, state, config from runs where run_id in (select unnest($runs))"
 LONGEST = """
     select coalesce(max(n), 0) as longest
     from (select count(*) as n from curves where run_id in (select unnest($runs)) group by run_id, split, name)
@@ -49,12 +52,44 @@ def curves(con: Connection, selection: Selection, runs: tuple[str, ...], names: 
     """Long form: run_id, run, run_index, state, split, metric, step, pairs_seen, pairs_per_step, seconds, tokens, value, smooth, points.
 
     smooth: centred mean over the selected share of the longest run's steps. points: how many the curve has before it is thinned.
-    x_axis, smoothing: as selected. tokens: trained on so far, also at a validation.
+    x_axis, smoothing: as selected. tokens: trained on so far, also at a validation. seeds, low, high: as in `over_seeds`.
     """
     longest = frame(con, LONGEST, {"runs": list(runs)}).item()
     query = CURVES.format(half=round(longest * selection.smoothing / 2), most=MOST_POINTS)
     values = {"axis": selection.x_axis, "smoothing": selection.smoothing}
-    return frame(con, query, {"runs": list(runs), "names": list(names), "train": train, **values})
+    return over_seeds(con, frame(con, query, {"runs": list(runs), "names": list(names), "train": train, **values}))
+
+
+def over_seeds(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:
+    """Curves of finished runs that differ in nothing but the seed as one: the mean of their values, and low and high of the smoothed ones.
+
+    It goes under the first run's id and index. seeds: how many runs a curve is of; of one, low and high are its smoothed value.
+    """
+    configs = frame(con, CONFIGS, {"runs": rows["run_id"].unique().to_list()})
+    keys = [settings_key(json.loads(config)) if state == "done" else run for run, state, config in configs.iter_rows()]
+    labels = configs.select(
+        "run_id", pl.col("config").str.json_path_match("$.configuration").alias("label"), repeats=pl.Series(keys, dtype=pl.String)
+    )
+    several = rows.join(labels, on="run_id", how="left", maintain_order="left").with_columns(
+        members=pl.col("run_id").n_unique().over("repeats")
+    )
+    each = [name for name in rows.columns if name not in ("split", "metric", "step")]
+    means = ("pairs_seen", "seconds", "tokens", "value", "smooth")
+    found = several.group_by("repeats", "split", "metric", "step", maintain_order=True).agg(
+        *(pl.col(name).mean().cast(rows.schema[name]) if name in means else pl.col(name).first() for name in each),
+        pl.col("label", "members").first(), pl.len().alias("seeds"), low=pl.col("smooth").min(), high=pl.col("smooth").max(),
+    )  # fmt: skip
+    named = pl.format("{}, {} seeds", pl.coalesce("label", "run"), "seeds")
+    found = found.filter(pl.col("seeds") == pl.col("members"))  # a step that one of them lacks says nothing of them all
+    return found.with_columns(run=pl.when(pl.col("seeds") > 1).then(named).otherwise(pl.col("run"))).select(
+        *rows.columns, "seeds", "low", "high"
+    )
+
+
+def settings_key(config: Mapping[str, Any]) -> str:
+    """The same text for two runs that differ in nothing but the seed."""
+    own = ("name", "seed", "study", "configuration", "parents", "format")
+    return json.dumps({name: value for name, value in config.items() if name not in own}, sort_keys=True)
 
 
 def reward_curves(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -70,13 +105,17 @@ def reward_curves_compared(con: Connection, selection: Selection) -> pl.DataFram
 def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:
     """Accuracy on the validation splits while training, a row for each measurement: `n` pairs and `accuracy`, an Estimate.
 
-    A run writes down shares and not pairs: its interval is Wilson's, as if no two pairs shared a prompt. n and accuracy are null when the
-    run did not say how many pairs it measured.
+    That of a policy is its implicit reward's (metric: rewards/accuracies). A run writes down shares and not pairs: its interval is
+    Wilson's, as if no two pairs shared a prompt. n and accuracy are null when the run did not say how many pairs it measured; of several
+    seeds there is their range in place of an interval.
     """
-    rows = curves(con, selection, selection.reward_runs, ("accuracy", "n"), train=False)
+    runs = selection.reward_runs + selection.policy_runs
+    rows = curves(con, selection, runs, ("accuracy", "rewards/accuracies", "n"), train=False)
     sizes = rows.filter(pl.col("metric") == "n").select("run_id", "split", "step", pl.col("value").alias("n"))
-    points = rows.filter(pl.col("metric") == "accuracy").join(sizes, on=["run_id", "split", "step"], how="left", maintain_order="left")
-    shares = [wilson(value * n, int(n)) if n else None for value, n in points.select("value", "n").iter_rows()]
+    points = rows.filter(pl.col("metric") != "n").join(sizes, on=["run_id", "split", "step"], how="left", maintain_order="left")
+    shares = [
+        wilson(value * n, int(n)) if n and seeds == 1 else None for value, n, seeds in points.select("value", "n", "seeds").iter_rows()
+    ]
     return points.with_columns(column("accuracy", shares))
 
 
@@ -92,10 +131,8 @@ def policy_rewards(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def with_units(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:
     """Curves of policy runs with loss_unit, reward (what a reward of the run's loss is) and reward_unit, as the loss declares them."""
-    configs = frame(
-        con, "select run_id, config from runs where run_id in (select unnest($runs))", {"runs": rows["run_id"].unique().to_list()}
-    )
-    units = [{"run_id": run, **units_of(json.loads(config))} for run, config in configs.iter_rows()]
+    configs = frame(con, CONFIGS, {"runs": rows["run_id"].unique().to_list()})
+    units = [{"run_id": run, **units_of(json.loads(config))} for run, _state, config in configs.iter_rows()]
     schema = dict.fromkeys(("run_id", "loss_unit", "reward", "reward_unit"), pl.String)
     return rows.join(pl.DataFrame(units, schema=schema), on="run_id", how="left", maintain_order="left")
 

@@ -8,8 +8,9 @@ from engine.statistics.intervals import wilson
 from engine.store.database import Connection, frame
 
 MEASURED = """
-    with numbered as (select run_id, row_number() over (partition by kind order by run_id) - 1 as run_index from runs),
-    trained as (
+    with numbered as (
+        select run_id, row_number() over (partition by dataset_id, kind in ('reward', 'policy') order by run_id) - 1 as run_index from runs
+    ), trained as (
         select run_id, max(step) as steps, max(tokens) as tokens from metrics where split = 'train' and name = 'loss' group by run_id
     ), validated as (
         select run_id, split, step, max(value) filter (name <> 'n') as share, max(value) filter (name = 'n') as n

@@ -154,12 +154,3 @@ def runs_to_show(runs: pl.DataFrame, kind: str, leading: str | None, most: int =
     begun = (trained if alone.is_empty() else alone)["run_id"].to_list()
     ordered = [leading, *(run for run in begun if run != leading)] if leading in trained["run_id"] else begun
     return tuple(run for run in ordered[:most] if run)
-
-
-def runs_of_scorers(con: Connection, scorers: tuple[str, ...]) -> tuple[str, ...]:
-    """The reward runs whose models these scorers are; none of untrained or imported ones."""
-    query = """
-        select distinct m.run_id from scorers join models m using (model_id) join runs r using (run_id)
-        where scorer_id in (select unnest($scorers)) and r.kind = 'reward' order by m.run_id
-    """
-    return tuple(frame(con, query, {"scorers": list(scorers)})["run_id"])

@@ -12,6 +12,7 @@ import streamlit as st
 
 from dashboard.queries import Selection
 from dashboard.queries.curves import LIVE
+from dashboard.state.messages import _
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import line
 from engine.settings.config import RunConfig
@@ -50,6 +51,11 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.status.state in ENDED
+
+    @property
+    def state(self) -> str:
+        """Where it is in its life, in a word: its state, or that it was asked to stop."""
+        return _("cancelling …") if self.dir.stopping else _(self.status.state)
 
     @property
     def is_result(self) -> bool:

@@ -7,11 +7,15 @@ from dashboard.parts.playground import Played
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
+from engine.store.rundir import cache_path
+from engine.store.server import run_going_on
 
 MODES = {"answer": _("Let both policies answer"), "paste": _("Score two answers of mine")}
 
 question = _("What do the base and the tuned policy answer to a prompt of yours, and which answer does each scorer prefer?")
 selection = widgets.heading(_("Playground"), question=question)
+widgets.live(playground.beside_run)
+busy = run_going_on(cache_path()) is not None
 named = playground.writers(selection)
 known, selected = playground.judges(selection)
 mode = st.segmented_control(_("What to do"), list(MODES), format_func=MODES.__getitem__, default="answer", required=True, key="play_mode")
@@ -33,10 +37,10 @@ else:
 chosen = {name: known[name] for name in picked}
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
-pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", key="play_go")
+pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", key="play_go", disabled=busy)
 place = st.empty()
 try:
-    if turns and ready:
+    if turns and ready and not busy:
         playground.memory_caption(playground.requests(turns, named, chosen, texts, how))
     if pressed and not ready and (named or mode == "paste"):
         st.info(_("Write a prompt and both answers, and choose a scorer.") if mode == "paste" else _("Write a prompt first."))

@@ -5,12 +5,13 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import figures
-from dashboard.parts import figure, run_table, widgets
+from dashboard.parts import crosshair, figure, run_table, widgets
 from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _
 from engine.store.status import State
 
+CURVES = "curves"
 AXES = {"step": _("steps"), "pairs": _("pairs"), "tokens": _("tokens"), "time": _("time")}
 
 
@@ -22,12 +23,13 @@ def curves() -> None:
         selection,
         reward_runs=first(here, "reward", selection.reward_runs),
         policy_runs=first(here, "policy", selection.policy_runs),
-        x_axis=axis or "",
+        x_axis=axis,
         smoothing=smoothing,
     )
     repeats = ("reward_training_compared",) if len(shown.reward_runs) < 2 else ()  # of one run it would be Figure 1 again
     drawn = [f.name for f in figures.on_page("training") if f.name not in repeats and not (f.name == "study_runs" and not shown.study)]
-    figure.side_by_side(drawn, shown, level=2)
+    with st.container(key=CURVES):
+        figure.side_by_side(drawn, shown, level=2)
 
 
 def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...]:
@@ -37,11 +39,14 @@ def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...
 selection = widgets.heading(_("Training"), page="training", question=_("Which training worked, and what differed?"))
 widgets.live(lambda: run_table.training(selection))
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    axis = st.segmented_control(_("x axis"), list(AXES), format_func=AXES.__getitem__, key="x_axis", bind="query-params")
+    axis = st.segmented_control(
+        _("x axis"), list(AXES), default="step", required=True, format_func=AXES.__getitem__, key="x_axis", bind="query-params"
+    )
     smoothing = st.slider(
         _("Smoothing"), 0.0, 0.5, 0.05, 0.05, format="percent", key="smoothing", width=240, help=_("Mean over this share of the steps.")
     )
 widgets.live(curves)
+crosshair.over(CURVES)
 if selection.study:
     for table in [t for t in figures.TABLES if t.page == "training"]:
         widgets.show_table(table, selection)

@@ -66,7 +66,7 @@ def prompts_of(progress: Progress, config: GenerateConfig) -> list[Prompt]:
     where = f"the prompts of split {config.split!r} of {config.dataset}"
     pairs = load_pairs(progress.cache, config.dataset, config.split)
     if config.slice:
-        pairs = of_slice(progress, pairs, config.split)
+        pairs = of_slice(progress, pairs, config.slice, config.split)
         where = f"the slice in {where}"
     return seeded_choice(list({p.prompt_id: p.turns for p in pairs}.values()), config.prompts, config.seed, where)
 

@@ -10,6 +10,7 @@ from engine.data.records import PreferencePair
 from engine.errors import RunError
 from engine.model.batches import Encoded
 from engine.settings.config import RewardConfig, TrainConfig
+from engine.settings.slices import Slice
 from engine.store.progress import Progress
 from engine.store.slices import part_of, pinned
 
@@ -21,7 +22,7 @@ def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePa
     where = f"split {config.train_split!r} of {config.dataset}"
     found = load_pairs(progress.cache, config.dataset, config.train_split)
     if config.slice:
-        found = of_slice(progress, found, config.train_split)
+        found = of_slice(progress, found, config.slice, config.train_split)
         where = f"the slice in {where}"
     if isinstance(config, RewardConfig) and config.group_by:
         found = of_group(found, config, where)
@@ -34,15 +35,12 @@ def training_pairs(progress: Progress, config: TrainConfig) -> list[PreferencePa
     return chosen
 
 
-def of_slice(progress: Progress, found: list[PreferencePair], split: str) -> list[PreferencePair]:
-    """The pairs of a split that were in the run's slice when it was queued; the order stays. Raises RunError when there is none."""
-    rows = pinned(progress.run)
+def of_slice(progress: Progress, found: list[PreferencePair], wanted: Slice, split: str) -> list[PreferencePair]:
+    """The pairs of a split that were in a slice when the run first began; the order stays. Raises RunError when there is none."""
+    rows = pinned(progress.cache, progress.run, wanted, split)
     kept = set(rows.filter(rows["split"] == split)["pair_id"])
-    left = [p for p in found if p.pair_id in kept]
-    if not left:
-        raise RunError(f"the slice leaves nothing of split {split!r}: {part_of(rows, split)}")
     progress.note(part_of(rows, split))
-    return left
+    return [p for p in found if p.pair_id in kept]
 
 
 def of_group(found: list[PreferencePair], config: RewardConfig, where: str) -> list[PreferencePair]:

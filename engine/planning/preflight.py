@@ -15,7 +15,7 @@ from engine.errors import ConfigError, PrefscopeError, RunError
 from engine.machine import device_plan, disk, memory
 from engine.model.folders import NOT_LINEAR, Network, network_of
 from engine.planning import estimates
-from engine.planning.references import Findings, check_models, check_runs, check_splits
+from engine.planning.references import Findings, awaited, check_models, check_runs, check_splits
 from engine.planning.workload import Sample, items_of, own_split
 from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
 from engine.store.rundir import is_locked, run_dirs
@@ -36,6 +36,7 @@ class Preflight:
     name: str
     items: int | None = None
     unit: str = "pairs"
+    at_most: bool = False  # items are those of the whole split: which are in the slice is not known yet
     slice: str | None = None  # how many of its pairs are worked on, in words
     steps: int | None = None  # optimiser steps over all epochs
     sample: Sample | None = None
@@ -74,7 +75,7 @@ def preflight(
 
     imported: whether its pairs are there; if not, only what does not depend on them is examined.
     """
-    case, made = Case(cache, config), Preflight(config.kind, config.name)
+    case, made = of_whole_split(Case(cache, config), Preflight(config.kind, config.name), planned or {})
     try:
         splits = splits_in(cache, config.dataset) if imported else {}
     except PrefscopeError as error:
@@ -94,6 +95,20 @@ def preflight(
         made = part(case, made)
     found: dict[str, Any] = {name: tuple(dict.fromkeys(sentences)) for name, sentences in vars(case.found).items()}
     return replace(made, **found)
+
+
+def of_whole_split(case: Case, made: Preflight, planned: Mapping[str, RunConfig]) -> tuple[Case, Preflight]:
+    """A run whose slice is only known once its pairs are scored is examined as one of all of them, which it has at most."""
+    waits_for = awaited(case.cache, case.config, planned)
+    if waits_for is None:
+        return case, made
+    case.found.unknown.append(f"which pairs are in the slice is known when {waits_for!r} is done: here all of the split are counted")
+    if isinstance(case.config, TrainConfig) and case.config.pairs is not None:
+        case.found.problems.append(
+            f"pairs is {case.config.pairs}, but how many the slice has is known when {waits_for!r} is done: leave it empty, for all of them"
+        )
+    case.config = case.config.model_copy(update={"slice": None})
+    return case, replace(made, at_most=True)
 
 
 def require(cache: Path, configs: Mapping[str, RunConfig], may_be_too_large: bool = False, imported: bool = True) -> None:
@@ -322,7 +337,11 @@ def facts(made: Preflight) -> dict[str, str]:
     """{what: a few words} of all that is known."""
     found: dict[str, Any] = {}
     if made.items is not None:
-        found["work"] = f"{made.items:,} {made.unit}" + (f", {made.steps:,} optimiser steps" if made.steps else "")
+        found["work"] = (
+            ("at most " if made.at_most else "")
+            + f"{made.items:,} {made.unit}"
+            + (f", {made.steps:,} optimiser steps" if made.steps else "")
+        )
     if made.slice:
         found["slice"] = made.slice
     if made.sample:

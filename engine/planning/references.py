@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.errors import ModelError, RunError
 from engine.model.folders import SENTENCE_MODEL, folder_of
-from engine.settings.config import EmbedConfig, EnsembleConfig, RunConfig, TrainConfig
+from engine.settings.config import EmbedConfig, EnsembleConfig, RunConfig, SlicedConfig, TrainConfig
 from engine.settings.ref import references
 from engine.store.rundir import RunDir, folder_of_run
 from engine.store.status import ENDED, STOPPED
@@ -101,6 +101,19 @@ def local(cache: Path, model: str) -> Path | None:
     if folder is None and RUN_ID.match(model):
         raise ModelError(f"run {model!r} not found in {cache / 'runs'}")
     return folder
+
+
+def awaited(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig]) -> str | None:
+    """The name of the score run, to come or not done yet, that tells which rows are in a run's slice; None when that is known."""
+    if not (isinstance(config, SlicedConfig) and config.slice):
+        return None
+    for run_id in config.parents:
+        run = existing(cache, run_id)
+        if run is None and run_id in planned and planned[run_id].kind == "score":
+            return planned[run_id].name
+        if run and not run.damage and run.outline.kind == "score" and run.status.state not in ENDED:
+            return run.outline.name
+    return None
 
 
 def existing(cache: Path, run_id: str) -> RunDir | None:

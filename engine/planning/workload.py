@@ -20,9 +20,8 @@ from engine.settings.config import (
     TrainConfig,
 )
 from engine.store.damage import naming
-from engine.store.database import reading
 from engine.store.rundir import read_table
-from engine.store.slices import gone, part_of, selected, unmeasured
+from engine.store.slices import pairs_for
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,7 @@ def of_slice(cache: Path, pairs: pl.DataFrame, config: TrainConfig | GenerateCon
     """The pairs in the configuration's slice. Raises RunError when none of them is in the split the run works on."""
     if config.slice is None:
         return pairs
-    split = own_split(config)
-    with reading(cache) as con:
-        found = selected(con, config.slice)
-        if not found["split"].eq(split).any():
-            why = gone(con, config.slice) or unmeasured(con, config.slice, split) or part_of(found, split)
-            raise RunError(f"the slice leaves nothing of split {split!r}: {why}")
+    found = pairs_for(cache, config.slice, own_split(config))
     return pairs.join(found, on=["split", "pair_id"], how="semi", maintain_order="left")
 
 

@@ -1,12 +1,13 @@
 """A new model and the runs that make it comparable with what is looked at: its answers, and the scores of answers. Torch-free.
 
 After a reward model the answers are scored by it (it scores its validation pairs while it trains). A policy answers the same prompts under
-the same decoding settings, and the same reward models score what it wrote. Maps stay as they are. Nothing is overwritten.
+the same decoding settings, and the same reward models score what it wrote. Maps stay as they are. Nothing is overwritten. Before a model
+that is trained on a slice the training pairs are scored, where the slice asks for rewards that they do not have.
 """
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from engine.errors import ConfigError
 from engine.planning.preflight import require
 from engine.queue import jobs
 from engine.queue.preset import linked
-from engine.settings.config import AnyRun, EnsembleConfig, GenerateConfig, RewardConfig, TrainConfig
+from engine.settings.config import AnyRun, EnsembleConfig, GenerateConfig, RewardConfig, ScoreConfig, TrainConfig
 from engine.settings.options import as_options
 from engine.settings.ref import parents_of
 from engine.statistics.comparison import Comparison
-from engine.store.database import Connection, frame
+from engine.store.database import Connection, frame, reading
 from engine.store.rundir import RunDir, find_run, run_dirs
+from engine.store.slices import to_score
+from engine.store.status import ENDED
 
 NAME_CHARS = 80  # of a run's name
 Planned = dict[str, AnyRun]  # by run id, in the order of the queue
@@ -27,7 +30,7 @@ AFTER = {"reward": ("generate",), "policy": ("generate", "reward", "ensemble")} 
 
 
 def chain(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> Planned:
-    """A training run and what follows it, under fresh ids.
+    """A training run, what must be scored before it, and what follows it, under fresh ids, in the order of the queue.
 
     then: ids of the runs that are done again with the new model. After a reward model: generation runs, whose answers it scores. After a
     policy: generation runs, whose prompts it answers in the same way, and reward or ensemble runs, which score those answers.
@@ -47,7 +50,46 @@ def chain(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> Planned
         ids[label] = jobs.new_run_id(made.kind, made.name)
         planned[ids[label]] = made
     known = {run.id for run in run_dirs(cache)} | set(planned)
-    return {run_id: made.model_copy(update={"parents": parents_of(made, known)}) for run_id, made in planned.items()}
+    return scored_first(cache, {run_id: made.model_copy(update={"parents": parents_of(made, known)}) for run_id, made in planned.items()})
+
+
+def scored_first(cache: Path, planned: Mapping[str, AnyRun]) -> Planned:
+    """The same runs; those whose slice asks for rewards that their training pairs do not have wait for a run that scores these.
+
+    It is one that is queued or going on already, or a new one before them.
+    """
+    under_way = [(run.id, run.config) for run in run_dirs(cache) if run.outline.kind == "score" and run.status.state not in ENDED]
+    made: Planned = {}
+    for run_id, config in planned.items():
+        if isinstance(config, TrainConfig) and (wanted := scoring_for(cache, config)):
+            scoring = next((i for i, other in (*under_way, *made.items()) if covers(other, wanted)), None)
+            if scoring is None:
+                scoring = jobs.new_run_id(wanted.kind, wanted.name)
+                made[scoring] = wanted
+            config = config.model_copy(update={"parents": (*config.parents, scoring)})
+        made[run_id] = config
+    return made
+
+
+def scoring_for(cache: Path, config: TrainConfig) -> ScoreConfig | None:
+    """The score run without which a training run's slice cannot be found; None when it can, or when scoring would not help."""
+    if config.slice is None:
+        return None
+    with reading(cache) as con:
+        judges = to_score(con, config.slice, config.train_split)
+    name = f"Scores of {config.train_split}"[:NAME_CHARS]
+    asked = {"dataset": config.dataset, "device": config.device, "splits": (config.train_split,)}
+    return ScoreConfig(name=name, reward_models=judges, parents=judges, **asked) if judges else None
+
+
+def covers(run: AnyRun, wanted: ScoreConfig) -> bool:
+    """Whether a run scores all that another would."""
+    return (
+        isinstance(run, ScoreConfig)
+        and run.dataset == wanted.dataset
+        and {*wanted.reward_models} <= {*run.reward_models}
+        and {*wanted.splits} <= {*run.splits}
+    )
 
 
 Named = Sequence[tuple[RunDir, AnyRun]]
@@ -93,7 +135,7 @@ def alone(config: AnyRun) -> dict[str, Any]:
 
 
 def submit(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> list[str]:
-    """Queue the new model and what follows it; the ids in order. Raises RunError when one of them would fail, and as `chain`."""
+    """Queue the new model and what goes before and after it; the ids in order. Raises RunError when one would fail, and as `chain`."""
     planned = chain(cache, config, then)
     require(cache, planned)
     jobs.submit(cache, planned)

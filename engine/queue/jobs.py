@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from engine import ROOT
 from engine.data.datasets_io import import_dataset
@@ -24,14 +25,14 @@ from engine.machine import memory
 from engine.machine.device_plan import WAITING, expected_device
 from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
-from engine.settings.config import AnyRun, RunConfig, SlicedConfig
+from engine.settings.config import AnyRun, RunConfig
 from engine.settings.ref import parents_of
 from engine.store.database import settle_waiting
-from engine.store.rundir import RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
-from engine.store.slices import pin
+from engine.store.rundir import STOP, RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
 LOCKS = "PREFSCOPE_LOCKS"
+AnyConfig = TypeVar("AnyConfig", bound=RunConfig)
 
 
 def new_run_id(kind: str, name: str) -> str:
@@ -52,8 +53,6 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
         with placing(cache / "runs" / run_id) as folder:
             run = RunDir(folder)
             run.write_config(config)
-            if isinstance(config, SlicedConfig) and config.slice:
-                pin(cache, run, config.slice)
             run.write_status(Status(submitted_at=now()))
     start_next(cache)
 
@@ -67,7 +66,7 @@ def submit_one(cache: Path, config: RunConfig) -> str:
     return run_id
 
 
-def with_parents(cache: Path, config: RunConfig) -> RunConfig:
+def with_parents(cache: Path, config: AnyConfig) -> AnyConfig:
     """The configuration with every run that it names as a parent."""
     known = {run.id for run in run_dirs(cache)}
     return config.model_copy(update={"parents": parents_of(config, known)})
@@ -130,16 +129,21 @@ def next_ready(cache: Path, device: str) -> RunDir | None:
         stopped = [p for p in parents if p not in states or states[p] in STOPPED]
         if stopped:
             states[run.id] = State.CANCELLED
-            error = f"it needs {stopped[0]}, which is {states.get(stopped[0]) or absent(cache, stopped[0])}"
+            error = f"it needs {why_not_done(cache, stopped[0])}"
             run.update(state=State.CANCELLED, reason=Reason.NOT_STARTED, error=error, finished_at=now())
         elif device_of(run) == device and all(states[p] is State.DONE for p in parents):
             return run
     return None
 
 
-def absent(cache: Path, run_id: str) -> str:
-    """Why a run is not among those that can be read."""
-    return "damaged" if (cache / "runs" / run_id).is_dir() else "deleted"
+def why_not_done(cache: Path, run_id: str) -> str:
+    """Which run it is that will not have its results, and what became of it."""
+    try:
+        run = find_run(cache, run_id)
+    except RunError:
+        return f"{run_id}, which is {'damaged' if (cache / 'runs' / run_id).is_dir() else 'deleted'}"
+    status = run.status
+    return f"{run_id} ({run.outline.name}), which is {status.state}" + (f": {status.error}" if status.error else "")
 
 
 def launch(cache: Path, run: RunDir, device_lock: int) -> None:
@@ -190,6 +194,7 @@ def cancel(cache: Path, run_id: str) -> None:
         run.update(state=State.CANCELLED, finished_at=now())
         start_next(cache)
     elif status.state in GOING_ON:
+        (run.path / STOP).touch()
         deadline = time.monotonic() + 5
         while (pid := run.written_status.pid) is None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -213,6 +218,7 @@ def resume(cache: Path, run_id: str) -> None:
 
 
 def requeue(run: RunDir) -> None:
+    (run.path / STOP).unlink(missing_ok=True)
     old = run.written_status
     vanished = old.state is State.RUNNING and old.stage == "training"
     run.update(
@@ -245,8 +251,10 @@ def descendants(cache: Path, run_id: str) -> list[RunDir]:
 def actions(run: RunDir) -> list[str]:
     """What can be done with a run now."""
     state = run.status.state
-    if state in (State.QUEUED, State.RUNNING):
+    if state is State.QUEUED or (state is State.RUNNING and not run.stopping):
         return ["cancel"]
+    if state in GOING_ON:
+        return []
     can = ["resume", "delete"] if state in STOPPED else ["retry", "delete"]
     return [*can, "free_weights"] if (run.path / "model").is_dir() else can
 

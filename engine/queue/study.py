@@ -16,7 +16,7 @@ from engine.data.datasets_io import dataset_ids
 from engine.errors import ConfigError
 from engine.plain import on_one_line
 from engine.planning.preflight import require
-from engine.queue import jobs
+from engine.queue import chain, jobs
 from engine.queue.preset import DataSource
 from engine.settings.config import CONFIGS, AnyRun, TrainConfig, parse
 from engine.settings.files import load_declared
@@ -153,7 +153,7 @@ def submit_members(cache: Path, study: Study, dataset: str) -> list[str]:
         what = f"its run {changed[0]!r} has another configuration" if changed else "an experiment has this name"
         raise ConfigError(f"study {study.name} is there already and {what}: give the new one another name")
     missing = {jobs.new_run_id(study.base["kind"], c.name): c for c in planned if c.name not in present}
-    new = {run_id: jobs.with_parents(cache, config) for run_id, config in missing.items()}
+    new = chain.scored_first(cache, {run_id: jobs.with_parents(cache, config) for run_id, config in missing.items()})
     require(cache, new, may_be_too_large=True)  # what does not fit is a result
     definition = study.model_dump_json(exclude_defaults=True)
     write_table(folder, "studies", [{"study_id": study.name, "title": study.title, "definition": definition, "created_at": now()}])

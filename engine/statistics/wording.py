@@ -26,6 +26,8 @@ ONE = {
     "runs": "run",
     "tokens": "token",
     "words": "word",
+    "responses": "response",
+    "steps": "step",
 }
 
 

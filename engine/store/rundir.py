@@ -5,7 +5,7 @@ A dataset, an import of results and a run are each a folder, and each holds its 
     datasets/<id>/   datasets · prompts · texts · pairs (.parquet), rejects.jsonl
     results/<id>/    the same, and generators · generations · scorers · rewards, raw/
     studies/<name>/  studies (.parquet): the definition; its members are runs
-    runs/<id>/       config.json, status.json, metrics.jsonl, log.txt, lock, checkpoints/, model/, and its tables
+    runs/<id>/       config.json, status.json, metrics.jsonl, log.txt, lock, stop, checkpoints/, model/, and its tables
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from engine.store.status import GOING_ON, Failure, State, Status
 if TYPE_CHECKING:
     import polars as pl  # at run time where a table is read or written: training needs none on a bare machine
 
+STOP = "stop"  # the file in a run's folder that says that it was asked to stop
 UNFINISHED = ".unfinished"  # ends the name of what is being written
 DELETED = ".deleted-"  # begins the name of a folder that is being removed
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
@@ -255,6 +256,11 @@ class RunDir:
         """The state its tables are ingested with: a run that has finished its work is done by that."""
         status = self.status
         return State.DONE if status.state is State.FINALISING and status.finished_at else status.state
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is going on and was asked to stop: it ends at its next step."""
+        return (self.path / STOP).exists() and self.written_status.state in GOING_ON
 
     def settle(self) -> None:
         """Its tables are in the database: a run that waited for that alone is done."""

@@ -5,13 +5,14 @@ views of schema.sql, so that scored_pairs, scored_answers and compared_answers f
 """
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
 
-from engine.errors import DataError
-from engine.settings.slices import FIELDS, SOURCES, Contains, OneOf, Range, Slice
+from engine.errors import DataError, RunError
+from engine.settings.slices import FIELDS, SOURCES, Contains, OneOf, Property, Range, Slice
 from engine.store.database import Connection, frame, reading
 from engine.store.rundir import RunDir, write_table
 
@@ -54,6 +55,10 @@ ANSWERED_HERE = """
     select 1 from answers join pairs using (prompt_id) where generator_id = $name and dataset_id = $dataset and split = $split limit 1
 """
 MEASURED_HERE = {("pair", "scorer"): SCORED_HERE, ("prompt", "base"): ANSWERED_HERE, ("prompt", "tuned"): ANSWERED_HERE}
+REWARD_RUNS = """
+    select scorer_id, run_id from scorers join runs on run_id = model_id
+    where scorer_id in (select unnest($scorers)) and runs.kind = 'reward' order by run_id
+"""
 PINNED = "slice_pairs"  # of a run's folder
 NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
@@ -174,16 +179,26 @@ def pairs_of(cache: Path, wanted: Slice) -> pl.DataFrame:
         return selected(con, wanted)
 
 
-def pin(cache: Path, run: RunDir, wanted: Slice) -> None:
-    """Write down in a run's folder which pairs it works on, whatever is scored anew or deleted before it starts. Raises StoreError."""
-    write_table(run.path, PINNED, pairs_of(cache, wanted))
+def pairs_for(cache: Path, wanted: Slice, split: str) -> pl.DataFrame:
+    """The same for a run that works on a split. Raises RunError, with why, when none of the slice's pairs is in it."""
+    with reading(cache) as con:
+        found = selected(con, wanted)
+        if not found["split"].eq(split).any():
+            why = gone(con, wanted) or unmeasured(con, wanted, split) or part_of(found, split)
+            raise RunError(f"the slice leaves nothing of split {split!r}: {why}")
+    return found
 
 
-def pinned(run: RunDir) -> pl.DataFrame:
-    """The same of a run that was queued with a slice. Raises DataError when it is not there."""
+def pinned(cache: Path, run: RunDir, wanted: Slice, split: str) -> pl.DataFrame:
+    """The same of a run that begins: written into its folder the first time, so that a resumed run works on the same pairs.
+
+    Raises RunError as `pairs_for` does.
+    """
     found = run.table(PINNED)
     if found is None:
-        raise DataError(f"{run.path} has no {PINNED}.parquet, which is written when a run of a slice is queued: retry the run")
+        found = pairs_for(cache, wanted, split)
+        if run.writes:
+            write_table(run.path, PINNED, found)
     return found
 
 
@@ -197,15 +212,33 @@ def part_of(found: pl.DataFrame, split: str) -> str:
 
 def unmeasured(con: Connection, wanted: Slice, split: str) -> str | None:
     """Why a slice can have no pair of a split: what its predicates ask for was not measured there. One sentence, or None."""
-    for predicate in wanted.predicates:
-        found = None if isinstance(predicate, Contains) else FIELDS[predicate.field]
-        for who in found.needs if found else ():
-            name = getattr(predicate, who)
-            here = MEASURED_HERE.get((found.of, who)) if found else None
-            if found and here and frame(con, here, {"dataset": wanted.dataset_id, "split": split, "name": name}).is_empty():
-                done = "scored" if who == "scorer" else "answered"
-                return f"{called(con, who, name)} has not {done} split {split!r}, on which “{found.label}” depends: have it {done} first"
+    for field, who, name in missing(con, wanted, split):
+        done = "scored" if who == "scorer" else "answered"
+        return f"{called(con, who, name)} has not {done} split {split!r}, on which “{field.label}” depends: have it {done} first"
     return None
+
+
+def missing(con: Connection, wanted: Slice, split: str) -> Iterator[tuple[Property, str, str]]:
+    """(field; scorer, base or tuned; its id) of what the predicates ask for and nobody has measured on a split."""
+    for predicate in wanted.predicates:
+        if isinstance(predicate, Contains):
+            continue
+        field = FIELDS[predicate.field]
+        for who in field.needs:
+            name, here = getattr(predicate, who), MEASURED_HERE.get((field.of, who))
+            if here and frame(con, here, {"dataset": wanted.dataset_id, "split": split, "name": name}).is_empty():
+                yield field, who, name
+
+
+def to_score(con: Connection, wanted: Slice, split: str) -> tuple[str, ...]:
+    """The reward runs whose models have to score a split before the slice can be found in it.
+
+    None when nothing is missing, and when scoring with runs of this cache would not give all that is.
+    """
+    lacking = {(who, name) for _, who, name in missing(con, wanted, split)}
+    known = dict(frame(con, REWARD_RUNS, {"scorers": [name for _, name in lacking]}).iter_rows())
+    scorable = all(who == "scorer" and name in known for who, name in lacking)
+    return tuple(dict.fromkeys(known.values())) if scorable else ()
 
 
 def called(con: Connection, who: str, name: str) -> str:
