@@ -107,6 +107,7 @@ def test_queue_starts_one_process_and_goes_on_by_itself(cache: Path, configure: 
     process = psutil.Process(int(long.written_status.pid or 0))
     jobs.cancel(cache, long.id)
     assert jobs.wait_for_end(long, 60).state == "cancelled"
+    assert not long.stopping
     until(lambda: not process.is_running())  # and its memory with it
     reached = steps_seen(long)[-1]
     assert step_of(checkpoints(long)[-1]) == reached < 120

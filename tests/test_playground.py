@@ -66,16 +66,16 @@ def test_a_prompt_of_the_split_fills_the_field_with_what_was_said_before(filled_
     assert "Nothing here yet" not in said(app)
 
 
-def test_a_run_that_goes_on_is_named_instead_of_an_answer(toy_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_goes_on_is_named_before_anything_is_asked(toy_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Path(shutil.copytree(toy_cache, tmp_path / "cache"))
     run = run_dirs(cache)[-1]
     lock = take_lock(run.path / "lock")
     assert lock is not None
     run.update(state=State.RUNNING, finished_at=None, pid=os.getpid())
     app = asked(cache, monkeypatch)
-    app.button(key="play_go").click().run()
     os.close(lock)
-    assert [error.value for error in app.error] == ["run 'scores' is going on and needs processor and memory: ask again when it is done"]
+    assert [info.value.partition(":")[0] for info in app.info] == ["scores is going on"]
+    assert app.button(key="play_go").disabled
 
 
 def test_the_responses_to_a_prompt_are_offered_token_by_token_where_the_models_are(

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from filled import DATASET, fill, pairs
+from filled import DATASET, fill, pairs, write_run
 
 from dashboard import queries
 from dashboard.figures import FIGURES, TABLES, Figure, Table
@@ -15,11 +15,13 @@ from dashboard.queries import Selection
 from dashboard.queries.curves import LIVE
 from dashboard.queries.distributions import bin_width
 from dashboard.queries.prompts import FLAGS
+from engine.settings.config import RewardConfig
 from engine.statistics.comparison import comparisons
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import share_above_zero
 from engine.store import database
 from engine.store.database import Connection, frame
+from engine.store.status import State
 
 MADE: list[Figure | Table] = [*FIGURES, *TABLES]
 
@@ -154,6 +156,25 @@ def test_validation_accuracy_carries_its_n_and_its_interval(con: Connection, cho
     assert rows["n"].unique().to_list() == [30]
     first = next(cell for value, cell in rows.select("value", "accuracy").iter_rows() if value == pytest.approx(0.55))
     assert (first["low"], first["high"]) == pytest.approx((0.3766, 0.7120), abs=1e-3)
+
+
+def test_finished_runs_that_differ_in_the_seed_alone_are_one_curve_with_a_range(empty_cache: Path) -> None:
+    """Losses 1, 2 and 6 at step 1 have the mean 3; a fourth seed still trains, and a fifth run has another batch size."""
+    configs = [RewardConfig(name=f"r{seed}", dataset=DATASET, seed=seed) for seed in range(4)]
+    configs.append(RewardConfig(name="r4", dataset=DATASET, seed=0, batch_size=16))
+    for config, loss in zip(configs, (1.0, 2.0, 6.0, 7.0, 8.0), strict=True):
+        run = write_run(empty_cache, config.name, config, State.RUNNING if config.name == "r3" else State.DONE)
+        run.append_metrics(1, "train", {"loss": loss}, 10, 1.0)
+        run.append_metrics(1, "validation", {"accuracy": loss / 10, "n": 30.0}, 10, 1.0)
+        database.ingest(empty_cache, run.path)
+    chosen = Selection(reward_runs=("r1", "r0", "r2", "r3", "r4"))
+    with database.reading(empty_cache) as con:
+        database.show_live(con, empty_cache)
+        drawn = queries.reward_curves_compared(con, chosen).select("run_id", "run", "run_index", "seeds", "value", "low", "high").rows()
+        measured = queries.validation_accuracy(con, chosen)
+    assert drawn == [("r1", "r1, 3 seeds", 1, 3, 3.0, 1.0, 6.0), ("r3", "r3", 3, 1, 7.0, 7.0, 7.0), ("r4", "r4", 4, 1, 8.0, 8.0, 8.0)]
+    assert measured["value"].to_list() == pytest.approx([0.3, 0.7, 0.8])
+    assert measured["accuracy"].is_null().to_list() == [True, False, False]
 
 
 def test_words_leave_stop_words_out_and_cut_chinese(con: Connection, chosen: Selection) -> None:
