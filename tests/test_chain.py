@@ -150,11 +150,11 @@ def test_the_last_number_goes_up(copied: Path) -> None:
 # On a slice whose training pairs were not scored
 
 
-def wrong(cache: Path, split: str = "train", **changes: Any) -> TrainConfig:
-    """The toy reward model again, on the pairs that it ranks wrong: it has scored the validation pairs alone."""
+def narrow(cache: Path, split: str = "train", **changes: Any) -> TrainConfig:
+    """The toy reward model again, on pairs with a margin below 2, about half: it has scored the validation pairs alone."""
     scorer = looked_at(cache).trained_scorer
     reward = by_kind(cache)["reward"][0]
-    predicate = Range(field="margin", high=0, scorer=scorer)
+    predicate = Range(field="margin", high=2, scorer=scorer)
     return again(reward, slice=Slice(dataset_id=reward.outline.dataset, predicates=(predicate,)), train_split=split, **changes)
 
 
@@ -167,7 +167,7 @@ def done(cache: Path, run_id: str) -> RunDir:
 
 def test_the_training_pairs_are_scored_before_they_are_cut_to_the_slice(copied: Path) -> None:
     """12 pairs are 24 responses under two heads; before that is done the new model has 12 pairs at most, in 3 steps of 4."""
-    config = wrong(copied)
+    config = narrow(copied)
     (first, scoring), (_, model) = chain.chain(copied, config).items()
     reward = by_kind(copied)["reward"][0].id
     assert isinstance(scoring, ScoreConfig)
@@ -176,28 +176,28 @@ def test_the_training_pairs_are_scored_before_they_are_cut_to_the_slice(copied: 
     found = cost.cost(copied, chain.chain(copied, config))
     assert [(made.items, made.steps, made.at_most) for made in found.runs] == [(24, None, False), (12, 3, True)]
     assert not found.refusals
-    there = wrong(copied, "validation", validation_splits=())
+    there = narrow(copied, "validation", validation_splits=())
     assert list(chain.chain(copied, there).values()) == [there], "the validation pairs are scored"
 
 
 def test_one_command_scores_the_pairs_and_trains_on_those_of_the_slice(copied: Path) -> None:
-    """The pairs are those whose margin is below 0 in the score run's own table."""
+    """The pairs are those whose margin is below 2 in the score run's own table."""
     device = take_lock(copied / "locks" / "cpu.lock")
-    first, second = (done(copied, run_id) for run_id in chain.submit(copied, wrong(copied)))
+    first, second = (done(copied, run_id) for run_id in chain.submit(copied, narrow(copied)))
     assert device is not None
     os.close(device)
     pairs = load_pairs(copied, second.outline.dataset, "train")
     rewards = table(first, "rewards").filter(scorer_id=looked_at(copied).trained_scorer)
     reward_of = {(prompt, text): reward for prompt, text, reward in rewards.select("prompt_id", "text_id", "reward").iter_rows()}
-    lost = [p.pair_id for p in pairs if reward_of[p.prompt_id, text_id(p.chosen)] < reward_of[p.prompt_id, text_id(p.rejected)]]
-    assert table(second, "trained_on")["pair_id"].to_list() == lost
-    assert 0 < len(lost) < 12
+    kept = [p.pair_id for p in pairs if reward_of[p.prompt_id, text_id(p.chosen)] - reward_of[p.prompt_id, text_id(p.rejected)] < 2]
+    assert table(second, "trained_on")["pair_id"].to_list() == kept
+    assert 0 < len(kept) < 12
 
 
 def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(copied: Path) -> None:
     device = take_lock(copied / "locks" / "cpu.lock")
-    first, model = chain.submit(copied, wrong(copied))
-    (second,) = chain.submit(copied, wrong(copied, seed=1))
+    first, model = chain.submit(copied, narrow(copied))
+    (second,) = chain.submit(copied, narrow(copied, seed=1))
     assert find_run(copied, second).outline.parents == (first,)
     find_run(copied, first).update(state=State.FAILED, error="the disk is full")
     assert device is not None
@@ -211,13 +211,13 @@ def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(
 
 def test_a_number_of_pairs_is_refused_while_nobody_knows_how_many_the_slice_has(copied: Path) -> None:
     with pytest.raises(RunError, match="pairs is 4, but how many the slice has is known when 'Scores of train' is done: leave it empty"):
-        chain.submit(copied, wrong(copied, pairs=4))
+        chain.submit(copied, narrow(copied, pairs=4))
 
 
 def test_a_slice_of_imported_rewards_cannot_be_scored_here(copied: Path) -> None:
+    config, scorer = narrow(copied), looked_at(copied).trained_scorer
     with database.writing(copied) as con:
-        con.execute("update scorers set model_id = null, kind = 'imported' where scorer_id = ?", [looked_at(copied).trained_scorer])
-    config = wrong(copied)
+        con.execute("update scorers set model_id = null, kind = 'imported' where scorer_id = ?", [scorer])
     assert list(chain.chain(copied, config).values()) == [config]
 
 

@@ -30,7 +30,8 @@ def planned_runs(config: TrainConfig, then: Sequence[str], study: Study | None) 
     """What would be queued, {id: configuration}, in its order; None, with a sentence, when it cannot be."""
     try:
         if study:
-            return chain.scored_first(cache_path(), {str(number): member for number, member in enumerate(members(study, config.dataset))})
+            first, waiting = chain.scored_first(cache_path(), members(study, config.dataset))
+            return first | {str(number): member for number, member in enumerate(waiting)}
         return chain.chain(cache_path(), config, then)
     except PrefscopeError as error:
         data.refuse(error)

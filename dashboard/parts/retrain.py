@@ -184,7 +184,7 @@ def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
     """The runs to repeat with the new model, each of which can be left out."""
     st.markdown(f"**{data.literal(_('Then, to make it comparable'))}**")
     if kind == "reward":
-        st.checkbox(_("Score the validation pairs (part of training)"), True, disabled=True, key="retrain_pairs")
+        st.checkbox(_("Score the validation pairs (part of training)"), True, disabled=True, key="retrain_then_validation")
     found = data.read(chain.to_repeat, cache_path(), replace(selection, slice=None), kind)
     if not found:
         st.caption(_("What is looked at has no answers that were made here: nothing follows the training."))

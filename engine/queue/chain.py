@@ -7,13 +7,14 @@ that is trained on a slice the training pairs are scored, where the slice asks f
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
 from engine.planning.preflight import require
 from engine.queue import jobs
+from engine.queue.jobs import AnyConfig
 from engine.queue.preset import linked
 from engine.settings.config import AnyRun, EnsembleConfig, GenerateConfig, RewardConfig, ScoreConfig, TrainConfig
 from engine.settings.options import as_options
@@ -41,6 +42,7 @@ def chain(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> Planned
         if asked.kind not in AFTER[config.kind]:
             expected = " or ".join(AFTER[config.kind])
             raise ConfigError(f"then names {run.id}, a {asked.kind} run: after a {config.kind} run a {expected} run is expected")
+    first, (waiting,) = scored_first(cache, [config.model_copy(update={"parents": ()})])
     follow = after_reward if isinstance(config, RewardConfig) else after_policy
     labelled = {"model": config.model_dump(mode="json"), **dict(follow(config, named))}
     ids: dict[str, str] = {}
@@ -50,25 +52,30 @@ def chain(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> Planned
         ids[label] = jobs.new_run_id(made.kind, made.name)
         planned[ids[label]] = made
     known = {run.id for run in run_dirs(cache)} | set(planned)
-    return scored_first(cache, {run_id: made.model_copy(update={"parents": parents_of(made, known)}) for run_id, made in planned.items()})
+    waits_for = {ids["model"]: waiting.parents}
+    return first | {
+        run_id: made.model_copy(update={"parents": (*parents_of(made, known), *waits_for.get(run_id, ()))})
+        for run_id, made in planned.items()
+    }
 
 
-def scored_first(cache: Path, planned: Mapping[str, AnyRun]) -> Planned:
-    """The same runs; those whose slice asks for rewards that their training pairs do not have wait for a run that scores these.
+def scored_first(cache: Path, configs: Sequence[AnyConfig]) -> tuple[Planned, list[AnyConfig]]:
+    """(score runs to queue before, the same configurations): those whose slice asks for rewards that their pairs lack wait for such a run.
 
-    It is one that is queued or going on already, or a new one before them.
+    One that is queued or going on already is waited for instead of a new one.
     """
     under_way = [(run.id, run.config) for run in run_dirs(cache) if run.outline.kind == "score" and run.status.state not in ENDED]
-    made: Planned = {}
-    for run_id, config in planned.items():
+    first: Planned = {}
+    waiting = []
+    for config in configs:
         if isinstance(config, TrainConfig) and (wanted := scoring_for(cache, config)):
-            scoring = next((i for i, other in (*under_way, *made.items()) if covers(other, wanted)), None)
+            scoring = next((run_id for run_id, other in (*under_way, *first.items()) if covers(other, wanted)), None)
             if scoring is None:
                 scoring = jobs.new_run_id(wanted.kind, wanted.name)
-                made[scoring] = wanted
+                first[scoring] = wanted
             config = config.model_copy(update={"parents": (*config.parents, scoring)})
-        made[run_id] = config
-    return made
+        waiting.append(config)
+    return first, waiting
 
 
 def scoring_for(cache: Path, config: TrainConfig) -> ScoreConfig | None:

@@ -152,8 +152,8 @@ def submit_members(cache: Path, study: Study, dataset: str) -> list[str]:
     if changed or (present and not folder.is_dir()):
         what = f"its run {changed[0]!r} has another configuration" if changed else "an experiment has this name"
         raise ConfigError(f"study {study.name} is there already and {what}: give the new one another name")
-    missing = {jobs.new_run_id(study.base["kind"], c.name): c for c in planned if c.name not in present}
-    new = chain.scored_first(cache, {run_id: jobs.with_parents(cache, config) for run_id, config in missing.items()})
+    first, missing = chain.scored_first(cache, [jobs.with_parents(cache, c) for c in planned if c.name not in present])
+    new = first | {jobs.new_run_id(study.base["kind"], c.name): c for c in missing}
     require(cache, new, may_be_too_large=True)  # what does not fit is a result
     definition = study.model_dump_json(exclude_defaults=True)
     write_table(folder, "studies", [{"study_id": study.name, "title": study.title, "definition": definition, "created_at": now()}])
