@@ -17,7 +17,8 @@ from engine.errors import ModelError, RunError
 from engine.kinds.pairs import training_pairs
 from engine.model import folders
 from engine.model.batches import encode_pairs
-from engine.planning.preflight import Preflight, as_text, held_by_runs, preflight
+from engine.planning.held import held_by_runs
+from engine.planning.preflight import Preflight, as_text, preflight
 from engine.planning.workload import items_of
 from engine.queue import jobs, removal
 from engine.settings.config import EMBEDDED_MODEL, EmbedConfig, GenerateConfig, PolicyConfig, RewardConfig, RunConfig, ScoreConfig

@@ -21,7 +21,7 @@ from engine.machine import memory
 from engine.model import networks
 from engine.model.batches import Chat
 from engine.model.folders import network_of
-from engine.planning.preflight import held_by_server
+from engine.planning.held import held_by_server
 from engine.serve import client, needs
 from engine.serve.models import Models
 from engine.serve.replies import REPLIES, pieces

@@ -16,7 +16,7 @@ from engine.data.records import Turn
 from engine.machine import memory
 from engine.machine.device_plan import expected_device
 from engine.plain import line
-from engine.planning.preflight import held_by_server
+from engine.planning.held import held_by_server
 from engine.serve import client, needs
 from engine.serve.requests import Answer, Asked, Judge, Score, Writer
 from engine.statistics import wording

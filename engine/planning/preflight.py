@@ -3,25 +3,20 @@
 import json
 import statistics
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from engine.data.datasets_io import dataset_ids, splits_in
 from engine.errors import ConfigError, PrefscopeError, RunError
 from engine.machine import device_plan, disk, memory
 from engine.model.folders import NOT_LINEAR, Network, network_of
 from engine.planning import estimates
+from engine.planning.held import held_by_runs, held_by_server
 from engine.planning.references import Findings, awaited, check_models, check_runs, check_splits
 from engine.planning.workload import Sample, items_of, own_split
 from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
-from engine.store.rundir import is_locked, run_dirs
-from engine.store.server import server_of
 from engine.store.slices import pairs_of, part_of
-from engine.store.status import State
 
 TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
 FAR = 2  # an estimate this many times the free memory refuses the run, whatever could be divided
@@ -254,30 +249,6 @@ def free_memory(cache: Path, config: RunConfig) -> int | None:
     there = free + held_by_runs(cache) + held_by_server(cache)
     given = config.memory_gb if isinstance(config, TrainConfig) else None
     return there if given is None else min(there, round(given * 1e9))
-
-
-def held_by_runs(cache: Path) -> int:
-    """Resident bytes of the runs that are going on, which are given back before the next one starts."""
-    held = 0
-    for run in run_dirs(cache):
-        status = run.written_status
-        if status.state is State.RUNNING and status.pid and is_locked(run.path / "lock"):
-            held += held_by(status.pid)
-    return held
-
-
-def held_by_server(cache: Path) -> int:
-    """Resident bytes of the playground's process, which ends when a run begins."""
-    server = server_of(cache)
-    return held_by(server.pid) if server else 0
-
-
-def held_by(pid: int) -> int:
-    """Resident bytes of a process and its children; 0 when it has ended."""
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        return sum(int(p.memory_info().rss) for p in (process, *process.children(recursive=True)))
-    return 0
 
 
 def with_disk(case: Case, made: Preflight) -> Preflight:
