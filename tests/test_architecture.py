@@ -39,7 +39,7 @@ HOMES = {
     "typst": ("dashboard/report/typesetting",),
     "subprocess": ("engine/queue/", "engine/serve/client"),
     "fcntl": ("engine/store/rundir",),
-    "psutil": ("engine/machine/", "engine/planning/preflight"),
+    "psutil": ("engine/machine/", "engine/planning/held"),
     **dict.fromkeys(
         TORCH,
         (
