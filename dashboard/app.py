@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.parts import chips, retrain
-from dashboard.state import data
+from dashboard.state import data, language
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
 
@@ -42,6 +42,7 @@ st.set_page_config(
 st.html(HERE / "look.css")
 st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
 page = st.navigation(pages())
+language.switch()
 try:
     with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
         st.session_state["selection"], st.session_state["second"] = chips.selection()

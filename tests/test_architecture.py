@@ -36,6 +36,7 @@ HOMES = {
     "sklearn": ("engine/kinds/embed",),
     "wordcloud": ("dashboard/figures/clouds",),
     "kaleido": ("dashboard/report/",),
+    "babel": ("dashboard/state/messages",),
     "typst": ("dashboard/report/typesetting",),
     "subprocess": ("engine/queue/", "engine/serve/client"),
     "fcntl": ("engine/store/rundir",),
@@ -65,9 +66,15 @@ LAYERS = {
     "dashboard.parts": ("dashboard.state", "dashboard.figures", "dashboard.queries", "dashboard.report", "engine"),
     "dashboard.report": ("dashboard.state.messages", "dashboard.figures", "dashboard.queries", *STORED, *EVERYWHERE),
     "dashboard.state": ("dashboard.queries", "engine"),
-    "dashboard.figures": ("dashboard.queries", "engine.statistics", "engine.store", "engine.plain"),  # the store for a type
+    "dashboard.figures": (
+        "dashboard.state.messages",
+        "dashboard.queries",
+        "engine.statistics",
+        "engine.store",
+        "engine.plain",
+    ),  # the store for a type
     "dashboard.queries": ("engine.store", "engine.statistics", "engine.settings", "engine.data.records", *EVERYWHERE),
-    "dashboard.figures.theme": ("engine.plain",),
+    "dashboard.figures.theme": ("dashboard.state.messages", "engine.plain"),
 }
 
 

@@ -96,7 +96,7 @@ def test_kinds_of_run_are_where_the_table_says() -> None:
     assert {file_of(model) for model in CONFIGS.values()} == {configurations}
     assert {Path(file_of(work)).parent for work in KINDS.values()} == {Path(table).parent}
     assert KINDS.keys() == CONFIGS.keys()
-    assert all(f'"{kind}": _(' in (ROOT / titles).read_text() for kind in KINDS)
+    assert all(f'"{kind}": marked(' in (ROOT / titles).read_text() for kind in KINDS)
 
 
 def test_pages_are_where_the_table_says() -> None:

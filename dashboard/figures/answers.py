@@ -8,7 +8,8 @@ from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.responses import length_said, longest_said
 from dashboard.figures.shapes import boxes, by, cut, histogram, medians, signed_histogram, written
-from dashboard.figures.theme import COLOURS, caption, excerpt
+from dashboard.figures.theme import COLOURS, called, caption, excerpt
+from dashboard.state.messages import _
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
 JUDGE = "Generate answers with base and tuned policy, then score them on the Runs page, to see who is preferred."
@@ -24,14 +25,14 @@ JUDGE = "Generate answers with base and tuned policy, then score them on the Run
 )
 def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     unit = frame["facet"][0]
-    names = {series: f"{series}: {name}" if name else series for series, name in frame.select("series", "generator").iter_rows()}
+    names = {who: f"{called(who)}: {name}" if name else called(who) for who, name in frame.select("series", "generator").iter_rows()}
     plot = histogram(frame, "", names)
     limits = frame.filter(pl.col("facet") == "tokens")["limit_tokens"].drop_nulls().unique(maintain_order=True).to_list()
     for tokens in limits:
         plot.add_vline(x=tokens, line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
-    most = f", at most {' and '.join(f'{tokens:,.0f}' for tokens in limits)}" if limits else ""
-    plot.update_xaxes(title_text="new tokens per answer" + most if unit == "tokens" else "words per answer")
-    least = "a cut answer counts as long as the limit" if limits else ""
+    most = _(", at most {tokens}").format(tokens=_(" and ").join(f"{tokens:,.0f}" for tokens in limits)) if limits else ""
+    plot.update_xaxes(title_text=_("new tokens per answer") + most if unit == "tokens" else _("words per answer"))
+    least = _("a cut answer counts as long as the limit") if limits else ""
     return caption(plot, length_said(frame, unit), longest_said(frame), cut(frame.row(0, named=True)), least)
 
 
@@ -46,11 +47,12 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
 def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     plot = signed_histogram(frame, "difference", "tuned", "base")
-    plot.update_xaxes(title_text="reward: tuned − base")
-    plot.update_yaxes(title_text="prompts")
+    plot.update_xaxes(title_text=_("reward: tuned − base"))
+    plot.update_yaxes(title_text=_("prompts"))
     won, mean = first["win_rate"], first["reward_difference"]
-    parts = f"above 0 (ties half): {written(won)}", f"mean {written(mean)}", by(won, mean)
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} prompts", *parts, cut(first))
+    n = _("n = {n:,} prompts").format(n=first["n"])
+    parts = _("above 0 (ties half): {value}").format(value=written(won)), _("mean {value}").format(value=written(mean)), by(won, mean)
+    return caption(plot, excerpt(first["facet"], 40), n, *parts, cut(first))
 
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:
@@ -62,8 +64,8 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
         for trace in boxes(frame.filter(pl.col("facet") == facet)):
             plot.add_trace(trace, row=1, col=place)
     plot.update_annotations(font_size=12)
-    plot.update_xaxes(categoryorder="array", categoryarray=["base", "tuned", "untrained", "trained"])
-    plot.update_yaxes(title_text="reward", col=1)
+    plot.update_xaxes(categoryorder="array", categoryarray=[called(who) for who in ("base", "tuned", "untrained", "trained")])
+    plot.update_yaxes(title_text=_("reward"), col=1)
     return plot
 
 
@@ -78,11 +80,11 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
 def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
     return caption(
         paired_boxes(frame),
-        f"n = {frame['n'].to_numpy().max():,} answers each",
-        "one unit per panel",
+        _("n = {n:,} answers each").format(n=frame["n"].to_numpy().max()),
+        _("one unit per panel"),
         medians(frame),
         cut(frame.row(0, named=True)),
-        "dashed: mean",
+        _("dashed: mean"),
     )
 
 
@@ -96,20 +98,21 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
 )
 def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
     plot = paired_boxes(frame).update_yaxes(matches="y")
-    sizes = f"n = {frame['n'].to_numpy().max():,} answers each"
-    middles, units = f"diamond: median, {by(*frame['median'])}", "units differ between scorers: compare panels, not boxes"
+    sizes = _("n = {n:,} answers each").format(n=frame["n"].to_numpy().max())
+    middles = _("diamond: median, {interval}").format(interval=by(*frame["median"]))
+    units = _("units differ between scorers: compare panels, not boxes")
     return caption(plot, sizes, units, middles, cut(frame.row(0, named=True)))
 
 
 def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     won = first["win_rate"]
-    parts = f"n = {won['n']:,} prompts", f"tuned preferred on {written(won)}", by(won)
+    parts = _("n = {n:,} prompts").format(n=won["n"]), _("tuned preferred on {value}").format(value=written(won)), by(won)
     return caption(
-        histogram(frame, "reward [the scorer's own unit]", fields={"base": "base_reward", "tuned": "tuned_reward"}),
+        histogram(frame, _("reward [the scorer's own unit]"), fields={"base": "base_reward", "tuned": "tuned_reward"}),
         excerpt(first["facet"], 40),
         *parts,
-        "lines: medians",
+        _("lines: medians"),
         cut(first),
     )
 

@@ -12,7 +12,8 @@ from wordcloud import WordCloud
 from dashboard import queries
 from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.responses import IMPORT
-from dashboard.figures.theme import COLOURS, FONT, caption, escaped, fill, say
+from dashboard.figures.theme import COLOURS, FONT, called, caption, escaped, fill, say
+from dashboard.state.messages import _
 
 WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
 
@@ -57,36 +58,38 @@ def placed(word: tuple[str, float], size: int, corner: tuple[int, int], *_: Any)
 
 def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
     if len(frame) < FEWEST:
-        return in_a_sentence(f"{side} responses use", frame["word"])
+        return in_a_sentence(
+            _("Too few words for a figure: {who} responses use {words}.").format(who=called(side), words=", ".join(frame["word"])),
+            len(frame),
+        )
     counts = dict(frame.select("word", "count").iter_rows())
     words = layout(tuple(counts.items()))
     plot = go.Figure()
     plot.add_scatter(
         x=[x for _, _, x, _ in words], y=[y for *_, y in words], mode="text", text=[escaped(w) for w, *_ in words],
-        name=side, showlegend=False, customdata=[counts[w] for w, *_ in words],
+        name=called(side), showlegend=False, customdata=[counts[w] for w, *_ in words],
         textfont={"family": FONT, "size": [size for _, size, *_ in words], "color": COLOURS[side]},
-        hovertemplate="%{text}: %{customdata:,} times",
+        hovertemplate=_("%{text}: %{customdata:,} times"),
     )  # fmt: skip
     plot.update_xaxes(range=[-8, WIDTH + 8], visible=False)
     plot.update_yaxes(range=[-8, HEIGHT + 8], visible=False)
     most = f"{counts[words[0][0]]:,} × {escaped(words[0][0])}" if words else ""
-    return caption(plot, f"{len(words)} most frequent words without stop words", most, counted_said(frame))
+    return caption(plot, _("{n} most frequent words without stop words").format(n=len(words)), most, counted_said(frame))
 
 
 def counted_said(frame: pl.DataFrame) -> str:
     """That the words of a large slice were counted in some of its pairs."""
     counted, pairs = frame.select("counted_pairs", "pairs").row(0)
-    return f"counted in {counted:,} of {pairs:,} pairs" if counted < pairs else ""
+    return _("counted in {n:,} of {all:,} pairs").format(n=counted, all=pairs) if counted < pairs else ""
 
 
 MIN_BARS = 8
 FEWEST = 5  # words that a figure is made of
 
 
-def in_a_sentence(who: str, words: pl.Series) -> go.Figure:
+def in_a_sentence(sentence: str, n: int) -> go.Figure:
     """Too few words for a figure."""
-    sentence = f"Too few words for a figure: {who} " + ", ".join(words) + "."
-    return caption(say(escaped(sentence)), f"{len(words)} words without stop words")
+    return caption(say(escaped(sentence)), _("{n} words without stop words").format(n=n))
 
 
 @figure(
@@ -117,26 +120,35 @@ def words_rejected(frame: pl.DataFrame) -> go.Figure:
 )
 def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     if len(frame) < FEWEST:
-        return in_a_sentence("beyond chance one side uses more often", frame["word"])
+        words = ", ".join(frame["word"])
+        return in_a_sentence(
+            _("Too few words for a figure: beyond chance one side uses more often {words}.").format(words=words), len(frame)
+        )
     plot = go.Figure()
     for side, rows in (("chosen", frame.filter(pl.col("z") > 0)), ("rejected", frame.filter(pl.col("z") < 0))):
         plot.add_bar(
-            x=rows["z"].to_list(), y=[escaped(w) for w in rows["word"]], orientation="h", name=f"rather {side}",
+            x=rows["z"].to_list(), y=[escaped(w) for w in rows["word"]], orientation="h", name=_("rather {who}").format(who=called(side)),
             marker=fill(side), width=0.75, showlegend=len(rows) > 0,
             text=[f"{times:.1f}×" for times in rows["times"]], textposition="outside", textfont_size=10, constraintext="none",
             cliponaxis=False,
             customdata=rows.select("chosen", "rejected", "times_low", "times_high").rows(),
-            hovertemplate="%{text} as likely (95 %: %{customdata[2]:.1f} to %{customdata[3]:.1f}), z = %{x:.1f}; "
-            "chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times",
+            hovertemplate=_(
+                "%{text} as likely (95 %: %{customdata[2]:.1f} to %{customdata[3]:.1f}), z = %{x:.1f}; "
+                "chosen %{customdata[0]:,}, rejected %{customdata[1]:,} times"
+            ),
         )  # fmt: skip
         stands_for(plot.data[-1], [{"word": word} for word in rows["word"]])
     empty = max(MIN_BARS - len(frame), 0) / 2  # a few words are thin bars in the middle, not slabs
     low, high = min(frame["z"].to_numpy().min(), 0), max(frame["z"].to_numpy().max(), 0)
     room = 0.12 * (high - low)  # for the numbers at the bars
-    plot.update_xaxes(title_text="z of the log-odds [standard errors]", zeroline=True, range=[low - room, high + room])
+    plot.update_xaxes(title_text=_("z of the log-odds [standard errors]"), zeroline=True, range=[low - room, high + room])
     plot.update_yaxes(range=[-0.5 - empty, len(frame) - 0.5 + empty])
     plot.update_yaxes(showgrid=False, dtick=1, categoryorder="array", categoryarray=[escaped(w) for w in frame["word"]], tickfont_size=10)
-    method = "at the bar: how many times the odds; log-odds with a fixed prior of ½ (Monroe et al. 2008)"
+    method = _("at the bar: how many times the odds; log-odds with a fixed prior of ½ (Monroe et al. 2008)")
     return caption(
-        plot, method, "words of 10 uses and more", "at most 5\u00a0% expected to be chance (Benjamini-Hochberg)", counted_said(frame)
+        plot,
+        method,
+        _("words of 10 uses and more"),
+        _("at most 5\u00a0% expected to be chance (Benjamini-Hochberg)"),
+        counted_said(frame),
     )

@@ -8,10 +8,12 @@ from dashboard.figures.dots import Dot, dots
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import bars, by
 from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
+from dashboard.state.messages import _, marked
 
+GROUP = marked("group")
 MOST_GROUPS = 6  # side by side on a narrow screen
 MOST_ROWS = 12  # below each other
-FIELDS = {"prompt_type": "type of prompt", "source": "source of the pair"}
+FIELDS = {"prompt_type": marked("type of prompt"), "source": marked("source of the pair")}
 
 
 @figure(
@@ -35,8 +37,8 @@ def study_runs(frame: pl.DataFrame) -> go.Figure:
         mode="markers",
         marker={"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": COLOURS["trained"]}},
         customdata=means.select("runs", pl.col("std").fill_null(0)).rows(),
-        hovertemplate="mean of %{customdata[0]} runs %{x:.1%}, standard deviation %{customdata[1]:.1%}",
-        name="mean ± standard deviation",
+        hovertemplate=_("mean of %{customdata[0]} runs %{x:.1%}, standard deviation %{customdata[1]:.1%}"),
+        name=_("mean ± standard deviation"),
         showlegend=True,
     )
     plot.add_scatter(
@@ -46,16 +48,22 @@ def study_runs(frame: pl.DataFrame) -> go.Figure:
         marker={"size": 9, "color": COLOURS["chosen"], "opacity": 0.7},
         customdata=[excerpt(r, 80) for r in rows["run"]],
         hovertemplate="%{customdata}: %{x:.1%}",
-        name="a run",
+        name=_("a run"),
         showlegend=True,
     )
     for row in unmeasured(frame).iter_rows(named=True):
         plot.add_annotation(
-            text=excerpt(row["state"]), x=0, xref="x domain", xanchor="left", y=place[row["configuration"]], showarrow=False, font_size=11
+            text=excerpt(_(row["state"])),
+            x=0,
+            xref="x domain",
+            xanchor="left",
+            y=place[row["configuration"]],
+            showarrow=False,
+            font_size=11,
         )
-    plot.update_xaxes(title_text="accuracy", tickformat=".0%", nticks=6, range=None if len(rows) else [0, 1])
+    plot.update_xaxes(title_text=_("accuracy"), tickformat=".0%", nticks=6, range=None if len(rows) else [0, 1])
     plot.update_yaxes(tickvals=list(place.values()), ticktext=labels, range=[len(place) - 0.4, -0.6], showgrid=False)
-    return caption(plot, *sizes(frame), "spread: over seeds")
+    return caption(plot, *sizes(frame), _("spread: over seeds"))
 
 
 def unmeasured(frame: pl.DataFrame) -> pl.DataFrame:
@@ -66,8 +74,11 @@ def unmeasured(frame: pl.DataFrame) -> pl.DataFrame:
 
 def sizes(frame: pl.DataFrame) -> list[str]:
     measured = frame.drop_nulls("accuracy")
-    pairs = f"{excerpt(measured['split'][0], 24)}: n = {measured['n'].to_numpy().max():,.0f} pairs" if len(measured) else ""
-    return [f"{len(measured)} of n = {frame['run_id'].n_unique()} runs measured", pairs]
+    if measured.is_empty():
+        pairs = ""
+    else:
+        pairs = _("{split}: n = {n:,.0f} pairs").format(split=excerpt(measured["split"][0], 24), n=measured["n"].to_numpy().max())
+    return [_("{n} of n = {all} runs measured").format(n=len(measured), all=frame["run_id"].n_unique()), pairs]
 
 
 @figure(
@@ -84,12 +95,14 @@ def accuracy_of_groups(frame: pl.DataFrame) -> go.Figure:
     shown = frame.filter(pl.col("group").is_in(groups[:MOST_ROWS]))
     names = {who: excerpt(name, 24) for who, name in shown.select("who", "scorer").iter_rows()}
     found = [
-        Dot(row["group"] or "none", row["who"], row["accuracy"], {row["field"]: row["group"] or None})
+        Dot(row["group"] or _("none"), row["who"], row["accuracy"], {row["field"]: row["group"] or None})
         for row in shown.iter_rows(named=True)
     ]
-    plot = dots(found, names, f"accuracy by {FIELDS.get(frame['field'][0], 'group')}")
+    plot = dots(found, names, _("accuracy by {field}").format(field=_(FIELDS.get(frame["field"][0], GROUP))))
     sized = frame.with_columns(n=pl.col("accuracy").struct.field("n"))
-    return caption(plot, *group_sizes(sized, groups[:MOST_ROWS]), f"bars: {by(*shown['accuracy'])}", "dashed: guessing")
+    return caption(
+        plot, *group_sizes(sized, groups[:MOST_ROWS]), _("bars: {interval}").format(interval=by(*shown["accuracy"])), _("dashed: guessing")
+    )
 
 
 @figure(
@@ -115,17 +128,24 @@ def group_accuracy(frame: pl.DataFrame) -> go.Figure:
             mode="markers",
             marker={"size": 9, "color": colour, "symbol": number % 8},
             customdata=[(excerpt(g, 60), n) for g, n in rows.select("group", "n").iter_rows()],
-            hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]:,} pairs",
-            name=excerpt(scorer) + {"group": f" (only {excerpt(trained_on, 20)})", "conditional": " (told the group)"}.get(model, ""),
+            hovertemplate=_("%{customdata[0]}: %{y:.1%} of %{customdata[1]:,} pairs"),
+            name=excerpt(scorer) + trained_how(model, trained_on),
             showlegend=True,
         )
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(
-        title_text=FIELDS.get(frame["field"][0], "group"), tickvals=list(range(len(groups))),
-        ticktext=[excerpt(g or "none", 16) for g in groups], range=[-0.5, len(groups) - 0.5], showgrid=False,
+        title_text=_(FIELDS.get(frame["field"][0], GROUP)), tickvals=list(range(len(groups))),
+        ticktext=[excerpt(g or _("none"), 16) for g in groups], range=[-0.5, len(groups) - 0.5], showgrid=False,
     )  # fmt: skip
-    plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[-0.03, 1.03])
-    return caption(plot, *group_sizes(frame, groups), f"bars: {by(*frame['accuracy'])}", "dotted: guessing")
+    plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%", range=[-0.03, 1.03])
+    return caption(plot, *group_sizes(frame, groups), _("bars: {interval}").format(interval=by(*frame["accuracy"])), _("dotted: guessing"))
+
+
+def trained_how(model: str, group: str | None) -> str:
+    """What a reward model that was not trained on all pairs alike was trained on."""
+    if model == "group":
+        return _(" (only {group})").format(group=excerpt(group, 20))
+    return _(" (told the group)") if model == "conditional" else ""
 
 
 def group_sizes(frame: pl.DataFrame, groups: list[str]) -> list[str]:
@@ -133,5 +153,7 @@ def group_sizes(frame: pl.DataFrame, groups: list[str]) -> list[str]:
     sized = frame.filter(pl.col("group").is_in(groups)).group_by("group").agg(pl.col("n").max())
     rest = frame["group"].n_unique() - len(groups)
     sizes = sized["n"].to_numpy()
-    span = f"{sizes.min():,} to {sizes.max():,}" if sizes.min() < sizes.max() else f"{sizes.max():,}"
-    return [f"n = {span} pairs a group", f"{rest} more groups in the table" if rest else ""]
+    low, high = sizes.min(), sizes.max()
+    span = _("{low:,} to {high:,}").format(low=low, high=high) if low < high else f"{high:,}"
+    more = _("{n} more groups in the table").format(n=rest) if rest else ""
+    return [_("n = {n} pairs a group").format(n=span), more]

@@ -9,7 +9,8 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import band, bars, by, curve
-from dashboard.figures.theme import COLOURS, broken, caption, excerpt, run_style
+from dashboard.figures.theme import COLOURS, broken, called, caption, excerpt, run_style
+from dashboard.state.messages import _, marked
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."
@@ -32,17 +33,18 @@ class Panel:
 
 
 AXES = {  # how a run's progress is measured: (column, title of the axis)
-    "step": ("step", "optimiser steps"),
-    "pairs": ("pairs_seen", "training pairs seen"),
-    "tokens": ("tokens", "tokens trained on"),
-    "time": ("seconds", "seconds of training"),
+    "step": ("step", marked("optimiser steps")),
+    "pairs": ("pairs_seen", marked("training pairs seen")),
+    "tokens": ("tokens", marked("tokens trained on")),
+    "time": ("seconds", marked("seconds of training")),
 }
 
 
 def axis_of(frame: pl.DataFrame, own: str) -> tuple[str, str]:
     """The column and the title of the x axis that was selected, or else of the figure's own."""
     picked = frame["x_axis"][0] if "x_axis" in frame.columns and frame.height else ""
-    return AXES[picked or own]
+    column, title = AXES[picked or own]
+    return column, _(title)
 
 
 def read_together(plot: go.Figure) -> go.Figure:
@@ -76,8 +78,8 @@ def of_metric(frame: pl.DataFrame, metric: str) -> pl.DataFrame:
 
 
 def loss_and_rate(frame: pl.DataFrame, own_axis: str) -> go.Figure:
-    rate = Panel(of_metric(frame, "learning_rate"), "learning rate", 0.32)
-    plot = stacked([Panel(of_metric(frame, "loss"), in_unit("loss", "nats"), 0.68), rate], own_axis)
+    rate = Panel(of_metric(frame, "learning_rate"), _("learning rate"), 0.32)
+    plot = stacked([Panel(of_metric(frame, "loss"), in_unit(_("loss"), _("nats")), 0.68), rate], own_axis)
     return plot.update_yaxes(exponentformat="e", row=2, col=1)
 
 
@@ -88,26 +90,31 @@ def in_unit(label: str, unit: str) -> str:
 def by_reward(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     """The rows of each thing that the runs' losses call a reward, and its axis: values of one are never drawn on the axis of another."""
     parts = frame.partition_by("reward", "reward_unit", maintain_order=True)
-    return [(in_unit(rows["reward"][0], rows["reward_unit"][0]), rows) for rows in parts]
+    return [(in_unit(_(rows["reward"][0]), _(rows["reward_unit"][0])), rows) for rows in parts]
 
 
 def steps_taken(frame: pl.DataFrame) -> str:
     """How many steps each run has taken, and that the thick line is smoothed."""
-    each = [f"{rows['step'].to_numpy().max():,} × {rows['pairs_per_step'][0]} pairs{going(rows)}" for rows in by_run(frame)]
-    runs = f"each {each[0]}" if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
+    each = [
+        _("{steps:,} × {n} pairs").format(steps=rows["step"].to_numpy().max(), n=rows["pairs_per_step"][0]) + going(rows)
+        for rows in by_run(frame)
+    ]
+    runs = _("each {steps}").format(steps=each[0]) if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
     share = frame["smoothing"][0] if "smoothing" in frame.columns else 0.05
-    smoothed = f"thick: mean over {100 * share:.0f} % of the steps" if (frame["smooth"] != frame["value"]).any() else ""
+    thick = _("thick: mean over {share:.0f} % of the steps").format(share=100 * share)
+    smoothed = thick if (frame["smooth"] != frame["value"]).any() else ""
     return "\u00a0· ".join(part for part in (runs, smoothed, banded(frame)) if part)
 
 
 def banded(frame: pl.DataFrame) -> str:
     """What a band is, where there is one."""
     several = sorted({seeds for seeds in frame["seeds"] if seeds > 1})
-    return f"band: lowest to highest of {' or '.join(map(str, several))} seeds, line: their mean" if several else ""
+    seeds = _(" or ").join(map(str, several))
+    return _("band: lowest to highest of {seeds} seeds, line: their mean").format(seeds=seeds) if several else ""
 
 
 def going(rows: pl.DataFrame) -> str:
-    return "" if rows["state"][0] == "done" else f" ({excerpt(rows['state'][0])})"
+    return "" if rows["state"][0] == "done" else f" ({_(rows['state'][0])})"
 
 
 @figure(
@@ -131,7 +138,7 @@ def reward_training(frame: pl.DataFrame) -> go.Figure:
     empty=TRAIN_REWARD,
 )
 def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
-    alone = "Choose or train a second run to compare" if frame["run_id"].n_unique() == 1 else ""
+    alone = _("Choose or train a second run to compare") if frame["run_id"].n_unique() == 1 else ""
     return caption(loss_and_rate(frame, "pairs"), steps_taken(frame), alone)
 
 
@@ -146,9 +153,9 @@ def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
 def dpo_training(frame: pl.DataFrame) -> go.Figure:
     """One panel for each unit of the losses, and one for each thing they call a reward."""
     by_unit = of_metric(frame, "loss").partition_by("loss_unit", maintain_order=True)
-    losses = [Panel(rows, in_unit("loss", rows["loss_unit"][0])) for rows in by_unit]
+    losses = [Panel(rows, in_unit(_("loss"), _(rows["loss_unit"][0]))) for rows in by_unit]
     rewards = [Panel(rows, axis) for axis, rows in by_reward(of_metric(frame, "rewards/sum"))]
-    return caption(stacked([*losses, *rewards], "step"), "reward: chosen + rejected", steps_taken(frame))
+    return caption(stacked([*losses, *rewards], "step"), _("reward: chosen + rejected"), steps_taken(frame))
 
 
 @figure(
@@ -167,7 +174,7 @@ def dpo_rewards(frame: pl.DataFrame) -> go.Figure:
         for own in rows.partition_by("run_id", "metric", maintain_order=True):
             side = own["metric"][0].removeprefix("rewards/")
             dash = run_style(own["run_index"][0])["dash"] if several else {"chosen": "solid", "rejected": "dash"}[side]
-            name = f"{side} · {excerpt(own['run'][0], 20)}" if several else side
+            name = f"{called(side)} · {excerpt(own['run'][0], 20)}" if several else called(side)
             curve(plot, own, x, {"color": COLOURS[side], "dash": dash}, name, row=place, showlegend=not several)
         plot.update_yaxes(title_text="<br>".join(broken(axis, AXIS_CHARS)), zeroline=True, row=place, col=1)
     if several:
@@ -178,7 +185,7 @@ def dpo_rewards(frame: pl.DataFrame) -> go.Figure:
 
 def name_sides_and_runs(plot: go.Figure, runs: list[pl.DataFrame]) -> None:
     """Legend entries without a curve: the colour of each side, the dash of each run."""
-    sides = [(side, {"color": COLOURS[side]}) for side in ("chosen", "rejected")]
+    sides = [(called(side), {"color": COLOURS[side]}) for side in ("chosen", "rejected")]
     dashes = [(excerpt(rows["run"][0], 20), {**run_style(rows["run_index"][0]), "color": COLOURS["untrained"]}) for rows in runs]
     for name, line in (*sides, *dashes):
         plot.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name, legendgroup=name, showlegend=True)
@@ -213,11 +220,11 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
         )
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(title_text=title, rangemode="tozero")
-    plot.update_yaxes(title_text="accuracy", tickformat=".0%")
+    plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%")
     sizes = sorted({f"{split}: n = {n:,.0f}" for split, n in frame.select("split", "n").iter_rows() if n})
     read_together(plot)
-    kinds = "◇ policies: accuracy of the implicit reward" if (frame["metric"] != "accuracy").any() else ""
-    return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, "dotted: guessing")
+    kinds = _("◇ policies: accuracy of the implicit reward") if (frame["metric"] != "accuracy").any() else ""
+    return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, _("dotted: guessing"))
 
 
 def intervals(estimates: pl.Series) -> str:

@@ -10,9 +10,10 @@ import polars as pl
 
 from dashboard.figures.registry import Mark, stands_for
 from dashboard.figures.shapes import bars
-from dashboard.figures.theme import COLOURS, excerpt
+from dashboard.figures.theme import COLOURS, called, excerpt
+from dashboard.state.messages import counted, estimated
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import counted, estimated, percent
+from engine.statistics.wording import percent
 
 SYMBOLS = {"trained": "square", "untrained": "circle-open", "rule": "diamond", "tuned": "circle", "base": "circle-open"}
 INK = "#737D87"  # of what is nobody's: 4:1 on both pages
@@ -47,7 +48,7 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
             marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
             customdata=[(excerpt(dot.row, 60), estimated(Estimate(**dot.share)), counted_of(dot)) for dot in mine],
             hovertemplate="%{customdata[0]}: %{customdata[1]}, n = %{customdata[2]}",
-            name=excerpt(names.get(who, who)),
+            name=excerpt(names.get(who, called(who))),
             showlegend=several,
         )
         if any(dot.mark for dot in mine):

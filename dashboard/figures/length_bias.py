@@ -9,6 +9,7 @@ from dashboard.figures.dots import INK, SYMBOLS
 from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.shapes import bars, by, translucent, written
 from dashboard.figures.theme import COLOURS, caption, excerpt
+from dashboard.state.messages import _
 from engine.statistics.wording import number
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see what length does to its rewards."
@@ -29,9 +30,9 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
     bins = frame.unique("bin", maintain_order=True).sort("bin")
     plot.add_scatter(
-        x=bins["bin"].to_list(), y=bins["rule"].to_list(), mode="markers", name="the longer one", showlegend=True,
+        x=bins["bin"].to_list(), y=bins["rule"].to_list(), mode="markers", name=_("the longer one"), showlegend=True,
         marker={"symbol": "line-ew", "size": 34, "line": {"width": 3, "color": INK}},
-        hovertemplate="taking the longer one: %{y:.0%}",
+        hovertemplate=_("taking the longer one: %{y:.0%}"),
     )  # fmt: skip
     for who, place in (("trained", -APART / 2), ("untrained", APART / 2)):
         rows = frame.filter(pl.col("who") == who)
@@ -45,25 +46,27 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
             mode="markers",
             marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
             customdata=[(written(cell), number(cell["n"], 0)) for cell in rows["accuracy"]],
-            hovertemplate="%{customdata[0]}, n = %{customdata[1]} pairs",
+            hovertemplate=_("%{customdata[0]}, n = %{customdata[1]} pairs"),
             name=excerpt(rows["scorer"][0], 24),
             showlegend=True,
         )
         stands_for(plot.data[-1], [{"longer_by": [low, high]} for low, high in rows.select("low", "high").iter_rows()])
     plot.add_hline(y=0.5, line={"color": INK, "dash": "dash", "width": 1.5})
     plot.update_xaxes(
-        title_text="chosen longer by [words]", tickvals=bins["bin"].to_list(), showgrid=False, range=[-0.6, len(bins) - 0.4],
+        title_text=_("chosen longer by [words]"), tickvals=bins["bin"].to_list(), showgrid=False, range=[-0.6, len(bins) - 0.4],
         ticktext=[span(low, high - 1) for low, high in bins.select("low", "high").iter_rows()],
     )  # fmt: skip
-    plot.update_yaxes(title_text="accuracy", tickformat=".0%", range=[-0.04, 1.04])
+    plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%", range=[-0.04, 1.04])
     pairs = frame.filter(pl.col("who") == "trained")["accuracy"].struct.field("n").sum()
-    return caption(plot, f"n = {pairs:,} pairs", f"bars: {by(*frame['accuracy'])}", "dashed: guessing")
+    return caption(
+        plot, _("n = {n:,} pairs").format(n=pairs), _("bars: {interval}").format(interval=by(*frame["accuracy"])), _("dashed: guessing")
+    )
 
 
 def span(low: int, high: int) -> str:
     """A range of differences, over two lines so that six stand side by side on a telephone."""
     ends = [number(end, 0, signed=True) for end in (low, high)]
-    return ends[0] if low == high else f"{ends[0]}<br>to {ends[1]}"
+    return ends[0] if low == high else _("{low}<br>to {high}").format(low=ends[0], high=ends[1])
 
 
 @figure(
@@ -76,8 +79,8 @@ def span(low: int, high: int) -> str:
 )
 def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = bubbles(frame, "trained", "pairs", {"x": "longer_by", "y": "margin"})
-    plot.update_xaxes(title_text="chosen longer by [words]")
-    plot.update_yaxes(title_text="margin: chosen − rejected reward")
+    plot.update_xaxes(title_text=_("chosen longer by [words]"))
+    plot.update_yaxes(title_text=_("margin: chosen − rejected reward"))
     return plot
 
 
@@ -91,8 +94,8 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
 )
 def gain_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = bubbles(frame, "tuned", "prompts", {"x": "tuned_longer_by", "y": "difference"})
-    plot.update_xaxes(title_text=f"tuned longer by [{frame['unit'][0]}]")
-    plot.update_yaxes(title_text="reward: tuned − base")
+    plot.update_xaxes(title_text=_("tuned longer by [{unit}]").format(unit=_(frame["unit"][0])))
+    plot.update_yaxes(title_text=_("reward: tuned − base"))
     return plot
 
 
@@ -100,12 +103,12 @@ def bubbles(frame: pl.DataFrame, who: str, counted: str, fields: dict[str, str])
     """A dot for each cell, its area the rows in it, and over them the line of least squares in the band of its interval."""
     first, cells, line = frame.row(0, named=True), frame.filter(pl.col("part") == "cell"), frame.filter(pl.col("part") == "line")
     plot = go.Figure()
-    widest = 14 if first["n"] <= 1000 else 18
+    unit, widest = _(first["unit"]), 14 if first["n"] <= 1000 else 18
     size = (cells["count"] / cells["count"].max() * widest**2).sqrt().clip(5).to_list()
     plot.add_scatter(
         x=cells["x"].to_list(), y=cells["y"].to_list(), customdata=cells["count"].to_list(), mode="markers", name="", showlegend=False,
         marker={"size": size, "sizemode": "diameter", "color": COLOURS[who], "opacity": 0.75, "line": {"width": 0}},
-        hovertemplate=f"%{{customdata:,}} {counted} near %{{x:.0f}} {first['unit']}, %{{y:.2f}}",
+        hovertemplate=_("%{customdata:,} {things} near %{x:.0f} {unit}, %{y:.2f}").replace("{things}", _(counted)).replace("{unit}", unit),
     )  # fmt: skip
     halves = cells.select("x", "y", pl.col("x_step") / 2, pl.col("y_step") / 2).iter_rows()
     stands_for(plot.data[0], [{fields["x"]: [x - dx, x + dx], fields["y"]: [y - dy, y + dy]} for x, y, dx, dy in halves])
@@ -120,8 +123,7 @@ def bubbles(frame: pl.DataFrame, who: str, counted: str, fields: dict[str, str])
     )  # fmt: skip
     for add in (plot.add_vline, plot.add_hline):
         add(0, line={"color": INK, "width": 1.5, "dash": "dash"})
-    per, r = f"line: {written(first['slope'])} per 100 {first['unit']}", f"r = {written(first['correlation'])}"
-    cut = "" if first["n"] <= 1000 else "outermost 1 % not drawn"
-    return caption(
-        plot, excerpt(first["scorer"], 40), f"n = {first['n']:,} {counted}", per, r, by(first["slope"], first["correlation"]), cut
-    )
+    per = _("line: {slope} per 100 {unit}").format(slope=written(first["slope"]), unit=unit)
+    n, r = _("n = {n:,} {things}").format(n=first["n"], things=_(counted)), f"r = {written(first['correlation'])}"
+    cut = "" if first["n"] <= 1000 else _("outermost 1 % not drawn")
+    return caption(plot, excerpt(first["scorer"], 40), n, per, r, by(first["slope"], first["correlation"]), cut)

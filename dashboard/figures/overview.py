@@ -8,8 +8,9 @@ from dashboard.figures.dots import Dot, dots
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import by
 from dashboard.figures.theme import caption
+from dashboard.state.messages import _, marked
 
-HEADINGS = {"right": "Pairs ranked right", "preferred": "Tuned answer preferred"}
+HEADINGS = {"right": marked("Pairs ranked right"), "preferred": marked("Tuned answer preferred")}
 ORDER = ("trained", "rule", "untrained")
 
 
@@ -19,9 +20,11 @@ ORDER = ("trained", "rule", "untrained")
 )  # fmt: skip
 def far_from_guessing(frame: pl.DataFrame) -> go.Figure:
     rows = sorted(frame.iter_rows(named=True), key=lambda row: (list(HEADINGS).index(row["question"]), ORDER.index(row["who"])))
-    found = [Dot(row["row"] or "The longer one wins (rule)", row["who"], row["share"], heading=HEADINGS[row["question"]]) for row in rows]
+    rule = _("The longer one wins (rule)")
+    found = [Dot(row["row"] or rule, row["who"], row["share"], heading=_(HEADINGS[row["question"]])) for row in rows]
     low = min(0.3, *(max(0.0, row["share"]["low"]) for row in rows))
-    names = {"trained": "trained scorer", "untrained": "untrained scorer", "rule": "rule"}
-    sizes = {row["question"]: f"n = {row['share']['n']:,} {row['share']['counted']}" for row in rows}
-    plot = dots(found, names, "share", low=low).update_traces(showlegend=False)  # each row says whose it is
-    return caption(plot, *sizes.values(), "ties half", by(*frame["share"]), "dashed: guessing")
+    names = {"trained": _("trained scorer"), "untrained": _("untrained scorer"), "rule": _("rule")}
+    n = _("n = {n:,} {things}")
+    sizes = {row["question"]: n.format(n=row["share"]["n"], things=_(row["share"]["counted"])) for row in rows}
+    plot = dots(found, names, _("share"), low=low).update_traces(showlegend=False)  # each row says whose it is
+    return caption(plot, *sizes.values(), _("ties half"), by(*frame["share"]), _("dashed: guessing"))

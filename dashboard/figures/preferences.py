@@ -9,10 +9,10 @@ from dashboard.figures.dots import Dot, dots
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import bars, by
 from dashboard.figures.theme import caption, excerpt, fill
+from dashboard.state.messages import _, counted, estimated, marked
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import counted, estimated
 
-GUESSING = "dashed: no preference"
+GUESSING = marked("dashed: no preference")
 
 
 @figure(
@@ -27,7 +27,7 @@ GUESSING = "dashed: no preference"
 def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
     labels = [excerpt(name, 28) for name in frame["scorer"].to_list()]
-    parts = {"won": ("tuned", "tuned wins"), "tied": ("untrained", "tie"), "lost": ("base", "base wins")}
+    parts = {"won": ("tuned", _("tuned wins")), "tied": ("untrained", _("tie")), "lost": ("base", _("base wins"))}
     whole = frame["won"] + frame["tied"] + frame["lost"]
     for part, (who, name) in parts.items():
         if not frame[part].sum():
@@ -50,7 +50,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     plot.add_scatter(
         x=rates, y=[place + 0.36 for place in range(len(frame))], error_x={**bars(frame["win_rate"]), "width": 5}, mode="markers",
         marker={"symbol": "diamond", "size": 9, "color": "#59636E"}, showlegend=False, yaxis="y2",
-        customdata=[estimated(Estimate(**cell)) for cell in frame["win_rate"]], hovertemplate="win rate %{customdata}",
+        customdata=[estimated(Estimate(**cell)) for cell in frame["win_rate"]], hovertemplate=_("win rate %{customdata}"),
     )  # fmt: skip
     for place, cell in enumerate(frame["win_rate"]):
         said = estimated(Estimate(**cell))
@@ -58,11 +58,11 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     ends = [len(frame) - 0.45, -0.55]
     plot.update_layout(barmode="stack", yaxis2={"overlaying": "y", "range": ends, "visible": False, "fixedrange": True})
     plot.add_vline(x=0.5, line={"color": "#59636E", "dash": "dash", "width": 1.5})
-    plot.update_xaxes(title_text="prompts", tickformat=".0%", range=[0, 1.005], showgrid=False)
+    plot.update_xaxes(title_text=_("prompts"), tickformat=".0%", range=[0, 1.005], showgrid=False)
     plot.update_yaxes(range=ends, showgrid=False, ticks="", showline=False, selector={"overlaying": None})
     plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28}, legend_traceorder="normal")
     n = int(frame["win_rate"].struct.field("n").to_numpy().max())
-    return caption(plot, f"n = {n:,} prompts", "diamond: win rate, ties half", by(*frame["win_rate"]), GUESSING)
+    return caption(plot, _("n = {n:,} prompts").format(n=n), _("diamond: win rate, ties half"), by(*frame["win_rate"]), _(GUESSING))
 
 
 @figure(
@@ -71,15 +71,15 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
 )  # fmt: skip
 def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
     field = frame["field"][0]
-    found = [Dot(row["group"] or "none", "tuned", row["win_rate"], {field: row["group"] or None}) for row in frame.iter_rows(named=True)]
-    return caption(dots(found, {}, "win rate"), sizes(frame), "by the trained scorer", by(*frame["win_rate"]), GUESSING)
+    found = [Dot(row["group"] or _("none"), "tuned", row["win_rate"], {field: row["group"] or None}) for row in frame.iter_rows(named=True)]
+    return caption(dots(found, {}, _("win rate")), sizes(frame), _("by the trained scorer"), by(*frame["win_rate"]), _(GUESSING))
 
 
 def sizes(frame: pl.DataFrame) -> str:
-    return f"n = {frame['win_rate'].struct.field('n').sum():,} prompts"
+    return _("n = {n:,} prompts").format(n=frame["win_rate"].struct.field("n").sum())
 
 
-LENGTHS = {"shorter": "shorter", "like": "as long, ± 10 %", "longer": "longer"}
+LENGTHS = {"shorter": marked("shorter"), "like": marked("as long, ± 10 %"), "longer": marked("longer")}
 
 
 @figure(
@@ -87,9 +87,15 @@ LENGTHS = {"shorter": "shorter", "like": "as long, ± 10 %", "longer": "longer"}
     query=queries.win_rate_by_length, empty=JUDGE,
 )  # fmt: skip
 def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
-    found = [Dot(LENGTHS[row["length"]], "tuned", row["win_rate"]) for row in frame.iter_rows(named=True)]
+    found = [Dot(_(LENGTHS[row["length"]]), "tuned", row["win_rate"]) for row in frame.iter_rows(named=True)]
     cut = frame["cut"][0]
-    both = f"on {counted(cut, 'prompts')} the limit cut both answers" if cut else ""
+    both = _("on {prompts} the limit cut both answers").format(prompts=counted(cut, "prompts")) if cut else ""
     return caption(
-        dots(found, {}, "win rate"), sizes(frame), "beside the base answer", "by the trained scorer", by(*frame["win_rate"]), both, GUESSING
+        dots(found, {}, _("win rate")),
+        sizes(frame),
+        _("beside the base answer"),
+        _("by the trained scorer"),
+        by(*frame["win_rate"]),
+        both,
+        _(GUESSING),
     )

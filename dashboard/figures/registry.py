@@ -10,6 +10,7 @@ import polars as pl
 
 from dashboard.figures.theme import caption, dressed, escaped, say, undressed
 from dashboard.queries import Selection
+from dashboard.state.messages import _
 from engine.store.database import Connection
 
 Query = Callable[[Connection, Selection], pl.DataFrame]
@@ -37,7 +38,7 @@ class Figure:
 
     @property
     def label(self) -> str:
-        return f"Figure {self.number}" if self.number else "Figure"
+        return _("Figure {number}").format(number=self.number) if self.number else _("Figure")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Table:
 
     @property
     def label(self) -> str:
-        return f"Table {self.number}"
+        return _("Table {number}").format(number=self.number)
 
 
 FIGURES: list[Figure] = []
@@ -83,8 +84,8 @@ def figure(
 
 def drawn(chosen: Figure, frame: pl.DataFrame, theme_name: str = "light", remark: str = "") -> go.Figure:
     """The figure of a frame that was queried before; axes and one sentence when the frame is empty. remark: added to its caption."""
-    plot = say(chosen.empty) if frame.is_empty() else chosen.draw(frame)
-    return dressed(caption(plot, plot.layout.title.subtitle.text, escaped(remark)), chosen.title, theme_name)
+    plot = say(_(chosen.empty)) if frame.is_empty() else chosen.draw(frame)
+    return dressed(caption(plot, plot.layout.title.subtitle.text, escaped(remark)), _(chosen.title), theme_name)
 
 
 def render(chosen: Figure, con: Connection, selection: Selection, theme_name: str = "light") -> go.Figure:

@@ -6,7 +6,8 @@ import polars as pl
 from dashboard import queries
 from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.shapes import histogram
-from dashboard.figures.theme import COLOURS, caption, paragraph
+from dashboard.figures.theme import COLOURS, called, caption, paragraph
+from dashboard.state.messages import _
 
 IMPORT = "Import preference pairs on the Data page to see them here."
 FAINT = 0.32  # opacity of what a slice leaves out
@@ -15,18 +16,19 @@ FAINT = 0.32  # opacity of what a slice leaves out
 def length_said(bins: pl.DataFrame, unit: str) -> str:
     """n, medians and means per series."""
     rows = bins.unique("series", maintain_order=True)
-    sides = ", ".join(f"{r['series']} {r['median']:.0f} ({r['mean']:.0f})" for r in rows.iter_rows(named=True))
-    return f"n = {rows['n'].to_numpy().max():,} each\u00a0· median (mean) {unit}: {sides}"
+    sides = ", ".join(f"{called(r['series'])} {r['median']:.0f} ({r['mean']:.0f})" for r in rows.iter_rows(named=True))
+    n = _("n = {n:,} each").format(n=rows["n"].to_numpy().max())
+    return f"{n}\u00a0· " + _("median (mean) {unit}: {sides}").format(unit=_(unit), sides=sides)
 
 
 def longest_said(bins: pl.DataFrame) -> str:
-    return "last bin: all longer ones" if bins["last"].any() else ""
+    return _("last bin: all longer ones") if bins["last"].any() else ""
 
 
 @figure(number="3a", name="lengths", title="Are chosen responses longer?", page="data", query=queries.response_lengths, empty=IMPORT)
 def lengths(frame: pl.DataFrame) -> go.Figure:
     fields = {"chosen": "chosen_words", "rejected": "rejected_words"}
-    return caption(histogram(frame, "words per response", fields=fields), length_said(frame, "words"), longest_said(frame))
+    return caption(histogram(frame, _("words per response"), fields=fields), length_said(frame, "words"), longest_said(frame))
 
 
 @figure(
@@ -51,12 +53,16 @@ def response_map(frame: pl.DataFrame) -> go.Figure:
             "line": {"width": 1, "color": COLOURS[side]},
         }
         plot.add_scatter(
-            x=rows["x"].to_list(), y=rows["y"].to_list(), mode="markers", marker=marker, name=side, showlegend=True,
+            x=rows["x"].to_list(), y=rows["y"].to_list(), mode="markers", marker=marker, name=called(side), showlegend=True,
             text=[paragraph(t) for t in rows["text"]], hovertemplate="%{text}",
         )  # fmt: skip
         stands_for(plot.data[-1], [{"pair_id": pair} for pair in rows["pair_id"]])
-    plot.update_xaxes(title_text="first map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
-    plot.update_yaxes(title_text="second map axis (no unit)", showticklabels=False, ticks="", showgrid=False)
-    method = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}.get(frame["method"][0], "map")
-    n = f"n = {len(frame):,} responses" if whole else f"n = {frame['kept'].sum():,} of {len(frame):,} responses, the others faint"
-    return caption(plot, n, f"{method} of all-MiniLM-L6-v2 embeddings", "near = alike")
+    plot.update_xaxes(title_text=_("first map axis (no unit)"), showticklabels=False, ticks="", showgrid=False)
+    plot.update_yaxes(title_text=_("second map axis (no unit)"), showticklabels=False, ticks="", showgrid=False)
+    method = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}.get(frame["method"][0], _("map"))
+    n = (
+        _("n = {n:,} responses").format(n=len(frame))
+        if whole
+        else _("n = {n:,} of {all:,} responses, the others faint").format(n=frame["kept"].sum(), all=len(frame))
+    )
+    return caption(plot, n, _("{method} of all-MiniLM-L6-v2 embeddings").format(method=method), _("near = alike"))

@@ -7,7 +7,8 @@ from dashboard import queries
 from dashboard.figures.dots import INK
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import boxes, by, histogram, medians, written
-from dashboard.figures.theme import COLOURS, caption, excerpt
+from dashboard.figures.theme import COLOURS, called, caption, excerpt
+from dashboard.state.messages import _, plural
 from engine.statistics.wording import number, percent
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
@@ -15,18 +16,21 @@ SCORE = "Train a reward model, then start a score run on the Runs page, to see r
 
 def scores(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    accuracy = f"accuracy {written(first['accuracy'])}"
-    plot = histogram(frame, "reward [the scorer's own unit]", fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
-    return caption(plot, excerpt(first["facet"], 40), f"n = {first['n']:,} pairs", accuracy, by(first["accuracy"]), "lines: medians")
+    accuracy = _("accuracy {value}").format(value=written(first["accuracy"]))
+    plot = histogram(frame, _("reward [the scorer's own unit]"), fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
+    return caption(
+        plot, excerpt(first["facet"], 40), _("n = {n:,} pairs").format(n=first["n"]), accuracy, by(first["accuracy"]), _("lines: medians")
+    )
 
 
 def score_boxes(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure(boxes(frame, across=True))
-    plot.update_xaxes(title_text="reward [the scorer's own unit]")
-    plot.update_yaxes(categoryorder="array", categoryarray=["rejected", "chosen"], showgrid=False, ticks="", showline=False)
-    middles = ", ".join(f"{row['series']} {written(row['median'])}" for row in frame.iter_rows(named=True))
-    sizes = f"n = {frame['n'].to_numpy().max():,} pairs"
-    return caption(plot, excerpt(frame["facet"][0], 40), sizes, f"median: {middles}", medians(frame), "dashed: mean")
+    plot.update_xaxes(title_text=_("reward [the scorer's own unit]"))
+    plot.update_yaxes(categoryorder="array", categoryarray=[called("rejected"), called("chosen")], showgrid=False, ticks="", showline=False)
+    middles = ", ".join(f"{called(row['series'])} {written(row['median'])}" for row in frame.iter_rows(named=True))
+    sizes = _("n = {n:,} pairs").format(n=frame["n"].to_numpy().max())
+    middle = _("median: {sides}").format(sides=middles)
+    return caption(plot, excerpt(frame["facet"][0], 40), sizes, middle, medians(frame), _("dashed: mean"))
 
 
 @figure(
@@ -93,23 +97,24 @@ def boxes_trained(frame: pl.DataFrame) -> go.Figure:
 )
 def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    plot = histogram(frame, "margin: chosen − rejected reward", {"margin": "pairs"}, False, {"margin": "margin"}, counted="pairs")
+    plot = histogram(frame, _("margin: chosen − rejected reward"), {"margin": "pairs"}, False, {"margin": "margin"}, counted="pairs")
     middle = {"size": 11, "symbol": "triangle-up", "color": COLOURS["trained"], "line": {"color": INK, "width": 1}}
     plot.add_scatter(
         x=[first["median"]], y=[0], mode="markers", marker=middle, cliponaxis=False, name="", showlegend=False,
-        hovertemplate="median %{x:.2f}"
+        hovertemplate=_("median %{x:.2f}")
     )  # fmt: skip
     plot.add_vline(x=0, line={"color": INK, "width": 2})
-    for side, end, shift in (("wrong", "right", -8), ("right", "left", 8)):
+    for side, said, end, shift in (("wrong", _("ranked wrong"), "right", -8), ("right", _("ranked right"), "left", 8)):
         plot.add_annotation(
-            text=f"ranked {side}<br>{number(first[side], 0)} · {percent(first[side] / first['n'])}", x=0, y=1, yref="y domain",
+            text=f"{said}<br>{number(first[side], 0)} · {percent(first[side] / first['n'])}", x=0, y=1, yref="y domain",
             yanchor="top", xanchor=end, xshift=shift, align=end,
         )  # fmt: skip
     plot.update_yaxes(range=[0, 1.32 * frame["count"].to_numpy().max()])  # room above the bars for what is written there
-    parts = f"n = {first['n']:,} pairs", f"bins of {number(first['high'] - first['low'])}", ties(first["tied"])
-    middles = f"▲ median {number(first['median'])}", f"mean {number(first['mean'])}"
+    width = _("bins of {width}").format(width=number(first["high"] - first["low"]))
+    parts = _("n = {n:,} pairs").format(n=first["n"]), width, ties(first["tied"])
+    middles = _("▲ median {value}").format(value=number(first["median"])), _("mean {value}").format(value=number(first["mean"]))
     return caption(plot, excerpt(first["facet"], 40), *parts, *middles)
 
 
 def ties(count: int) -> str:
-    return "no ties" if not count else "1 tie" if count == 1 else f"{number(count, 0)} ties"
+    return plural("{n} tie", "{n} ties", count).format(n=number(count, 0)) if count else _("no ties")

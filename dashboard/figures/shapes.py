@@ -7,9 +7,10 @@ import plotly.graph_objects as go
 import polars as pl
 
 from dashboard.figures.registry import stands_for
-from dashboard.figures.theme import COLOURS, PATTERNS, excerpt, fill
+from dashboard.figures.theme import COLOURS, PATTERNS, called, excerpt, fill
+from dashboard.state.messages import _, estimated
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import estimated, percent
+from engine.statistics.wording import percent
 
 
 def written(cell: dict[str, Any]) -> str:
@@ -19,13 +20,13 @@ def written(cell: dict[str, Any]) -> str:
 
 def by(*cells: dict[str, Any]) -> str:
     """How the intervals of a figure were made, each method once."""
-    return f"95\u00a0%: {', '.join(dict.fromkeys(cell['method'] for cell in cells))}"
+    return _("95\u00a0%: {methods}").format(methods=", ".join(dict.fromkeys(_(cell["method"]) for cell in cells)))
 
 
 def cut(row: dict[str, Any]) -> str:
     """How many answers the token limit cut; nothing of imported ones, of which nobody knows."""
-    known = [f"{who} {percent(row[f'{who}_cut']['value'])}" for who in ("base", "tuned") if row[f"{who}_cut"]["n"]]
-    return f"answers cut by the token limit: {', '.join(known)}" if known else ""
+    known = [f"{called(who)} {percent(row[f'{who}_cut']['value'])}" for who in ("base", "tuned") if row[f"{who}_cut"]["n"]]
+    return _("answers cut by the token limit: {sides}").format(sides=", ".join(known)) if known else ""
 
 
 def bars(estimates: pl.Series) -> dict[str, Any]:
@@ -60,8 +61,8 @@ def histogram(
             y=rows["count" if counted else "share"].to_list(),
             width=((rows["high"] - rows["low"]) * (0.96 if alone else 1)).to_list(),
             customdata=rows.select("low", "high", "count").rows(),
-            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,} " + (counted or "(%{y:.1%})"),
-            name=excerpt((names or {}).get(who, who)),
+            hovertemplate=_("%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}") + f" {_(counted) or '(%{y:.1%})'}",
+            name=excerpt((names or {}).get(who, called(who))),
             marker={**fill(who), "opacity": 1, "line": {"width": 0}} if alone else fill(who),
             showlegend=not alone,
         )
@@ -71,7 +72,7 @@ def histogram(
             plot.add_vline(x=rows["median"][0], line={"color": COLOURS[who], "width": 2, "dash": "dash" if who in PATTERNS else "solid"})
     plot.update_layout(barmode="overlay", bargap=0)
     plot.update_xaxes(title_text=x_title, showgrid=False)
-    plot.update_yaxes(title_text=counted or "share", tickformat=",d" if counted else ".0%", rangemode="tozero")
+    plot.update_yaxes(title_text=_(counted) or _("share"), tickformat=",d" if counted else ".0%", rangemode="tozero")
     return plot
 
 
@@ -84,15 +85,16 @@ def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> 
             y=rows["count"].to_list(),
             width=(rows["high"] - rows["low"]).to_list(),
             customdata=rows.select("low", "high", "count").rows(),
-            hovertemplate="%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}",
-            name=f"{who} better",
+            hovertemplate=_("%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}"),
+            name=_("{who} better").format(who=called(who)),
             marker=fill(who),
             showlegend=False,
         )
         stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
         side = "right" if who == below else "left"
         plot.add_annotation(
-            text=f"{excerpt(who)} better: {rows['count'].sum():,}", x=0, y=1, yref="y domain", xanchor=side, yanchor="bottom",
+            text=_("{who} better: {n:,}").format(who=called(who), n=rows["count"].sum()),
+            x=0, y=1, yref="y domain", xanchor=side, yanchor="bottom",
             xshift=-6 if side == "right" else 6, showarrow=False,
         )  # fmt: skip
     plot.add_vline(x=0, line={"color": "#59636E", "width": 2})
@@ -113,7 +115,7 @@ def box(row: dict[str, Any], across: bool = False) -> go.Box:
     fits = median - notch > q1 and median + notch < q3
     names, values = ("y", "x") if across else ("x", "y")
     return go.Box(
-        **{names: [who], values: [row["outliers"]] if row["outliers"] else None},
+        **{names: [called(who)], values: [row["outliers"]] if row["outliers"] else None},
         orientation="h" if across else "v",
         q1=[q1],
         median=[median],
@@ -128,7 +130,7 @@ def box(row: dict[str, Any], across: bool = False) -> go.Box:
         line={"color": COLOURS[who], "width": 2},
         fillcolor=translucent(COLOURS[who], 0.12 if who in PATTERNS else 0.45),
         width=0.5,
-        name=who,
+        name=called(who),
         showlegend=False,
     )
 
@@ -138,19 +140,19 @@ def middle(row: dict[str, Any], across: bool = False) -> go.Scatter:
     who, cell = row["series"], row["median"]
     ends = {**bars(pl.Series([cell])), "width": 9, "thickness": 2.5, "color": COLOURS[who]}
     marker = {"color": COLOURS[who], "size": 7, "symbol": "diamond"}
-    hover = f"median {written(cell)}<br>{cell['method']}"
+    hover = _("median {value}").format(value=written(cell)) + f"<br>{_(cell['method'])}"
     names, values = ("y", "x") if across else ("x", "y")
     return go.Scatter(
-        **{names: [who], values: [cell["value"]], f"error_{values}": ends}, mode="markers", marker=marker, name=who, showlegend=False,
-        hovertemplate=hover,
+        **{names: [called(who)], values: [cell["value"]], f"error_{values}": ends}, mode="markers", marker=marker, name=called(who),
+        showlegend=False, hovertemplate=hover,
     )  # fmt: skip
 
 
 def medians(rows: pl.DataFrame) -> str:
     """What is drawn on boxes: medians with their intervals, and what a notch is for."""
     notched = any(trace.notched for trace in map(box, rows.iter_rows(named=True)))
-    notch = "\u00a0· medians differ where notches do not overlap" if notched else ""
-    return f"diamond: median, {by(*rows['median'])}{notch}"
+    notch = "\u00a0· " + _("medians differ where notches do not overlap") if notched else ""
+    return _("diamond: median, {interval}").format(interval=by(*rows["median"])) + notch
 
 
 def translucent(colour: str, alpha: float) -> str:

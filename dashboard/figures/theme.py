@@ -3,13 +3,15 @@
 Colours are Okabe and Ito's and kin, at least 3:1 against the white and the dark page; fill patterns and dashes do the same in grey.
 """
 
+import re
 import textwrap
 
 import plotly.graph_objects as go
 
+from dashboard.state.messages import _, marked
 from engine.plain import line
 
-FONT = "Liberation Sans, Noto Sans CJK SC, Arial, Helvetica, sans-serif"
+FONT = "Liberation Sans, Arial, Helvetica, Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei, sans-serif"
 COLOURS = {
     "chosen": "#0072B2",
     "rejected": "#D55E00",
@@ -19,6 +21,17 @@ COLOURS = {
     "trained": "#7B5EA7",
     "margin": "#0072B2",
     "difference": "#009E73",
+}
+NAMES = {  # of what is compared, as axes and legends name it
+    "chosen": marked("chosen"),
+    "rejected": marked("rejected"),
+    "base": marked("base"),
+    "tuned": marked("tuned"),
+    "untrained": marked("untrained"),
+    "trained": marked("trained"),
+    "rule": marked("rule"),
+    "margin": marked("margin"),
+    "difference": marked("difference"),
 }
 PATTERNS = {"rejected": "/", "base": "\\", "untrained": "."}  # a hatched fill for the second of two
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -46,6 +59,11 @@ def paragraph(text: object, width: int = 60, lines: int = 4) -> str:
     """A few escaped lines for a hover box."""
     wrapped = textwrap.wrap(line(text), width) or [""]
     return "<br>".join(escaped(part) for part in wrapped[:lines]) + ("…" if len(wrapped) > lines else "")
+
+
+def called(who: str) -> str:
+    """The name of what is compared."""
+    return _(NAMES.get(who, who))
 
 
 def run_style(index: int) -> dict[str, str]:
@@ -122,15 +140,30 @@ def caption(plot: go.Figure, *sentences: str) -> go.Figure:
     return plot
 
 
+WIDE = r"[\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]"  # of two columns, as Chinese
+NOT_FIRST = "，。：；、？！）》”…"  # of a line
+PIECES = re.compile(rf"{WIDE}[{NOT_FIRST}]*|(?:(?!{WIDE})[^ \t\n])+[{NOT_FIRST}]*|[ \t\n]+")
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a fixed-width type a text takes: a Chinese character two."""
+    return len(text) + len(re.findall(WIDE, text))
+
+
 def broken(text: str, width: int) -> list[str]:
-    """Lines of at most `width` characters, broken between words only."""
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    """Lines of at most `width` columns, broken between words, and before every Chinese character, only."""
+    lines = [""]
+    for piece in PIECES.findall(text):
+        if columns_of(lines[-1] + piece.rstrip(" ")) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return [line.rstrip(" ") for line in lines if line.strip()]
 
 
 def legend_rows(plot: go.Figure, chars: int = SUBTITLE_CHARS) -> int:
     """How many lines the legend takes on a narrow screen, or where `chars` fit; its entries stand in columns as wide as the widest."""
     names = [trace.name or "" for trace in plot.data if trace.showlegend is True]
-    columns = max(1, chars // (max(map(len, names), default=0) + 9))
+    columns = max(1, chars // (max(map(columns_of, names), default=0) + 9))
     return -(-len(names) // columns)
 
 

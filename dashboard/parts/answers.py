@@ -8,7 +8,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from dashboard.parts.differences import Piece, differences
-from dashboard.state.messages import _, wording
+from dashboard.state.messages import _, marked, wording
 from engine.plain import line
 from engine.statistics.flags import flags
 from engine.statistics.wording import number
@@ -16,13 +16,13 @@ from engine.statistics.wording import number
 HERE = Path(__file__).parent / "answers_component"
 Role = Literal["chosen", "rejected", "base", "tuned", "other"]
 TITLES: dict[Role, str] = {
-    "chosen": _("Chosen"),
-    "rejected": _("Rejected"),
-    "base": _("Base"),
-    "tuned": _("Tuned"),
-    "other": _("Answer"),
+    "chosen": marked("Chosen"),
+    "rejected": marked("Rejected"),
+    "base": marked("Base"),
+    "tuned": marked("Tuned"),
+    "other": marked("Answer"),
 }
-FLAGS = {"cut": _("cut"), "repeats": _("repeats"), "refuses": _("refuses")}  # as a row of the list has room for
+FLAGS = {"cut": marked("cut"), "repeats": marked("repeats"), "refuses": marked("refuses")}  # as a row of the list has room for
 component = st.components.v2.component(
     "prefscope_answers",
     html='<div class="answers"></div>\n',
@@ -156,7 +156,7 @@ def drawn(detail: Detail) -> dict[str, Any]:
     return {
         "id": detail.id,
         "turns": [{"role": names.get(role, line(role)) if told else "", "text": text} for role, text in detail.turns],
-        "heads": {"scorer": _("Scorer"), "base": TITLES["base"], "tuned": TITLES["tuned"], "difference": _("Tuned − base")},
+        "heads": {"scorer": _("Scorer"), "base": _(TITLES["base"]), "tuned": _(TITLES["tuned"]), "difference": _("Tuned − base")},
         "scores": [drawn_score(score) for score in detail.scores],
         "sides": drawn_answers(detail.answers),
         "folds": [{"title": list(fold.title), "sides": drawn_answers(fold.answers)} for fold in detail.folds],
@@ -182,7 +182,7 @@ def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:
     stands_out = [(answer.cut, cut), (found.repeats, _("repeats itself")), (found.refuses, _("refuses"))]
     return {
         "role": answer.role,
-        "title": TITLES[answer.role],
+        "title": _(TITLES[answer.role]),
         "by": line(answer.by),
         "reward": "" if answer.reward is None else number(answer.reward),
         "facts": size(answer),

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.state import data
 from dashboard.state.costs import Tokens, cost_of, tokens_of
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted, marked, reported
 from engine.errors import PrefscopeError
 from engine.planning.cost import Cost, Phase
 from engine.planning.references import awaited
@@ -18,11 +18,11 @@ from engine.store.rundir import cache_path
 
 COLOURS = {"before and after": "#A6ADB5", "training": "#7B5EA7", "answering": "#009E73", "scoring": "#0072B2", "mapping": "#A6ADB5"}
 WHAT = {
-    "before and after": _("before and after: load, validate, save"),
-    "training": _("train"),
-    "answering": _("answer"),
-    "scoring": _("score"),
-    "mapping": _("map"),
+    "before and after": marked("before and after: load, validate, save"),
+    "training": marked("train"),
+    "answering": marked("answer"),
+    "scoring": marked("score"),
+    "mapping": marked("map"),
 }
 
 
@@ -91,7 +91,7 @@ def together(phases: Sequence[Phase]) -> list[tuple[str, float | None, bool]]:
             items, unit = sum(phase.items or 0 for phase in same), same[0].unit
             known = [phase.seconds for phase in same]
             seconds = None if None in known else sum(s for s in known if s is not None)
-            label = _("{what} {n:,} {unit}").format(what=WHAT[what], n=items, unit=_(unit)) if items else WHAT[what]
+            label = _("{what} {n:,} {unit}").format(what=_(WHAT[what]), n=items, unit=_(unit)) if items else _(WHAT[what])
             found.append((_("first {what}").format(what=label) if is_first else label, seconds, all(phase.measured for phase in same)))
     return found
 
@@ -120,16 +120,16 @@ def checks(found: Cost, tokens: Tokens) -> None:
         for sentence in done:
             st.caption(data.literal(f"✓ {sentence}"))
     if found.waiting:
-        st.caption(data.literal(_("Before it in the queue: {runs}.").format(runs=wording.counted(found.waiting, "runs"))))
+        st.caption(data.literal(_("Before it in the queue: {runs}.").format(runs=counted(found.waiting, "runs"))))
     if tokens.pending:
         st.caption(_("Counting tokens …"))
     if sample and sample.cut:
         share = f"{sample.cut / sample.sampled:.1%}"
         st.warning(data.literal(_("{share} of the pairs are longer than allowed: their prompt's beginning is cut.").format(share=share)))
     for sentence in found.warnings:
-        st.warning(data.literal(sentence))
+        st.warning(data.literal(reported(sentence)))
     for sentence in dict.fromkeys((*found.refusals, *tokens.sentences)):
-        st.error(data.literal(sentence))
+        st.error(data.literal(reported(sentence)))
 
 
 def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> None:
@@ -142,7 +142,7 @@ def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> No
     try:
         st.code(chain.command(config, then, " \\\n  "), language=None, wrap_lines=True)
     except PrefscopeError as error:
-        st.caption(data.literal(str(error)))
+        st.caption(data.literal(reported(str(error))))
 
 
 def bar(phases: Sequence[Phase]) -> str:

@@ -8,8 +8,8 @@ import polars as pl
 import streamlit as st
 
 from dashboard import queries
+from dashboard.figures.headings import FIELDS
 from dashboard.parts import slices as slice_parts
-from dashboard.parts.columns import FIELDS
 from dashboard.queries import Choices, Selection
 from dashboard.state import address, data, slices
 from dashboard.state.messages import _
@@ -146,7 +146,7 @@ def of_view(known: Choices, default: Selection) -> dict[str, Choice]:
     of_kind = {kind: names(runs.filter(pl.col("kind") == kind), "run_id") for kind in ("reward", "policy")}
     studies = names(known.studies.filter(pl.col("dataset_id") == default.dataset_id), "study_id")
     here = (pl.col("dataset_id") == default.dataset_id) & (pl.col("split") == default.split)
-    fields = {field: FIELDS[field] for field in known.group_fields.filter(here)["field"]}
+    fields = {field: _(FIELDS[field]) for field in known.group_fields.filter(here)["field"]}
     return {
         "reward_runs": choices("reward_runs", _("Reward-model runs"), of_kind["reward"], default.reward_runs),
         "policy_runs": choices("policy_runs", _("Policy runs"), of_kind["policy"], default.policy_runs),

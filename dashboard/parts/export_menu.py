@@ -9,7 +9,7 @@ from dashboard.report import captions, files, pictures
 from dashboard.report.files import Shown
 from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, language, of, speaking
 from engine.store import database
 from engine.store.rundir import cache_path
 from engine.store.slices import described
@@ -27,28 +27,28 @@ def menu(shown: Shown, selection: Selection) -> None:
 
 
 def choices(shown: Shown, selection: Selection, name: str) -> None:
-    form = st.selectbox(_("Format"), files.formats_here(), format_func=files.NAMES.__getitem__, key=f"export_format_{name}")
+    form = st.selectbox(_("Format"), files.formats_here(), format_func=of(files.NAMES), key=f"export_format_{name}")
     style = Style()
     if form in STYLED:
         look = st.segmented_control(
-            _("Style"), list(LOOKS), default="sans", format_func=LOOKS.__getitem__, required=True, key=f"export_look_{name}"
+            _("Style"), list(LOOKS), default="sans", format_func=of(LOOKS), required=True, key=f"export_look_{name}"
         )
         width = st.segmented_control(
-            _("Width"), list(WIDTHS_NAMED), default="page", format_func=WIDTHS_NAMED.__getitem__, required=True, key=f"export_width_{name}"
+            _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key=f"export_width_{name}"
         )
         titled = st.checkbox(_("With its title"), key=f"export_titled_{name}")
         style = Style(look, width, titled)
     if sentence := pictures.missing():
         st.caption(data.literal(sentence))
     st.download_button(
-        _("Download"), partial(file, shown, form, style, selection), f"{shown.stem}.{form}", key=f"export_file_{name}", on_click="ignore",
-        type="primary",
+        _("Download"), partial(file, shown, form, style, selection, language()), f"{shown.stem}.{form}", key=f"export_file_{name}",
+        on_click="ignore", type="primary",
     )  # fmt: skip
 
 
-def file(shown: Shown, form: str, style: Style, selection: Selection) -> bytes:
-    """The file, made when it is asked for."""
-    with database.reading(cache_path()) as con:
+def file(shown: Shown, form: str, style: Style, selection: Selection, spoken: str) -> bytes:
+    """The file, made when it is asked for: then no page is drawn that would say in which language."""
+    with speaking(spoken), database.reading(cache_path()) as con:
         known = captions.sources(con, selection)
         words = described(con, selection.slice) if selection.slice else ""
-    return files.content(shown, form, style, known, _("slice: {words}").format(words=words) if words else "")
+        return files.content(shown, form, style, known, _("slice: {words}").format(words=words) if words else "")

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from dashboard import queries
 from dashboard.state import data
 from dashboard.state.data import literal
-from dashboard.state.messages import _
+from dashboard.state.messages import _, reported
 from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, RunConfig, shortened
 from engine.settings.hyperparameters import Weighted
 from engine.settings.options import models_in, named, titled
@@ -41,7 +41,7 @@ class Question:
     @property
     def label(self) -> str:
         """The field's title as Markdown, and what the value was when it has been changed."""
-        title = literal(self.field.title or self.name)
+        title = literal(_(self.field.title or self.name))
         if not (self.says_change and self.changed):
             return title
         return f"{title} :orange-badge[{literal(_('was {value}').format(value=self.said(self.value)))}]"
@@ -69,7 +69,7 @@ class Question:
 
     @property
     def help(self) -> str | None:
-        return literal(self.field.description)
+        return literal(_(self.field.description or "") or None)
 
     @property
     def may_be_empty(self) -> bool:
@@ -119,7 +119,7 @@ def known_values(dataset: str) -> Known:
     """What the fields can name: the dataset's splits, and the runs of each kind."""
     splits = data.read(queries.choices).splits.filter(dataset_id=dataset)["split"].to_list()
     runs = data.runs()
-    named = {kind: {r.id: f"{r.name} ({r.status.state})" for r in runs if r.kind == kind} for kind in CONFIGS}
+    named = {kind: {r.id: f"{r.name} ({_(r.status.state)})" for r in runs if r.kind == kind} for kind in CONFIGS}
     return {"split": {split: split for split in splits}, **named}
 
 
@@ -155,9 +155,10 @@ def checked(model: type[RunConfig], values: dict[str, Any]) -> RunConfig | None:
     except ValidationError as error:
         for wrong in error.errors(include_url=False):
             place = [str(part) for part in wrong["loc"]]
-            label = model.model_fields[place[0]].title or place[0]
+            label = _(model.model_fields[place[0]].title or place[0])
+            expected = reported(wrong["msg"].removeprefix("Value error, "))
             sentence = _("{label} is {found}: {expected}").format(
-                label=" ".join([label, *place[1:]]), found=shortened(wrong["input"]), expected=wrong["msg"]
+                label=" ".join([label, *place[1:]]), found=shortened(wrong["input"]), expected=expected
             )
             st.error(literal(sentence))
         return None
@@ -184,7 +185,7 @@ def picked_of(asker: Asker, fields: Iterable[str]) -> Picked:
 def picked_model(question: Question, models: list[type[BaseModel]]) -> type[BaseModel]:
     """The model that is picked where there is a choice, such as the loss."""
     by_name = {named(one): one for one in models}
-    shown = {name: titled(one) for name, one in by_name.items()}.__getitem__
+    shown = {name: _(titled(one)) for name, one in by_name.items()}.__getitem__
     first = list(by_name).index(held(question.value)) if question.value else 0
     return by_name[
         st.selectbox(
@@ -206,13 +207,13 @@ def wanted(question: Question) -> bool:
 def added_losses(asker: Asker, name: str) -> list[str]:
     by_name = {named(one): one for one in models_in(Weighted.model_fields["loss"].annotation)}
     question = asker.question(name, tuple(added.loss.name for added in asker.value(name) or ()))
-    shown = {loss: titled(one) for loss, one in by_name.items()}.__getitem__
+    shown = {loss: _(titled(one)) for loss, one in by_name.items()}.__getitem__
     return list(st.multiselect(question.label, list(by_name), question.value, format_func=shown, key=question.key, help=question.help))
 
 
 def described(model: type[BaseModel]) -> str:
     """What a model is, in one line."""
-    return f"{titled(model)}: {(model.__doc__ or '').splitlines()[0]}"
+    return f"{_(titled(model))}: {_((model.__doc__ or '').splitlines()[0])}"
 
 
 # The other fields
@@ -242,7 +243,7 @@ def of_picked(asker: Asker, name: str, picked: type[BaseModel] | list[str] | Non
 
 def weight_of(loss: str, weight: float, prefix: str) -> float | str | None:
     field = Weighted.model_fields["weight"]
-    titled_field = FieldInfo(title=f"{loss.replace('_', ' ')}: {field.title}", annotation=field.annotation)
+    titled_field = FieldInfo(title=f"{loss.replace('_', ' ')}: {_(field.title or loss)}", annotation=field.annotation)
     return number(Question(titled_field, loss, f"{prefix}_{loss}", weight))
 
 
@@ -275,7 +276,7 @@ def typed(question: Question) -> Any:
     common: dict[str, Any] = {"key": question.key, "help": question.help}
     if get_origin(kind) is Literal:
         names = [*([None] if question.may_be_empty else []), *get_args(kind)]
-        return st.selectbox(question.label, names, names.index(value), lambda name: (name or "").replace("_", " "), **common)
+        return st.selectbox(question.label, names, names.index(value), lambda name: _((name or "").replace("_", " ")), **common)
     if get_origin(kind) is tuple:
         return several(question, get_args(kind)[0])
     if kind is bool:

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted, reported
 from engine.data.formats import REASONS
 from engine.data.preview import Check, shown
 from engine.data.rejects import Dropped
 from engine.data.results import ResultsCheck
-from engine.statistics.wording import counted, number
+from engine.statistics.wording import number
 
 PAIRS = 5  # shown as they are read
 
@@ -68,5 +68,5 @@ def rows_of(counts: dict[str, int]) -> str:
 
 
 def notes(sentences: tuple[str, ...]) -> None:
-    for sentence in sentences:
+    for sentence in map(reported, sentences):
         st.caption(data.literal(sentence))

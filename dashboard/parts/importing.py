@@ -19,7 +19,7 @@ from dashboard.parts import assigning, import_check
 from dashboard.parts.assigning import Answers
 from dashboard.parts.chips import open_dataset
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted, reported
 from engine.commands.imports import sources_of
 from engine.data.datasets_io import dataset_ids
 from engine.data.preview import MOST, Check, Sample, check, from_json, joined, sample
@@ -28,7 +28,7 @@ from engine.data.sources import needs_library, split_of
 from engine.errors import DataError, PrefscopeError
 from engine.plain import line
 from engine.queue import jobs
-from engine.statistics.wording import counted, number
+from engine.statistics.wording import number
 from engine.store.rundir import cache_path
 
 DRAFT = "import_draft"
@@ -199,7 +199,7 @@ def chosen(draft: Draft) -> None:
 def first_rows(seen: Sample) -> None:
     st.header(_("First rows"))
     import_check.texts(seen.first_rows(), "rows")
-    for note in seen.notes:
+    for note in map(reported, seen.notes):
         st.caption(data.literal(note))
 
 
@@ -331,7 +331,7 @@ def say_imported() -> None:
     else:
         text = _("Imported: {rows}.").format(rows=import_check.rows_of(made["counts"]))
     st.success(data.literal(text))
-    for note in made["notes"]:
+    for note in map(reported, made["notes"]):
         st.caption(data.literal(note))
     if made["existed"]:
         st.caption(_("The same had been imported before; nothing was changed."))

@@ -8,9 +8,8 @@ import streamlit as st
 from dashboard import queries
 from dashboard.queries import Selection
 from dashboard.state import address, data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, estimated
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import estimated
 
 
 def show(selection: Selection) -> None:

@@ -11,7 +11,7 @@ from dashboard.parts import widgets
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, marked
 from engine.data.records import Turn
 from engine.machine import memory
 from engine.machine.device_plan import expected_device
@@ -24,8 +24,9 @@ from engine.statistics.wording import number
 from engine.store.rundir import cache_path
 from engine.store.status import GOING_ON, State
 
-SIDES = {"base": _("Base"), "tuned": _("Tuned"), "left": _("First answer"), "right": _("Second answer")}
-ENDS = {"stop": _("complete"), "length": _("cut by the limit of new tokens"), None: _("stopped before its end")}
+SIDES = {"base": marked("Base"), "tuned": marked("Tuned"), "left": marked("First answer"), "right": marked("Second answer")}
+ROLES = {"user": marked("User"), "assistant": marked("Assistant"), "system": marked("System")}
+ENDS = {"stop": marked("complete"), "length": marked("cut by the limit of new tokens"), None: marked("stopped before its end")}
 EARLIER, PROMPT, PICKED = "play_earlier", "play_prompt", "play_picked"  # keys of the session
 LONGEST_PICK = 120  # characters of a prompt in the list
 Named = dict[str, tuple[str, Writer]]  # {side: name and policy}
@@ -96,7 +97,7 @@ def prompt(selection: Selection) -> tuple[Turn, ...] | None:
     )
     earlier: Sequence[Turn] = st.session_state.get(EARLIER, ())
     for turn in earlier:
-        st.caption(data.literal(_(turn.role).capitalize()))
+        st.caption(data.literal(_(ROLES.get(turn.role, turn.role))))
         st.text(turn.content)
     text = st.text_area(_("Prompt"), key=PROMPT, height=110)
     return (*earlier, Turn("user", text)) if text.strip() else None
@@ -192,7 +193,7 @@ def beside(played: Played) -> dict[str, Any]:
     for side, place in zip(played.names, st.columns(len(played.names), gap="medium"), strict=True):
         with place:
             name = played.names[side]
-            st.markdown(f"**{data.literal(SIDES[side])}**" + (f" {data.literal(name)}" if name else ""))
+            st.markdown(f"**{data.literal(_(SIDES[side]))}**" + (f" {data.literal(name)}" if name else ""))
             boxes[side] = st.empty()
     return boxes
 
@@ -206,7 +207,7 @@ def show(played: Played) -> None:
         with box.container():
             st.text(found.get("text") or _("(no text)"))
             if "tokens" in found:
-                end = ENDS[found.get("finish_reason")]
+                end = _(ENDS[found.get("finish_reason")])
                 st.caption(data.literal(_("{n:,} tokens, {end}").format(n=found["tokens"], end=end)))
     if played.scores:
         show_scores(played)
@@ -236,7 +237,7 @@ def show_scores(played: Played) -> None:
     rows = [
         {
             _("Scorer"): found["name"],
-            **{SIDES[side]: number(reward) for side, reward in zip(sides, found["rewards"], strict=True)},
+            **{_(SIDES[side]): number(reward) for side, reward in zip(sides, found["rewards"], strict=True)},
             **({_("Difference"): number(found["rewards"][1] - found["rewards"][0], signed=True)} if len(sides) == 2 else {}),
         }
         for found in played.scores

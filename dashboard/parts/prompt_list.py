@@ -14,28 +14,28 @@ from dashboard.parts.answers import Answer, Detail, Fold, Listed, Role, Row, Sco
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import address, data
-from dashboard.state.messages import _, wording
+from dashboard.state.messages import _, marked, wording
 from engine.plain import line
 from engine.statistics.wording import number
 
 SIZE = 200  # rows of a page
 KEY = "prompts"
 ORDERS = {
-    "difference": _("Tuned wins by most"),
-    "difference_up": _("Base wins by most"),
-    "reward": _("Highest tuned reward"),
-    "length": _("Longest tuned answer"),
-    "prompt": _("Alphabet"),
+    "difference": marked("Tuned wins by most"),
+    "difference_up": marked("Base wins by most"),
+    "reward": marked("Highest tuned reward"),
+    "length": marked("Longest tuned answer"),
+    "prompt": marked("Alphabet"),
 }
 FLAGS = {
-    "tuned_cut": _("Tuned is cut"),
-    "tuned_repeats": _("Tuned repeats itself"),
-    "tuned_refuses": _("Tuned refuses"),
-    "base_cut": _("Base is cut"),
-    "base_repeats": _("Base repeats itself"),
-    "base_refuses": _("Base refuses"),
+    "tuned_cut": marked("Tuned is cut"),
+    "tuned_repeats": marked("Tuned repeats itself"),
+    "tuned_refuses": marked("Tuned refuses"),
+    "base_cut": marked("Base is cut"),
+    "base_repeats": marked("Base repeats itself"),
+    "base_refuses": marked("Base refuses"),
 }
-ABOUT_FLAGS = _(
+ABOUT_FLAGS = marked(
     "Cut: it reached the limit of new tokens. Repeats itself: a quarter of its runs of four words are repeated, or its last clause "
     "stands in it three times. Refuses: it begins with words like “I’m sorry, but”. The last two are rules of thumb."
 )
@@ -62,8 +62,8 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
         prompt_type = chosen(
             "type", _("Type"), {t: line(t) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
-        flag = chosen("flag", _("Flags"), FLAGS, any=_("Any flags"), width=120, help=ABOUT_FLAGS)
-        order = chosen("order", _("Order"), ORDERS) or "difference"
+        flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=120, help=_(ABOUT_FLAGS))
+        order = chosen("order", _("Order"), said(ORDERS)) or "difference"
         scorer = chosen("scorer", _("Scorer"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
         rows = data.read(queries.prompts, selection, **{name: value for name, value in asdict(asked).items() if name != "preferred"})
@@ -72,6 +72,10 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
         rows = rows.filter(queries.prefers(preferred)) if preferred else rows
         save(selection, rows)
     return replace(asked, preferred=preferred), rows
+
+
+def said(words: Mapping[str, str]) -> dict[str, str]:
+    return {key: _(word) for key, word in words.items()}
 
 
 def searched() -> str:
@@ -191,7 +195,7 @@ def list_rows(selection: Selection, asked: Asked, rows: pl.DataFrame) -> list[Ro
         holds = {"cut": row["tuned_cut"], "repeats": own and own.repeats, "refuses": own and own.refuses}
         share = row["difference"] / largest if largest and row["difference"] is not None else None
         about = lines[row["prompt_id"]]
-        flags = [label for flag, label in answers.FLAGS.items() if holds[flag]]
+        flags = [_(label) for flag, label in answers.FLAGS.items() if holds[flag]]
         made.append(Row(row["prompt_id"], about["prompt"], about["prompt_type"] or "", row["difference"], share, flags))
     return made
 

@@ -13,7 +13,7 @@ from dashboard.queries import Selection
 from dashboard.report import content, export, pictures
 from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, marked, of
 from engine.errors import PrefscopeError
 from engine.store.rundir import cache_path
 
@@ -24,16 +24,16 @@ GONE = ("report_pages", "report_zip")  # what was made, and for which request
 def chosen_parts() -> tuple[str, ...]:
     """The ticked figures and tables, in the order of the preset."""
     name = st.segmented_control(
-        _("Start from"), list(content.PRESETS), default="assignment", format_func=PRESET_NAMES.__getitem__, required=True,
+        _("Start from"), list(content.PRESETS), default="assignment", format_func=of(PRESET_NAMES), required=True,
         key="report_preset", on_change=ticked_anew,
     )  # fmt: skip
-    st.caption(data.literal(content.PRESETS[name]))
+    st.caption(data.literal(_(content.PRESETS[name])))
     order = list(dict.fromkeys([*content.preset(name), *content.preset("everything")]))
     wanted = set(content.preset(name))
     return tuple(part for part in order if st.session_state.get(f"report_tick_{part}", part in wanted))
 
 
-PRESET_NAMES = {"assignment": _("Alignment assignment"), "overview": _("Overview"), "everything": _("Everything")}
+PRESET_NAMES = {"assignment": marked("Alignment assignment"), "overview": marked("Overview"), "everything": marked("Everything")}
 
 
 def ticked_anew() -> None:
@@ -88,11 +88,9 @@ def kept_captions(parts: tuple[str, ...]) -> dict[str, str]:
 def style_and_formats() -> tuple[Style, tuple[str, ...]]:
     """How the figures look, and what is made of them."""
     with st.container(horizontal=True):
-        look = st.segmented_control(
-            _("Style"), list(LOOKS), default="sans", format_func=LOOKS.__getitem__, required=True, key="report_look"
-        )
+        look = st.segmented_control(_("Style"), list(LOOKS), default="sans", format_func=of(LOOKS), required=True, key="report_look")
         width = st.segmented_control(
-            _("Width"), list(WIDTHS_NAMED), default="page", format_func=WIDTHS_NAMED.__getitem__, required=True, key="report_width"
+            _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key="report_width"
         )
     offered = export.formats_here()
     usual = [form for form in export.USUAL if form in offered]

@@ -10,19 +10,18 @@ from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted, marked, of
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.planning.references import awaited
 from engine.queue import chain, study
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.slices import Slice
-from engine.statistics import wording
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
 
 Kind = Literal["reward", "policy"]
-KINDS: dict[Kind, str] = {"reward": _("Reward model"), "policy": _("Policy")}
+KINDS: dict[Kind, str] = {"reward": marked("Reward model"), "policy": marked("Policy")}
 GROUPS = {  # title: (fields whose values stand beside it, the other fields), of both kinds of training
     "Data": (
         ("train_split", "pairs", "max_tokens"),
@@ -43,7 +42,8 @@ GROUPS = {  # title: (fields whose values stand beside it, the other fields), of
     ),
 }  # fmt: skip
 TITLES = {
-    "Data": _("Data"), "Optimisation": _("Optimisation"), "Model": _("Model"), "Loss": _("Loss"), "Machine": _("Machine"),
+    "Data": marked("Data"), "Optimisation": marked("Optimisation"), "Model": marked("Model"), "Loss": marked("Loss"),
+    "Machine": marked("Machine"),
 }  # fmt: skip
 OPEN = "retrain_open"  # in the session: while the dialog is open
 
@@ -55,7 +55,12 @@ def offer(selection: Selection, page: str) -> None:
     if st.button(_("Retrain …"), key="retrain", type="primary", shortcut="T", help=_("Train again with other settings.")):
         begin("policy" if page == "dpo_vs_base" else "reward")
     if st.session_state.get(OPEN):
-        dialog(selection)
+
+        @st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)  # here, where the viewer's language is known
+        def opened() -> None:
+            dialog(selection)
+
+        opened()
 
 
 def begin(kind: Kind, run_id: str | None = None, on_slice: bool = False) -> None:
@@ -73,10 +78,9 @@ def close() -> None:
     st.session_state[OPEN] = False
 
 
-@st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)
 def dialog(selection: Selection) -> None:
     picked = st.segmented_control(
-        _("What to train"), list(KINDS), format_func=KINDS.__getitem__, key="retrain_kind", required=True, label_visibility="collapsed"
+        _("What to train"), list(KINDS), format_func=of(KINDS), key="retrain_kind", required=True, label_visibility="collapsed"
     )
     kind: Kind = picked or "reward"
     source = st.session_state.get("retrain_from") or data.read(chain.run_of_model, replace(selection, slice=None), kind)
@@ -107,7 +111,7 @@ def dialog(selection: Selection) -> None:
 def beginning(selection: Selection, kind: Kind, source: str | None) -> tuple[dict[str, Any], str]:
     """The values the fields begin with, and where they come from in a sentence."""
     if source is None:
-        given: dict[str, Any] = {"kind": kind, "dataset": selection.dataset_id, "name": chain.fresh_name(cache_path(), KINDS[kind])}
+        given: dict[str, Any] = {"kind": kind, "dataset": selection.dataset_id, "name": chain.fresh_name(cache_path(), _(KINDS[kind]))}
         if selection.split and selection.split != "train":
             given["validation_splits"] = (selection.split,)
         return given, _("Nothing that is looked at was trained here: these are the defaults.")
@@ -127,7 +131,9 @@ def asked_config(kind: Kind, given: dict[str, Any], prefix: str) -> TrainConfig 
     for title, (telling, others) in GROUPS.items():
         here = [name for name in (*telling, *others) if name in model.model_fields]
         here.sort(key=lambda name: name != "name")
-        with st.expander(heading(asker, TITLES[title], telling, here), expanded=title in ("Data", "Optimisation"), key=f"{prefix}_{title}"):
+        with st.expander(
+            heading(asker, _(TITLES[title]), telling, here), expanded=title in ("Data", "Optimisation"), key=f"{prefix}_{title}"
+        ):
             picked = forms.picked_of(asker, here)
             with st.grid(min_column_width=200):
                 values |= {name: forms.asked(asker, name, picked) for name in here if name in (*telling, "name")}
@@ -215,9 +221,7 @@ def start(config: TrainConfig, then: tuple[str, ...], planned: study.Study | Non
     close()
     st.toast(
         data.literal(
-            _("{name} is queued: {runs}. Follow them on the page Runs.").format(
-                name=line(config.name), runs=wording.counted(len(made), "runs")
-            )
+            _("{name} is queued: {runs}. Follow them on the page Runs.").format(name=line(config.name), runs=counted(len(made), "runs"))
         )
     )
     st.rerun()

@@ -19,7 +19,7 @@ from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
 from dashboard.state import address, data
 from dashboard.state.data import Run
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted, estimated, marked, reported
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue.preset import names_runs
@@ -30,12 +30,12 @@ from engine.statistics.estimate import Estimate
 from engine.store.rundir import cache_path, find_run
 from engine.store.status import GOING_ON, State
 
-FIXED = {"pairs": _("Pairs"), "batch_size": _("Batch"), "learning_rate": _("Rate")}  # settings that always have a column
+FIXED = {"pairs": marked("Pairs"), "batch_size": marked("Batch"), "learning_rate": marked("Rate")}  # settings that always have a column
 NO_SETTING = ("name", "format", "dataset", *SET_BY_THE_QUEUE)
-BLOCKS = {"reward": _("Reward models"), "policy": _("Policies")}
+BLOCKS = {"reward": marked("Reward models"), "policy": marked("Policies")}
 QUESTIONS = {
-    "reward": _("accuracy: chosen ranked above rejected"),
-    "policy": _("accuracy: the implicit reward ranks chosen above rejected"),
+    "reward": marked("accuracy: chosen ranked above rejected"),
+    "policy": marked("accuracy: the implicit reward ranks chosen above rejected"),
 }
 SHOWN, HIDDEN = ":material/visibility:", ":material/visibility_off:"
 TAIL_LINES = 40
@@ -67,7 +67,7 @@ class Row:
     def state(self) -> str:
         status = self.run.status
         if status.state is State.RUNNING and status.steps and not self.run.dir.stopping:
-            return _("{stage} {step} / {steps}").format(stage=status.stage, step=status.step, steps=status.steps)
+            return _("{stage} {step} / {steps}").format(stage=reported(status.stage), step=status.step, steps=status.steps)
         return self.run.state
 
 
@@ -111,8 +111,8 @@ def title_of(kind: str, name: str) -> str:
     """A setting as a form calls it; one inside a nested model after that."""
     outer, _dot, inner = name.partition(".")
     field = CONFIGS[kind].model_fields.get(outer) if kind in CONFIGS else None
-    title = str(field.title or name) if field else name
-    return f"{title}: {inner}" if inner else FIXED.get(name, title)
+    title = _(field.title or name) if field else name
+    return f"{title}: {inner}" if inner else _(FIXED[name]) if name in FIXED else title
 
 
 def written(value: Any) -> str:
@@ -141,7 +141,7 @@ def training(selection: Selection) -> None:
     for kind, label in BLOCKS.items():
         rows = rows_of([run for run in runs if run.kind == kind], selection)
         if rows:
-            st.markdown(f"**{data.literal(label)}** {data.literal(QUESTIONS[kind])}")
+            st.markdown(f"**{data.literal(_(label))}** {data.literal(_(QUESTIONS[kind]))}")
             chosen += block(kind, rows, selection, everything)
     st.caption(
         _("Accuracy on the split that is looked at, 95 % interval by Wilson's method. Choose a row to open it, two to compare them.")
@@ -161,7 +161,7 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         **{name: [written(row.settings.get(name) or (_("all") if name == "pairs" else None)) for row in rows] for name in FIXED},
         **{name: [written(row.settings.get(name)) for row in rows] for name in others},
         "steps": [row.steps for row in rows],
-        "accuracy": [wording.estimated(row.accuracy) if row.accuracy else None for row in rows],
+        "accuracy": [estimated(row.accuracy) if row.accuracy else None for row in rows],
         "interval": [drawings.interval(row.accuracy, index) for row, index in zip(rows, lines, strict=True)],
         "n": [row.accuracy.n if row.accuracy else None for row in rows],
         "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
@@ -172,7 +172,7 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         "eye": st.column_config.ButtonColumn("", width=36, type="tertiary", key=eye, on_click=toggle, args=(eye, kind, drawn, ids(rows))),
         "line": st.column_config.ImageColumn("", width=52),
         "run": st.column_config.TextColumn(_("Run")),
-        **{name: st.column_config.TextColumn(title, alignment="right") for name, title in FIXED.items()},
+        **{name: st.column_config.TextColumn(_(title), alignment="right") for name, title in FIXED.items()},
         **{name: st.column_config.TextColumn(title_of(kind, name)) for name in others},
         "steps": st.column_config.NumberColumn(_("Steps")),
         "accuracy": st.column_config.TextColumn(_("Validation accuracy")),
@@ -225,7 +225,7 @@ def everything(selection: Selection) -> None:
     names = dict(data.read(queries.choices).datasets.select("dataset_id", "name").iter_rows())
     table: dict[str, list[Any]] = {
         "run": [row.run.name for row in rows],
-        "kind": [widgets.KINDS.get(row.run.kind, row.run.kind) for row in rows],
+        "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
         "dataset": [line(names.get(row.run.outline.dataset, row.run.outline.dataset)) for row in rows],
         "settings": [unusual(row) for row in rows],
         "result": [result(row) for row in rows],
@@ -242,7 +242,7 @@ def everything(selection: Selection) -> None:
         "state": st.column_config.TextColumn(_("State")),
     }
     st.caption(
-        data.literal(_("{runs}. Choose a row to open it, two to compare them.").format(runs=wording.counted(len(rows), "runs")))
+        data.literal(_("{runs}. Choose a row to open it, two to compare them.").format(runs=counted(len(rows), "runs")))
         if rows
         else _("No run yet.")
     )
@@ -267,11 +267,11 @@ def result(row: Row) -> str | None:
     """What came out: the accuracy and on which split, how much was answered or scored, or why it stopped."""
     status = row.run.status
     if row.accuracy:
-        return _("accuracy {accuracy} on {split}").format(accuracy=wording.estimated(row.accuracy), split=row.split)
+        return _("accuracy {accuracy} on {split}").format(accuracy=estimated(row.accuracy), split=row.split)
     if status.error:
-        return line(status.sentence or "")
+        return line(reported(status.sentence or ""))
     done = {"generate": _("{items} answered"), "score": _("{items} scored")}.get(row.run.kind)
-    return done.format(items=wording.counted(status.steps, status.unit)) if done and status.state is State.DONE else None
+    return done.format(items=counted(status.steps, status.unit)) if done and status.state is State.DONE else None
 
 
 def under_way(runs: Iterable[Run]) -> None:

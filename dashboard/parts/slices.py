@@ -8,7 +8,7 @@ from dashboard.parts import retrain
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
-from dashboard.state.messages import _
+from dashboard.state.messages import _, reported
 from engine.errors import PrefscopeError
 from engine.plain import line as line_of
 from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice, explained
@@ -60,7 +60,7 @@ def keep(slice: Slice) -> None:
         replace = st.checkbox(_("In place of a saved one of this name"), key="slice_replace")
         st.button(_("Save"), key="slice_save", type="primary", on_click=save, args=(slice, replace))
     if error := st.session_state.pop("slice_error", None):
-        st.error(data.literal(error))
+        st.error(data.literal(reported(error)))
 
 
 def save(slice: Slice, replace: bool) -> None:
@@ -177,7 +177,7 @@ def condition(selection: Selection) -> None:
                 st.number_input(_("Below"), value=None, key="new_high", placeholder=_("open"))
         st.form_submit_button(_("Add"), key="new_add", on_click=add, args=(selection, field))
     if error := st.session_state.pop("new_error", None):
-        st.error(data.literal(error))
+        st.error(data.literal(reported(error)))
 
 
 def add(selection: Selection, field: str) -> None:

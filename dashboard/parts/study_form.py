@@ -7,13 +7,12 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted, reported
 from engine.errors import ConfigError
 from engine.queue.study import GIVEN_BY_THE_STUDY, Study, members
 from engine.settings.config import TrainConfig, explained
 from engine.settings.options import models_in
 from engine.settings.ref import ref_of
-from engine.statistics import wording
 from engine.store.rundir import cache_path
 
 MOST_FIELDS = 2
@@ -39,12 +38,12 @@ def asked(config: TrainConfig) -> Study | None:
         )
         count = len(members(made, config.dataset))
     except ValidationError as error:
-        st.error(data.literal(explained(error)))
+        st.error(data.literal(reported(explained(error))))
         return None
     except ConfigError as error:
         data.refuse(error)
         return None
-    st.caption(data.literal(_("{runs}. A study keeps scores and curves, not weights.").format(runs=wording.counted(count, "runs"))))
+    st.caption(data.literal(_("{runs}. A study keeps scores and curves, not weights.").format(runs=counted(count, "runs"))))
     return made
 
 

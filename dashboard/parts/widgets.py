@@ -9,6 +9,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures
+from dashboard.figures.headings import in_our_words
 from dashboard.parts import figure as figure_part
 from dashboard.parts import slices as slice_parts
 from dashboard.parts import verdict
@@ -17,12 +18,12 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.data import Run
-from dashboard.state.messages import _
+from dashboard.state.messages import _, estimated, marked, reported
 from engine.errors import PrefscopeError
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
 from engine.statistics.estimate import ESTIMATE, Estimate
-from engine.statistics.wording import duration, estimated
+from engine.statistics.wording import duration
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
@@ -35,17 +36,17 @@ STATE_COLOURS: dict[State, Literal["green", "blue", "red", "orange"]] = {
     State.LOST: "orange",
 }
 STATES = {
-    State.QUEUED: _("It starts as soon as the runs before it are done and the device is free."),
-    State.FINALISING: _("Its results are being written into the database."),
-    State.LOST: _("Its process ended without a word: it was killed, or the computer was switched off."),
+    State.QUEUED: marked("It starts as soon as the runs before it are done and the device is free."),
+    State.FINALISING: marked("Its results are being written into the database."),
+    State.LOST: marked("Its process ended without a word: it was killed, or the computer was switched off."),
 }
 KINDS = {
-    "reward": _("Train a reward model"),
-    "policy": _("Train a policy"),
-    "generate": _("Answer prompts"),
-    "score": _("Score pairs and answers"),
-    "ensemble": _("Join reward models"),
-    "embed": _("Map the responses"),
+    "reward": marked("Train a reward model"),
+    "policy": marked("Train a policy"),
+    "generate": marked("Answer prompts"),
+    "score": marked("Score pairs and answers"),
+    "ensemble": marked("Join reward models"),
+    "embed": marked("Map the responses"),
 }
 
 
@@ -81,7 +82,7 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
     """A button that submits every run of a preset; without a label of its own, it names the preset."""
     preset = load_preset(name)
     help = _("Runs: {runs}").format(runs=", ".join(preset.runs))
-    named = label or _("Start: {title}").format(title=preset.title)
+    named = label or _("Start: {title}").format(title=_(preset.title))
     if st.button(data.literal(named), key=f"preset_{name}_{kind}", type=kind, help=data.literal(help)):
         with st.spinner(data.literal(_("Importing the data and queueing {n} runs").format(n=len(preset.runs)))):
             jobs.submit_preset(cache_path(), preset)
@@ -91,9 +92,9 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
 def show_table(table: figures.Table, selection: Selection) -> None:
     """A table of the report; every cell is plain text."""
     rows = data.read(table.query, selection, key=table.name)
-    st.subheader(data.literal(table.title))
+    st.subheader(data.literal(_(table.title)))
     if rows.is_empty():
-        st.info(data.literal(table.empty))
+        st.info(data.literal(_(table.empty)))
         return
     shown = readable(rows)
     st.dataframe(
@@ -105,13 +106,13 @@ def show_table(table: figures.Table, selection: Selection) -> None:
 def show_estimates(table: figures.Table, selection: Selection) -> None:
     """A small table of the report whose cells are estimates, each written with its interval, beside the n they rest on."""
     rows = data.read(table.query, selection, key=table.name)
-    figure_part.heading(_(table.label), _(table.title))
+    figure_part.heading(table.label, _(table.title))
     if rows.is_empty():
         st.caption(data.literal(slice_parts.nothing(selection) if selection.slice else _(table.empty)))
         return
     names = [name for name in rows.columns if rows[name].dtype == ESTIMATE]
     sizes = rows.select(pl.coalesce(pl.col(name).struct.field("n") for name in names))
-    shown = rows.with_columns(
+    shown = in_our_words(rows).with_columns(
         sizes.to_series().alias("n"),
         *(pl.Series(name, [estimated(Estimate(**cell)) if cell else None for cell in rows[name]], dtype=pl.String) for name in names),
     )
@@ -176,14 +177,14 @@ def run_card(run: Run) -> None:
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 st.text(run.name)
                 state = run.status.state
-                help = _("It ends at its next step, and keeps what it has done.") if run.dir.stopping else STATES.get(state)
+                help = _("It ends at its next step, and keeps what it has done.") if run.dir.stopping else _(STATES.get(state, "")) or None
                 st.badge(data.literal(run.state), color=STATE_COLOURS.get(state, "gray"), help=data.literal(help))
                 st.caption(data.literal(about(run)), width="content", help=data.literal(_("Run {id}").format(id=run.id)))
             actions(run)
         progress(run)
         if run.status.error:
-            (st.info if run.is_result else st.error)(data.literal(run.status.sentence or ""))
-        for note in run.status.notes:
+            (st.info if run.is_result else st.error)(data.literal(reported(run.status.sentence or "")))
+        for note in map(reported, run.status.notes):
             st.caption(data.literal(note))
         memory(run)
 
@@ -202,13 +203,13 @@ def preflight(found: dict[str, Any]) -> None:
     """What a run would need, what stands in its way, and what cannot be said yet."""
     labels = {"work": _("Work"), "tokens": _("Tokens"), "memory": _("Memory"), "disk": _("Disk"), "time": _("Time")}
     with st.container(border=True):
-        for sentence in found["refusals"]:
+        for sentence in map(reported, found["refusals"]):
             st.error(data.literal(sentence))
-        for sentence in found["warnings"]:
+        for sentence in map(reported, found["warnings"]):
             st.warning(data.literal(sentence))
         for name, text in found["facts"].items():
             st.text(f"{labels[name]}: {text}")
-        for sentence in found["unknown"]:
+        for sentence in map(reported, found["unknown"]):
             st.caption(data.literal(sentence))
         if not found["refusals"]:
             st.success(_("Nothing stands in the way of this run."))
@@ -216,7 +217,7 @@ def preflight(found: dict[str, Any]) -> None:
 
 def about(run: Run) -> str:
     """What a run does, when it started, and how long it took."""
-    status, parts = run.status, [KINDS[run.kind]]
+    status, parts = run.status, [_(KINDS[run.kind])]
     if status.started_at:
         parts.append(_("started {time}").format(time=f"{local(status.started_at):%H:%M, %d %b}"))
     if (seconds := seconds_of(run)) is not None:
@@ -243,15 +244,18 @@ def progress(run: Run) -> None:
     if status.steps and status.state is not State.DONE:
         st.progress(min(1.0, status.step / status.steps), data.literal(progress_text(run)))
     elif status.stage and not run.ended:
-        st.caption(data.literal(status.stage))
+        st.caption(data.literal(reported(status.stage)))
 
 
 def progress_text(run: Run) -> str:
     status = run.status
-    parts = [status.stage, _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=status.unit)]
+    parts = [
+        reported(status.stage),
+        _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=_(status.unit)),
+    ]
     if not run.ended and status.rate:
         rate, each = (status.rate, _("second")) if status.rate >= 1 else (60 * status.rate, _("minute"))
-        parts.append(_("{rate:.2g} {unit} a {each}").format(rate=rate, unit=status.unit, each=each))
+        parts.append(_("{rate:.2g} {unit} a {each}").format(rate=rate, unit=_(status.unit), each=each))
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
     return ", ".join(p for p in parts if p)

@@ -8,7 +8,7 @@ import polars as pl
 from dashboard import queries
 from dashboard.figures import Figure, Table
 from dashboard.queries import Selection
-from dashboard.state.messages import _
+from dashboard.state.messages import _, marked
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.registry import STATISTICS
 from engine.store.database import Connection
@@ -20,10 +20,10 @@ MODELS_OF = {  # whose numbers the figures of a page are
     "dpo_vs_base": ("base_generator", "tuned_generator", "trained_scorer"),
 }
 ROLES = {
-    "trained_scorer": _("trained scorer: {name}"),
-    "base_scorer": _("untrained scorer: {name}"),
-    "base_generator": _("base: {name}"),
-    "tuned_generator": _("tuned: {name}"),
+    "trained_scorer": marked("trained scorer: {name}"),
+    "base_scorer": marked("untrained scorer: {name}"),
+    "base_generator": marked("base: {name}"),
+    "tuned_generator": marked("tuned: {name}"),
 }
 
 
@@ -38,7 +38,7 @@ class Sources:
     def said(self, page: str) -> str:
         """Data: Starter pairs, validation. Models: trained scorer: …; base: …."""
         data = _("Data: {dataset}, {split}.").format(dataset=self.dataset, split=self.split)
-        named = [ROLES[role].format(name=self.models[role]) for role in MODELS_OF.get(page, ()) if self.models.get(role)]
+        named = [_(ROLES[role]).format(name=self.models[role]) for role in MODELS_OF.get(page, ()) if self.models.get(role)]
         return " ".join([data, _("Models: {models}.").format(models="; ".join(named))] if named else [data])
 
 

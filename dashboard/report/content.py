@@ -14,7 +14,7 @@ from dashboard.queries import Selection
 from dashboard.report import captions
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
-from dashboard.state.messages import _, wording
+from dashboard.state.messages import _, marked, wording
 from engine.statistics.claims import claims
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
@@ -45,9 +45,9 @@ ASSIGNMENT = (
 )
 SHORT = ("11", "12", "4b", "14", "9a", "8a")
 PRESETS = {
-    "assignment": _("Alignment assignment: the original's figures and tables, in its order"),
-    "everything": _("Everything"),
-    "overview": _("Overview: the answer in six figures"),
+    "assignment": marked("Alignment assignment: the original's figures and tables, in its order"),
+    "everything": marked("Everything"),
+    "overview": marked("Overview: the answer in six figures"),
 }
 
 

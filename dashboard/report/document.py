@@ -8,22 +8,25 @@ from typing import Any
 import polars as pl
 from plotly.offline import get_plotlyjs
 
+from dashboard.figures.headings import heading, in_our_words
 from dashboard.report import typesetting
 from dashboard.report.content import Content, Tabled
 from dashboard.report.files import INTERACTIVE, Shown
 from dashboard.report.latex import document, latex_figure, latex_table
 from dashboard.report.style import Style
-from dashboard.state.messages import _
+from dashboard.state.messages import _, estimated, language
+from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import UNKNOWN, estimated, number
+from engine.statistics.wording import UNKNOWN, number
 
 TEMPLATE = Path(__file__).with_name("document.typ")
 TEXT_CHARS = 280  # of a table's cell; the whole text stands in its CSV
 PAGE_INCHES = 6.69  # between the margins of an A4 page
 HIDDEN = ("pair_id", "prompt_id", "scorer_id", "run_id")  # columns that nobody reads in a document
 CSS = """
-body{font:15px/1.5 'Liberation Sans','Noto Sans CJK SC',Arial,sans-serif;color:#1f2328;background:#fff}
+body{font:15px/1.5 'Liberation Sans',Arial,'Noto Sans CJK SC','PingFang SC','Microsoft YaHei',sans-serif}
+body{color:#1f2328;background:#fff}
 body{max-width:56rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
 figure{margin:2rem 0}figcaption,caption{font-size:.87rem;color:#59636e;text-align:left}
 figcaption b,caption b{color:#1f2328}.table{overflow-x:auto;margin:2rem 0}table{border-collapse:collapse;font-size:.85rem}
@@ -58,10 +61,10 @@ def in_words(value: Any) -> str:
 
 def readable(rows: pl.DataFrame) -> tuple[list[str], list[bool], list[list[str]]]:
     """Headings, which columns hold long texts, and rows in words."""
-    shown = rows.drop(HIDDEN, strict=False)
+    shown = in_our_words(rows.drop(HIDDEN, strict=False))
     cells = [[in_words(value) for value in row] for row in shown.iter_rows()]
     wide = [any(len(row[place]) > 40 for row in cells) for place in range(shown.width)]
-    return [name.replace("_", " ") for name in shown.columns], wide, cells
+    return [heading(name) for name in shown.columns], wide, cells
 
 
 def label_of(part: Shown | Tabled) -> str:
@@ -72,7 +75,8 @@ def in_html(content: Content) -> str:
     """One file with all figures, to hover and zoom, and the tables; it loads nothing and fits every screen."""
     title = html.escape(content.title)
     parts = [
-        "<!doctype html><html><head><meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'>",
+        f"<!doctype html><html lang='{language()}'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>",
         f"<title>{title}</title><style>{CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1><dl>",
         *(f"<dt>{html.escape(label)}</dt><dd>{html.escape(value)}</dd>" for label, value in content.facts),
         f"</dl><h2>{html.escape(words()['findings'])}</h2><ul>",
@@ -125,14 +129,21 @@ def in_json(content: Content, style: Style, form: str = "pdf") -> str:
             head, wide, rows = readable(part.rows)
             parts.append({"kind": "table", "head": head, "wide": wide, "rows": rows, **said})
     whole = {"title": content.title, "facts": content.facts, "findings": content.findings, "parts": parts}
-    return json.dumps({**whole, "left_out": content.left_out, "words": words()}, ensure_ascii=False)
+    return json.dumps({**whole, "left_out": content.left_out, "words": words(), "lang": language()}, ensure_ascii=False)
 
 
 def typeset(folder: Path) -> bytes:
     """The document in a folder with report.json and figures, as PDF. Raises PrefscopeError."""
-    return typesetting.pdf(folder, TEMPLATE.read_text(encoding="utf-8"))
+    return typesetting.pdf(folder, template())
 
 
 def typeset_pages(folder: Path) -> list[bytes]:
     """The same as a PNG of each page."""
-    return typesetting.pages(folder, TEMPLATE.read_text(encoding="utf-8"))
+    return typesetting.pages(folder, template())
+
+
+def template() -> str:
+    """The document's source. Raises PrefscopeError where its characters have no font."""
+    if sentence := typesetting.missing_font(typesetting.fonts()):
+        raise PrefscopeError(sentence)
+    return TEMPLATE.read_text(encoding="utf-8")

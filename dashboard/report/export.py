@@ -25,7 +25,7 @@ from dashboard.report.content import NUMBERS, PRESETS, Content, Request, preset,
 from dashboard.report.drawing import taken_apart
 from dashboard.report.style import LOOKS, WIDTHS, Style
 from dashboard.report.tabular import csv_text
-from dashboard.state.messages import _
+from dashboard.state.messages import LANGUAGES, _, speaking
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import say
 from engine.store import database
@@ -161,6 +161,7 @@ def asked(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--format", action="append", choices=FORMATS, help="may be repeated; all but png when absent")
     parser.add_argument("--look", choices=LOOKS, default="sans")
     parser.add_argument("--width", choices=WIDTHS, default="page", help="of a figure: column 3.3 in, page 6.9 in, slide 10 in")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the document, its captions and its figures")
     parser.add_argument("--cache", type=Path, default=cache_path(), help="the cache to read")
     parser.add_argument("--dataset", help="dataset id; the newest with finished runs when absent")
     parser.add_argument("--split", help="split of the dataset")
@@ -168,9 +169,8 @@ def asked(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def lines(arguments: list[str] | None) -> Iterator[str]:
+def lines(options: argparse.Namespace) -> Iterator[str]:
     """Do what the command line asks and say it."""
-    options = asked(arguments)
     wanted = slice_from(options.cache, options.slice) if options.slice else None
     if wanted and options.dataset not in (None, wanted.dataset_id):
         raise DataError(_("the slice is of dataset {found}, expected {dataset}").format(found=wanted.dataset_id, dataset=options.dataset))
@@ -191,9 +191,11 @@ def lines(arguments: list[str] | None) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    options = asked(arguments)
     try:
-        for sentence in lines(arguments):
-            say(sentence)
+        with speaking(options.language):
+            for sentence in lines(options):
+                say(sentence)
     except (PrefscopeError, OSError) as error:
         say(f"report: {error}", sys.stderr)
         return 1

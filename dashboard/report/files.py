@@ -11,17 +11,17 @@ from dashboard.report.captions import Sources, of_figure
 from dashboard.report.latex import latex_figure
 from dashboard.report.style import Style, styled
 from dashboard.report.tabular import csv_text
-from dashboard.state.messages import _
+from dashboard.state.messages import _, marked
 
 FORMATS = ("pdf", "svg", "png", "html", "csv", "tex", "txt")
 NAMES = {
-    "pdf": _("PDF"),
-    "svg": _("SVG"),
-    "png": _("PNG, 300 dpi"),
-    "html": _("HTML, interactive"),
-    "csv": _("CSV, its numbers"),
-    "tex": _("LaTeX, figure and caption"),
-    "txt": _("Caption, plain text"),
+    "pdf": marked("PDF"),
+    "svg": marked("SVG"),
+    "png": marked("PNG, 300 dpi"),
+    "html": marked("HTML, interactive"),
+    "csv": marked("CSV, its numbers"),
+    "tex": marked("LaTeX, figure and caption"),
+    "txt": marked("Caption, plain text"),
 }
 INTERACTIVE = {"showSendToCloud": False, "displaylogo": False}
 

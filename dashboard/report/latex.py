@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from dashboard.figures.headings import heading, in_our_words
+from dashboard.state.messages import language
 from engine.plain import line
 from engine.statistics.estimate import Estimate
 
@@ -47,8 +49,8 @@ def latex_table(frame: pl.DataFrame, caption: str, label: str) -> str:
     texts = sum(kind == pl.String for kind in frame.dtypes)
     width = 0.75 / max(1, texts)
     columns = "".join(rf"p{{{width:.2f}\linewidth}}" if kind == pl.String else "r" for kind in frame.dtypes)
-    head = " & ".join(latex(name.replace("_", " ")) for name in frame.columns)
-    rows = [" & ".join(cell(value) for value in row) + r" \\" for row in frame.iter_rows()]
+    head = " & ".join(latex(heading(name)) for name in frame.columns)
+    rows = [" & ".join(cell(value) for value in row) + r" \\" for row in in_our_words(frame).iter_rows()]
     return "\n".join(
         [
             "% needs \\usepackage{longtable,booktabs} and \\usepackage[T1]{fontenc}, or XeLaTeX with a font that has the characters",
@@ -90,6 +92,7 @@ def document(title: str, facts: list[tuple[str, str]], heading: str, findings: l
             r"\usepackage[T1]{fontenc}",
             r"\usepackage[a4paper,margin=2cm]{geometry}",
             r"\usepackage{graphicx,longtable,booktabs,iftex}",
+            *([r"\usepackage{ctex}  % XeLaTeX or LuaLaTeX, with a Chinese font"] if language() == "zh" else []),
             r"\ifXeTeX\usepackage{fontspec}\else\ifLuaTeX\usepackage{fontspec}\fi\fi",
             rf"\title{{{latex(title)}}}",
             r"\date{}",

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from dashboard.figures.theme import COLOURS, FONT, PATTERNS, broken, legend_rows, template
-from dashboard.state.messages import _
+from dashboard.state.messages import marked
 
 Look = Literal["sans", "serif", "screen"]
 Width = Literal["column", "page", "slide"]
 PIXELS_PER_INCH = 96  # of a browser: 12 px are 9 pt
 WIDTHS: dict[Width, tuple[float, float]] = {"column": (3.3, 1.0), "page": (6.9, 1.0), "slide": (10.0, 1.6)}  # inches, enlarged by
-LOOKS: dict[Look, str] = {"sans": _("Print, sans"), "serif": _("Print, serif"), "screen": _("As on screen")}
-WIDTHS_NAMED: dict[Width, str] = {"column": _("Column, 3.3 in"), "page": _("Page, 6.9 in"), "slide": _("Slide, 10 in")}
-FAMILIES = {"sans": FONT, "serif": "Liberation Serif, Noto Serif CJK SC, Times New Roman, Times, serif"}
+LOOKS: dict[Look, str] = {"sans": marked("Print, sans"), "serif": marked("Print, serif"), "screen": marked("As on screen")}
+WIDTHS_NAMED: dict[Width, str] = {"column": marked("Column, 3.3 in"), "page": marked("Page, 6.9 in"), "slide": marked("Slide, 10 in")}
+FAMILIES = {"sans": FONT, "serif": "Liberation Serif, Times New Roman, Times, Noto Serif CJK SC, Songti SC, SimSun, serif"}
 LIGHT = {"rejected": 0.16, "base": 0.16, "untrained": 0.4}  # what a hatched fill is on paper, of its colour; its outline is full
 TITLE_PIXELS, CHAR_PIXELS, LINE_PIXELS = 13, 6.6, 20  # of a title; of a character, and of a line, of title and legend
 CLOUD_PIXELS = 360  # where the words of a cloud have the size they were laid out for

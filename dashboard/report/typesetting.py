@@ -8,9 +8,10 @@ from typing import cast
 
 import typst
 
-from dashboard.state.messages import _
+from dashboard.state.messages import _, language
 from engine.errors import PrefscopeError
 
+CHINESE = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei")  # as document.typ names them
 PICTURE = '#set page(width: auto, height: auto, margin: 0pt)\n#image("{name}", width: {inches}in)\n'
 
 
@@ -18,6 +19,13 @@ PICTURE = '#set page(width: auto, height: auto, margin: 0pt)\n#image("{name}", w
 def fonts() -> typst.Fonts:
     """Looked for once in a process: that takes longer than setting a page."""
     return typst.Fonts()
+
+
+def missing_font(found: typst.Fonts) -> str | None:
+    """What a document in Chinese lacks here and how to get it, in one sentence; without it the characters would be boxes."""
+    if language() != "zh" or not set(CHINESE).isdisjoint(found.families()):
+        return None
+    return _("A document in Chinese needs a Chinese font: install Noto Sans CJK (Debian: apt-get install fonts-noto-cjk) and try again.")
 
 
 def pdf(folder: Path, source: str) -> bytes:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.queries import Selection
 from dashboard.queries.curves import LIVE
-from dashboard.state.messages import _
+from dashboard.state.messages import _, reported
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import line
 from engine.settings.config import RunConfig
@@ -194,7 +194,7 @@ def words(text: str) -> list[str]:
 def refuse(error: PrefscopeError) -> None:
     """Show an error's sentences; nothing in them is taken for Markdown."""
     for sentence in str(error).splitlines() or [""]:
-        st.error(literal(sentence))
+        st.error(literal(reported(sentence)))
 
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]<>#|$~&!"})

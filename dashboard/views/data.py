@@ -9,9 +9,9 @@ from dashboard import figures, queries
 from dashboard.parts import figure, importing, pairs, verdict, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted
 from engine.data.formats import REASONS
-from engine.statistics.wording import counted, number
+from engine.statistics.wording import number
 
 
 def counts() -> None:

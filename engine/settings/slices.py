@@ -164,14 +164,10 @@ class OneOf(OfField):
     def said(self, number: Callable[[float], str]) -> tuple[str, dict[str, str]]:
         label = FIELDS[self.field].label
         if FIELDS[self.field].values == "flag":
-            template = "{field}" if (True in self.values) != self.not_ else "{field}: no"
-            return template, {"field": label}
+            return VALUES["flag", (True in self.values) == self.not_], {"field": label}
         if self.field in ("pair_id", "prompt_id"):
-            return ("{field}s left out: {count}" if self.not_ else "{field}s picked: {count}"), {
-                "field": label,
-                "count": number(len(self.values)),
-            }
-        return ("{field} is not {values}" if self.not_ else "{field} is {values}"), {"field": label, "values": self.listed()}
+            return VALUES["id", self.not_], {"field": label, "count": number(len(self.values))}
+        return VALUES["text", self.not_], {"field": label, "values": self.listed()}
 
     def listed(self) -> str:
         """`safety`, `safety or advice`, `safety, advice or 4 others`."""
@@ -179,6 +175,16 @@ class OneOf(OfField):
         if len(texts) > MOST_SPELLED_OUT:
             texts = [*texts[: MOST_SPELLED_OUT - 1], f"{len(texts) - MOST_SPELLED_OUT + 1} others"]
         return " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+
+
+VALUES = {  # what is chosen by, and whether it is turned round
+    ("flag", False): "{field}",
+    ("flag", True): "{field}: no",
+    ("id", False): "{field}s picked: {count}",
+    ("id", True): "{field}s left out: {count}",
+    ("text", False): "{field} is {values}",
+    ("text", True): "{field} is not {values}",
+}
 
 
 class Contains(Predicate):

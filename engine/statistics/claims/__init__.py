@@ -1,14 +1,14 @@
 """What the numbers say, in sentences: pages, report and `engine summary --claims` show the same ones."""
 
 from engine.statistics.claims import answers, data, length_bias, overview, reward_model, training  # their claims register themselves
-from engine.statistics.claims.claim import CLAIMS, Claim, Stating, Sureness, side, stated, sureness
+from engine.statistics.claims.claim import CLAIMS, TEMPLATES, Claim, Stating, Sureness, side, stated, sureness
 from engine.statistics.claims.evidence import Evidence
 from engine.statistics.comparison import Comparison
 from engine.store.database import Connection
 
 __all__ = [
-    "PAGES", "Claim", "Sureness", "answers", "claims", "data", "findings", "length_bias", "overview", "reward_model", "side", "sureness",
-    "training",
+    "PAGES", "TEMPLATES", "Claim", "Sureness", "answers", "claims", "data", "findings", "length_bias", "overview", "reward_model", "side",
+    "sureness", "training",
 ]  # fmt: skip
 PAGES = ("overview", "data", "training", "reward_model", "length_bias", "dpo_vs_base", "prompts")
 
