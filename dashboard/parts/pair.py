@@ -11,8 +11,8 @@ from dashboard.parts import answers, figure
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
-from dashboard.state.messages import _
-from engine.statistics.wording import counted, number
+from dashboard.state.messages import _, counted
+from engine.statistics.wording import number
 
 LONG_CHARS, LONG_PIXELS = 500, 330  # texts longer than this scroll, so that the next pair stands where this one did
 
