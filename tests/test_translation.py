@@ -105,6 +105,13 @@ def test_a_module_translates_when_it_is_asked_not_when_it_is_loaded(path: Path) 
     assert not [call.lineno for call, _loaded in found if isinstance(call.args[0], ast.JoinedStr | ast.BinOp)]
 
 
+def test_what_is_counted_or_estimated_is_written_in_the_viewers_language() -> None:
+    """The engine writes English; pages and figures write through the functions of the same names in dashboard.state.messages."""
+    english = re.compile(r"\bwording\.(counted|estimated|interval)\b|wording import .*\b(counted|estimated|interval)\b")
+    files = [path for path in (ROOT / "dashboard").rglob("*.py") if path.name != "messages.py"]
+    assert not [path.name for path in files if english.search(path.read_text(encoding="utf-8"))]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_in_chinese_misses_no_sentence(
     page: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch, untranslated: set[str]

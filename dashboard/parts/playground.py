@@ -11,7 +11,7 @@ from dashboard.parts import widgets
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
-from dashboard.state.messages import _, marked
+from dashboard.state.messages import _, counted, marked
 from engine.data.records import Turn
 from engine.machine import memory
 from engine.machine.device_plan import expected_device
@@ -151,7 +151,7 @@ def beside_run() -> None:
     run, waiting = going[0], sum(run.status.state is State.QUEUED for run in data.runs())
     parts = [_("{name} is going on: {progress}.").format(name=run.name, progress=widgets.progress_text(run))]
     if waiting:
-        parts.append(_("Behind it in the queue: {runs}.").format(runs=wording.counted(waiting, "runs")))
+        parts.append(_("Behind it in the queue: {runs}.").format(runs=counted(waiting, "runs")))
     parts.append(
         _("It has processor and memory, so the playground answers when no run is going on; this page sees by itself when that is.")
     )
