@@ -18,7 +18,7 @@ from dashboard.report.files import Shown
 from dashboard.report.style import WIDTHS, Style
 from engine.store import database
 
-KNOWN = Sources("Pairs & <b>more</b> 50%", "validation", {"trained_scorer": "RM_1", "base_scorer": ""})
+KNOWN = Sources("Pairs & <b>more</b> 50%", "validation", {"trained_scorer": "RM_1", "base_scorer": "Net_0"}, "slice: margin below 0")
 WITH_BROWSER = pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
 
 
@@ -104,10 +104,13 @@ def test_the_html_of_a_figure_loads_nothing_from_outside(shown: dict[str, Shown]
 
 
 def test_a_caption_says_n_interval_method_models_and_data(shown: dict[str, Shown]) -> None:
-    words = files.content(shown["scores_trained"], "txt", Style(), KNOWN, "slice: margin below 0").decode()
+    words = files.content(shown["scores_trained"], "txt", Style(), KNOWN).decode()
     for part in ("n = ", "accuracy ", "[", "Wilson", "Data: Pairs & <b>more</b> 50%, validation.", "trained scorer: RM_1", "slice: margin"):
         assert part in words
-    assert "untrained scorer" not in words  # it has no name here
+    assert "Net_0" not in words  # it is in Figure 4a, not in this one
+    curves = files.content(shown["reward_training"], "txt", Style(), KNOWN).decode()
+    assert "Data: Pairs & <b>more</b> 50%." in curves  # neither the validation split nor its slice is what was trained on
+    assert "slice" not in curves
 
 
 def test_latex_holds_the_caption_and_nothing_of_a_name_is_a_command(shown: dict[str, Shown]) -> None:
@@ -128,7 +131,7 @@ def test_a_csv_holds_the_numbers_that_are_drawn(shown: dict[str, Shown]) -> None
 
 def test_without_a_browser_there_are_no_pictures_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("choreographer.browsers.Chromium.find_browser", lambda skip_local: None)
-    assert files.formats_here() == ("html", "csv", "tex", "txt")
+    assert pictures.makeable(files.FORMATS) == ("html", "csv", "tex", "txt")
     assert "need Chrome or Chromium" in (pictures.missing() or "")
 
 
@@ -137,4 +140,4 @@ def test_sources_are_called_by_their_names(filled_cache: Path) -> None:
         known = captions.sources(con, default_selection(con))
         assert captions.sources(con, Selection()) == Sources("", "", dict.fromkeys(known.models, ""))
     assert all([known.dataset, known.split, *known.models.values()])
-    assert html.escape(known.dataset) in html.escape(known.said("data"))
+    assert html.escape(known.dataset) in html.escape(known.said(()))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -17,10 +18,16 @@ from pypdf import PdfReader
 
 from dashboard import figures
 from dashboard.figures import registry
+from dashboard.parts import report_page
 from dashboard.queries import Selection, default_selection
-from dashboard.report import content, document, export, pictures
+from dashboard.report import content, document, export, pictures, typesetting
+from dashboard.report.files import Shown
 from dashboard.report.latex import latex, latex_table
+from dashboard.report.style import Style
 from dashboard.report.tabular import csv_text
+from dashboard.report.written import shares, written
+from engine.settings.slices import OneOf, Range, Slice, parse_slice
+from engine.statistics.estimate import Estimate, column
 from engine.store import database
 
 SOME = ("lengths", "preference_pair", "scores_trained")
@@ -96,11 +103,36 @@ def test_the_html_document_loads_nothing_and_says_whose_numbers_these_are(whole:
     assert all(word in own for word in ("Preference report", "<dt>Data</dt>", "<dt>Date</dt>", "<dt>Trained scorer</dt>", "n = "))
 
 
+def test_conditions_on_rewards_do_not_decide_who_is_right(filled_cache: Path) -> None:
+    """Of the pairs with a margin below 0 none is ranked right: what was found, and figures of who is right, are of the other conditions."""
+    with database.reading(filled_cache) as con:
+        chosen = default_selection(con)
+    wrong = Range(field="margin", high=0.0, scorer=chosen.trained_scorer)
+    advice = OneOf(field="prompt_type", values=("advice",))
+    parts = ("accuracy_by_length", "margins")
+    both, one = (
+        content.read(
+            filled_cache, content.Request(replace(chosen, slice=Slice(dataset_id=str(chosen.dataset_id), predicates=said)), parts, ())
+        )
+        for said in ((advice, wrong), (advice,))
+    )
+    assert both.findings == one.findings
+    assert both.numbers == one.numbers
+    assert both.figures[0].rows.equals(one.figures[0].rows)
+    assert content.LEFT_OUT in both.parts[0][1]
+    assert content.LEFT_OUT not in one.parts[0][1]
+    assert both.figures[1].rows["n"][0] < one.figures[1].rows["n"][0]
+    assert both.pairs is not None
+    assert len(both.pairs) == both.figures[1].rows["n"][0]
+
+
 def test_names_and_answers_are_text_in_every_document() -> None:
     hostile = r"<script>alert(1)</script> #eval \input{/etc/passwd} $x$ & %"
     rows = pl.DataFrame({"answer": [hostile]})
     part = content.Tabled(figures.TABLES[0], rows)
-    said = content.Content(hostile, [(hostile, hostile)], [(hostile, hostile)], [(part, hostile)], [hostile], [], pl.DataFrame())
+    said = content.Content(
+        hostile, [(hostile, hostile)], [(hostile, hostile)], [(part, hostile)], [hostile], [], pl.DataFrame({"config": []})
+    )
     assert "<script>alert" not in document.in_html(said)
     tex = "".join(document.in_latex(said, content.Request(Selection(), (), ()).style).values())
     assert r"\input{/etc" not in tex
@@ -123,17 +155,39 @@ def test_the_pdf_document_sets_texts_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
 def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_being_made(filled_cache: Path) -> None:
-    told: list[str] = []
+    told: list[tuple[str, float]] = []
     asked = content.Request(request(filled_cache).selection, SOME, ("pdf",), captions={"lengths": "A caption of our own"})
-    archive = zipfile.ZipFile(io.BytesIO(export.zipped(filled_cache, asked, told.append)))
+    archive = zipfile.ZipFile(io.BytesIO(export.zipped(filled_cache, asked, lambda *begun: told.append(begun))))
     assert archive.testzip() is None
     pages = PdfReader(io.BytesIO(archive.read("prefscope-report/report.pdf"))).pages
     words = " ".join(page.extract_text() for page in pages)
     assert "A caption of our own" in words
     assert "Figure 4b" in words
-    assert told == ["fig-3a-lengths.svg", "fig-4b-scores-trained.svg", "report.pdf"]
+    pictures_of = [f"fig-{name}.{form}" for form in ("svg", "pdf") for name in ("3a-lengths", "4b-scores-trained")]
+    assert [name for name, _share in told] == [*pictures_of, "report.pdf"]
+    assert [share for _name, share in told] == pytest.approx([0, 0.225, 0.45, 0.675, 0.95])
     figures_of = [name for name in archive.namelist() if "/figures/" in name]
     assert figures_of == [f"prefscope-report/figures/{name}.pdf" for name in ("fig-3a-lengths", "fig-4b-scores-trained")]
+
+
+@pytest.mark.parametrize(
+    ("parts", "formats", "style"),
+    [
+        (content.preset("overview"), export.made_of(export.USUAL), Style()),
+        (("margins", "preference_pair"), ("html", "csv"), Style("serif", "column")),
+    ],
+)
+def test_the_page_s_command_asks_for_what_is_ticked(parts: tuple[str, ...], formats: tuple[str, ...], style: Style) -> None:
+    slice = Slice(dataset_id="d", name="it's wrong", predicates=(Range(field="margin", high=0.0, scorer="s"),))
+    for chosen in (None, slice):
+        request = content.Request(Selection("d", "validation", slice=chosen), parts, formats, style)
+        name, *words = report_page.arguments(request, "overview")
+        options = export.asked(words)
+        assert name == "report"
+        assert tuple(options.part or content.preset(options.preset)) == parts
+        assert export.made_of(options.format or export.USUAL) == formats
+        assert (options.look, options.width, options.split) == (style.look, style.width, "validation")
+        assert (parse_slice(options.slice) if options.slice else None, options.dataset) == (chosen, None if chosen else "d")
 
 
 def test_a_preset_keeps_the_order_of_the_original() -> None:
@@ -168,8 +222,77 @@ def test_an_empty_selection_names_everything_as_left_out(empty_cache: Path, tmp_
 def test_latex_escapes_every_special_character() -> None:
     assert latex("50% of $x_1 & {y}\n\\#~^") == r"50\% of \$x\_1 \& \{y\} \textbackslash{}\#\textasciitilde{}\textasciicircum{}"
     assert latex("a -- b ``c'' ?`d\x1b[0m\u202e") == "a -{}- b `{}`c'{}' ?{}`d{[}0m"
-    table = latex_table(pl.DataFrame({"answer": ["a & b"], "reward": [1.23456]}), "Answers", "tab:a")
-    assert r"a \& b & 1.235 \\" in table
+
+
+def test_characters_that_latex_has_no_glyph_for_are_marked_for_another_font() -> None:
+    assert latex("a 中文 β −1\u202f000") == r"a \other{中文} $\beta$ $-$1\,000"
+
+
+def test_a_table_says_what_the_page_says_with_units_and_intervals() -> None:
+    """0.8 of 200 is 80.0 %, its interval as the page writes it; ids are no columns; n stands beside what rests on it."""
+    cell = Estimate(0.8, 0.739, 0.85, 200, "pairs", "share", "Wilson's interval")
+    rows = pl.DataFrame([pl.Series("pair_id", ["p1"]), column("trained_accuracy", [cell]), pl.Series("base_words", [1200])])
+    table = written(rows)
+    assert table.head == ["Base words", "Trained accuracy", "Pairs"]
+    assert table.rows == [["1\u202f200", "80.0\u00a0%\u00a0[73.9,\u00a085.0]", "200"]]
+    assert table.numbers == [True, True, True]
+    tex = latex_table(table, "Accuracy", "tab:a")
+    assert r"\toprule Base words & Trained accuracy & Pairs \\ \midrule" in tex
+    assert r"80.0~\%~{[}73.9,~85.0{]} & 200 \\ \addlinespace" in tex
+
+
+def test_columns_of_a_table_fill_the_line_and_no_more() -> None:
+    """A column of flags beside two of long texts: each has its longest word, and the texts share the rest."""
+    flags, texts = ["cut", "yes"], ["answer", "many words " * 30]
+    flag, first, second = shares([flags, texts, texts])
+    assert flag == pytest.approx(5 / 120)
+    assert first == second == pytest.approx(57.5 / 120, abs=0.03)
+    assert sum(shares([["a" * 40, "b"]] * 30)) == pytest.approx(1)
+
+
+TEX = next((name for name in ("xelatex", "lualatex", "pdflatex", "tectonic") if shutil.which(name)), None)
+
+
+def hostile_content() -> content.Content:
+    """A report whose every name, caption and cell tries to be LaTeX, or what its fonts do not have."""
+    said = r"\input{/etc/passwd} $x_1^2$ 50% & # ~ {a} \\ <b>bold</b> -- ``q'' ?` [x] |y| 中文 😀 β ħ \u202eleft \x00\x1b[0m"
+    rows = pl.DataFrame({"answer": [said, said * 9], "reward": [-1.5, 2.0], "base_cut": [True, None]})
+    parts: list[tuple[Shown | content.Tabled, str]] = [(content.Tabled(figures.TABLES[0], rows), said)]
+    runs = pl.DataFrame({"config": ['{"loss": {"name": "dpo"}}']})
+    return content.Content(said, [(said, said)], [(said, said)], parts, [], [], runs)
+
+
+def test_the_latex_document_holds_together(whole: Path) -> None:
+    """What it includes is there, what begins ends, what is cited stands in references.bib: without TeX, that is what can be seen."""
+    tex = (whole / "report.tex").read_text(encoding="utf-8")
+    tables = [whole / f"{name}.tex" for name in re.findall(r"\\input\{([^}]+)\}", tex)]
+    assert len(tables) > 3
+    for text in (tex, *(path.read_text(encoding="utf-8") for path in tables)):
+        begun, ended = (re.findall(rf"(?<!\\)\\{word}\{{([^}}]+)\}}", text) for word in ("begin", "end"))
+        assert sorted(begun) == sorted(ended)
+        bare = re.sub(r"\\[{}]", "", text)
+        assert bare.count("{") == bare.count("}")
+    cited = re.findall(r"\\nocite\{([^}]+)\}", tex)[0].split(",")
+    assert {"bradley1952rank", "rafailov2023direct", "wilson1927probable"} <= set(cited)
+    assert set(cited) <= set(re.findall(r"@\w+\{(\w+),", (whole / "references.bib").read_text(encoding="utf-8")))
+
+
+@pytest.mark.skipif(TEX is None, reason="no TeX on this computer")
+def test_the_latex_document_compiles_whatever_stands_in_it(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "whole")
+    (tmp_path / "hostile" / "tables").mkdir(parents=True)
+    for path, text in document.in_latex(hostile_content(), content.Request(Selection(), (), ()).style).items():
+        (tmp_path / "hostile" / path).write_text(text, encoding="utf-8")
+    for folder in (tmp_path / "whole", tmp_path / "hostile"):
+        for name in re.findall(r"\\includegraphics\[[^]]*\]\{([^}]+)\}", (folder / "report.tex").read_text(encoding="utf-8")):
+            (folder / f"{name}.pdf").write_bytes(
+                typesetting.pdf(tmp_path, "#set page(width: 3in, height: 2in)\n")
+            )  # in place of the picture
+        quiet = [] if TEX == "tectonic" else ["-interaction=nonstopmode", "-halt-on-error"]
+        done = subprocess.run([str(TEX), *quiet, "report.tex"], cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+        assert done.returncode == 0, done.stdout[-2000:]
+        words = "".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages)
+        assert "Table 1" in words
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "＝"])

@@ -17,6 +17,7 @@ from dashboard.figures import find, render
 from dashboard.figures.registry import FADED, marks
 from dashboard.parts.slices import named
 from dashboard.queries import Selection
+from dashboard.queries.selection import without_rewards
 from dashboard.state import slices
 from engine.settings.slices import Contains, OneOf, Range, Slice
 from engine.store import database
@@ -85,10 +86,10 @@ def test_dots_of_groups_are_their_accuracy_and_stand_for_their_pairs(con: Connec
 def test_what_is_said_of_rewards_does_not_decide_who_is_right(chosen: Selection) -> None:
     """Among pairs with a margin below 0 the accuracy is 0, whatever the model."""
     kind = OneOf(field="prompt_type", values=("baking",))
-    assert slices.undecided(sliced(chosen, wrong(chosen), kind)) == sliced(chosen, kind)
-    assert slices.undecided(sliced(chosen, wrong(chosen))) is None
-    assert slices.undecided(sliced(chosen, wrong(chosen), kind, inverted=True)) is None
-    assert slices.undecided(sliced(chosen, kind, inverted=True)) == sliced(chosen, kind, inverted=True)
+    assert without_rewards(sliced(chosen, wrong(chosen), kind)) == sliced(chosen, kind)
+    assert without_rewards(sliced(chosen, wrong(chosen))) is None
+    assert without_rewards(sliced(chosen, wrong(chosen), kind, inverted=True)) is None
+    assert without_rewards(sliced(chosen, kind, inverted=True)) == sliced(chosen, kind, inverted=True)
 
 
 def test_pairs_are_listed_from_the_most_wrongly_ranked(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:

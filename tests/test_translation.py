@@ -206,7 +206,7 @@ def test_a_report_in_chinese_has_chinese_characters_in_a_chinese_font(filled_cac
     assert any("CJK" in name for name in fonts)
     html, latex = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "report.tex"))
     assert "<html lang='zh'>" in html
-    assert r"\usepackage{ctex}" in latex
+    assert r"\renewcommand{\figurename}{\other{图}}" in latex
     assert "各自离随机猜测有多远" in html
 
 

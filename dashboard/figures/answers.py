@@ -5,9 +5,9 @@ import polars as pl
 from plotly.subplots import make_subplots
 
 from dashboard import queries
-from dashboard.figures.registry import figure
+from dashboard.figures.registry import JUDGED, POLICIES, SCORERS, figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import boxes, by, cut, histogram, medians, signed_histogram, written
+from dashboard.figures.shapes import boxes, by, cut, filled, histogram, medians, signed_histogram, written
 from dashboard.figures.theme import COLOURS, called, caption, excerpt
 from dashboard.state.messages import _
 
@@ -22,6 +22,7 @@ JUDGE = "Generate answers with base and tuned policy, then score them on the Run
     page="dpo_vs_base",
     query=queries.answer_lengths,
     empty=GENERATE,
+    models=POLICIES,
 )
 def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     unit = frame["facet"][0]
@@ -30,7 +31,7 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     limits = frame.filter(pl.col("facet") == "tokens")["limit_tokens"].drop_nulls().unique(maintain_order=True).to_list()
     for tokens in limits:
         plot.add_vline(x=tokens, line={"color": COLOURS["untrained"], "width": 1, "dash": "dot"})
-    most = _(", at most {tokens}").format(tokens=_(" and ").join(f"{tokens:,.0f}" for tokens in limits)) if limits else ""
+    most = _(", at most {tokens}").format(tokens=_(" and ").join(filled("{n}", n=tokens) for tokens in limits)) if limits else ""
     plot.update_xaxes(title_text=_("new tokens per answer") + most if unit == "tokens" else _("words per answer"))
     least = _("a cut answer counts as long as the limit") if limits else ""
     return caption(plot, length_said(frame, unit), longest_said(frame), cut(frame.row(0, named=True)), least)
@@ -43,6 +44,7 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.reward_differences,
     empty=JUDGE,
+    models=JUDGED,
 )
 def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
@@ -50,7 +52,7 @@ def reward_differences(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text=_("reward: tuned − base"))
     plot.update_yaxes(title_text=_("prompts"))
     won, mean = first["win_rate"], first["reward_difference"]
-    n = _("n = {n:,} prompts").format(n=first["n"])
+    n = filled(_("n = {n:,} prompts"), n=first["n"])
     parts = _("above 0 (ties half): {value}").format(value=written(won)), _("mean {value}").format(value=written(mean)), by(won, mean)
     return caption(plot, excerpt(first["facet"], 40), n, *parts, cut(first))
 
@@ -76,11 +78,12 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.generators_under_scorers,
     empty=JUDGE,
+    models=(*POLICIES, *SCORERS),
 )
 def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
     return caption(
         paired_boxes(frame),
-        _("n = {n:,} answers each").format(n=frame["n"].to_numpy().max()),
+        filled(_("n = {n:,} answers each"), n=frame["n"].to_numpy().max()),
         _("one unit per panel"),
         medians(frame),
         cut(frame.row(0, named=True)),
@@ -95,10 +98,11 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.scorers_on_generators,
     empty=JUDGE,
+    models=(*POLICIES, *SCORERS),
 )
 def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
     plot = paired_boxes(frame).update_yaxes(matches="y")
-    sizes = _("n = {n:,} answers each").format(n=frame["n"].to_numpy().max())
+    sizes = filled(_("n = {n:,} answers each"), n=frame["n"].to_numpy().max())
     middles = _("diamond: median, {interval}").format(interval=by(*frame["median"]))
     units = _("units differ between scorers: compare panels, not boxes")
     return caption(plot, sizes, units, middles, cut(frame.row(0, named=True)))
@@ -107,7 +111,7 @@ def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
 def judged(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     won = first["win_rate"]
-    parts = _("n = {n:,} prompts").format(n=won["n"]), _("tuned preferred on {value}").format(value=written(won)), by(won)
+    parts = filled(_("n = {n:,} prompts"), n=won["n"]), _("tuned preferred on {value}").format(value=written(won)), by(won)
     return caption(
         histogram(frame, _("reward [the scorer's own unit]"), fields={"base": "base_reward", "tuned": "tuned_reward"}),
         excerpt(first["facet"], 40),
@@ -125,6 +129,7 @@ def judged(frame: pl.DataFrame) -> go.Figure:
     query=queries.answers_under_base,
     empty=JUDGE,
     scorer="untrained",
+    models=(*POLICIES, "base_scorer"),
 )
 def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
     return judged(frame)
@@ -137,6 +142,7 @@ def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.answers_under_trained,
     empty=JUDGE,
+    models=JUDGED,
 )
 def answers_trained_scorer(frame: pl.DataFrame) -> go.Figure:
     return judged(frame)

@@ -3,7 +3,6 @@
 import warnings
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
@@ -12,29 +11,34 @@ from wordcloud import WordCloud
 from dashboard import queries
 from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.responses import IMPORT
+from dashboard.figures.shapes import filled
 from dashboard.figures.theme import COLOURS, FONT, called, caption, escaped, fill, say
 from dashboard.state.messages import _
 
 WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
+BASE_LINE = 0.25  # of the type, below the middle of a text as Plotly places it
+EDGE, ABOVE_AND_BELOW = 8, 22  # pixels around the words; what a page's margins take of a figure's height
 
 
 @cache
-def measuring_font() -> str | None:
-    """A font with Chinese glyphs to measure words with; None is wordcloud's own, which has Latin ones only."""
+def measuring_font(latin: bool) -> str | None:
+    """The font that draws the words, or one as wide, to measure them with; None is wordcloud's own, which has Latin glyphs only."""
     places = [
         Path(p) for p in ("/usr/share/fonts", "/usr/local/share/fonts", "/System/Library/Fonts", "/Library/Fonts", "C:/Windows/Fonts")
     ]
-    names = ("NotoSansCJK-Regular.ttc", "NotoSansSC*.?tf", "PingFang.ttc", "msyh.ttc")
+    chinese = ("NotoSansCJK-Regular.ttc", "NotoSansSC*.?tf", "PingFang.ttc", "msyh.ttc")
+    names = ("LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf") if latin else chinese
     return next((str(found) for name in names for place in places if place.is_dir() for found in sorted(place.rglob(name))), None)
 
 
 @lru_cache(64)
 def layout(counts: tuple[tuple[str, int], ...]) -> list[tuple[str, int, float, float]]:
     """Word, font size and the middle of its box, in pixels from the lower left corner; always the same for the same counts."""
+    font = measuring_font(all(word.isascii() for word, _count in counts))
     cloud = WordCloud(
         width=WIDTH,
         height=HEIGHT,
-        font_path=measuring_font(),
+        font_path=font,
         prefer_horizontal=1,
         margin=5,
         max_font_size=44,
@@ -45,15 +49,15 @@ def layout(counts: tuple[tuple[str, int], ...]) -> list[tuple[str, int, float, f
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         cloud.generate_from_frequencies(dict(counts))
-    return [placed(*entry) for entry in cloud.layout_]
+    return [placed(cloud.font_path, word, size, corner) for (word, _share), size, corner, *_ in cloud.layout_]
 
 
-def placed(word: tuple[str, float], size: int, corner: tuple[int, int], *_: Any) -> tuple[str, int, float, float]:
+def placed(font_path: str, word: str, size: int, corner: tuple[int, int]) -> tuple[str, int, float, float]:
+    """corner: row and column where the ink of the word begins."""
     from PIL import ImageFont
 
-    font = ImageFont.truetype(measuring_font() or WordCloud().font_path, size)
-    left, top, right, bottom = font.getbbox(word[0])
-    return word[0], size, corner[1] + (right - left) / 2, HEIGHT - corner[0] - (bottom - top) / 2
+    left, top, right, _bottom = ImageFont.truetype(font_path, size).getbbox(word, anchor="ls")  # from the base line
+    return word, size, corner[1] + (right - left) / 2, HEIGHT - (corner[0] - top) + BASE_LINE * size
 
 
 def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
@@ -71,16 +75,26 @@ def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
         textfont={"family": FONT, "size": [size for _, size, *_ in words], "color": COLOURS[side]},
         hovertemplate=_("%{text}: %{customdata:,} times"),
     )  # fmt: skip
-    plot.update_xaxes(range=[-8, WIDTH + 8], visible=False)
-    plot.update_yaxes(range=[-8, HEIGHT + 8], visible=False)
+    plot.update_xaxes(range=[-EDGE, WIDTH + EDGE], visible=False)
+    plot.update_layout(height=HEIGHT + 2 * EDGE + ABOVE_AND_BELOW)
+    plot.update_yaxes(range=[-EDGE, HEIGHT + EDGE], visible=False)
     most = f"{counts[words[0][0]]:,} × {escaped(words[0][0])}" if words else ""
     return caption(plot, _("{n} most frequent words without stop words").format(n=len(words)), most, counted_said(frame))
+
+
+def fitted(plot: go.Figure, width: float, height: float) -> go.Figure:
+    """The words of a cloud as small as they must be not to overlap on so many pixels; what is no cloud stays as it is."""
+    share = min(1.0, width / (WIDTH + 2 * EDGE), height / (HEIGHT + 2 * EDGE))
+    for trace in plot.data:
+        if trace.type == "scatter" and trace.mode == "text":
+            trace.textfont.size = [share * size for size in trace.textfont.size]
+    return plot
 
 
 def counted_said(frame: pl.DataFrame) -> str:
     """That the words of a large slice were counted in some of its pairs."""
     counted, pairs = frame.select("counted_pairs", "pairs").row(0)
-    return _("counted in {n:,} of {all:,} pairs").format(n=counted, all=pairs) if counted < pairs else ""
+    return filled(_("counted in {n:,} of {all:,} pairs"), n=counted, all=pairs) if counted < pairs else ""
 
 
 MIN_BARS = 8

@@ -5,8 +5,8 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.dots import Dot, dots
-from dashboard.figures.registry import figure
-from dashboard.figures.shapes import bars, by
+from dashboard.figures.registry import SCORERS, figure
+from dashboard.figures.shapes import bars, by, filled
 from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
 from dashboard.state.messages import _, marked
 
@@ -77,7 +77,7 @@ def sizes(frame: pl.DataFrame) -> list[str]:
     if measured.is_empty():
         pairs = ""
     else:
-        pairs = _("{split}: n = {n:,.0f} pairs").format(split=excerpt(measured["split"][0], 24), n=measured["n"].to_numpy().max())
+        pairs = filled(_("{split}: n = {n:,.0f} pairs"), split=excerpt(measured["split"][0], 24), n=measured["n"].to_numpy().max())
     return [_("{n} of n = {all} runs measured").format(n=len(measured), all=frame["run_id"].n_unique()), pairs]
 
 
@@ -89,6 +89,7 @@ def sizes(frame: pl.DataFrame) -> list[str]:
     query=queries.accuracy_of_groups,
     empty="Pairs that name a group (a type of prompt, a source) show here which of them it ranks right.",
     outcome=True,
+    models=SCORERS,
 )
 def accuracy_of_groups(frame: pl.DataFrame) -> go.Figure:
     groups = frame["group"].unique(maintain_order=True).to_list()
@@ -154,6 +155,6 @@ def group_sizes(frame: pl.DataFrame, groups: list[str]) -> list[str]:
     rest = frame["group"].n_unique() - len(groups)
     sizes = sized["n"].to_numpy()
     low, high = sizes.min(), sizes.max()
-    span = _("{low:,} to {high:,}").format(low=low, high=high) if low < high else f"{high:,}"
+    span = filled(_("{low:,} to {high:,}"), low=low, high=high) if low < high else filled("{n}", n=high)
     more = _("{n} more groups in the table").format(n=rest) if rest else ""
     return [_("n = {n} pairs a group").format(n=span), more]

@@ -8,8 +8,8 @@ from plotly.subplots import make_subplots
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import band, bars, by, curve
-from dashboard.figures.theme import COLOURS, broken, called, caption, excerpt, run_style
+from dashboard.figures.shapes import band, bars, by, curve, filled
+from dashboard.figures.theme import BETWEEN, COLOURS, broken, called, caption, excerpt, run_style
 from dashboard.state.messages import _, marked
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
@@ -96,14 +96,14 @@ def by_reward(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
 def steps_taken(frame: pl.DataFrame) -> str:
     """How many steps each run has taken, and that the thick line is smoothed."""
     each = [
-        _("{steps:,} × {n} pairs").format(steps=rows["step"].to_numpy().max(), n=rows["pairs_per_step"][0]) + going(rows)
+        filled(_("{steps:,} × {n} pairs"), steps=rows["step"].to_numpy().max(), n=rows["pairs_per_step"][0]) + going(rows)
         for rows in by_run(frame)
     ]
     runs = _("each {steps}").format(steps=each[0]) if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
     share = frame["smoothing"][0] if "smoothing" in frame.columns else 0.05
     thick = _("thick: mean over {share:.0f} % of the steps").format(share=100 * share)
     smoothed = thick if (frame["smooth"] != frame["value"]).any() else ""
-    return "\u00a0· ".join(part for part in (runs, smoothed, banded(frame)) if part)
+    return BETWEEN.join(part for part in (runs, smoothed, banded(frame)) if part)
 
 
 def banded(frame: pl.DataFrame) -> str:
@@ -221,7 +221,7 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(title_text=title, rangemode="tozero")
     plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%")
-    sizes = sorted({f"{split}: n = {n:,.0f}" for split, n in frame.select("split", "n").iter_rows() if n})
+    sizes = sorted({filled("{split}: n = {n}", split=split, n=n) for split, n in frame.select("split", "n").iter_rows() if n})
     read_together(plot)
     kinds = _("◇ policies: accuracy of the implicit reward") if (frame["metric"] != "accuracy").any() else ""
     return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, _("dotted: guessing"))

@@ -10,13 +10,12 @@ import polars as pl
 
 from dashboard.figures.registry import Mark, stands_for
 from dashboard.figures.shapes import bars
-from dashboard.figures.theme import COLOURS, called, excerpt
+from dashboard.figures.theme import COLOURS, INK, called, excerpt
 from dashboard.state.messages import counted, estimated
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import percent
 
 SYMBOLS = {"trained": "square", "untrained": "circle-open", "rule": "diamond", "tuned": "circle", "base": "circle-open"}
-INK = "#737D87"  # of what is nobody's: 4:1 on both pages
 ROW_PIXELS, DOT_PIXELS = 34, 50  # of a row with one dot, and with several
 
 
@@ -59,7 +58,10 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
         plot.add_annotation(text=percent(dot.share["value"]), y=place, showarrow=False, **at_the_end)
     for heading, place in headings(found, places):
         plot.add_annotation(text=excerpt(heading, 60), x=0, xref="paper", xanchor="left", y=place, font={"weight": 700}, showarrow=False)
-    plot.add_vline(x=0.5, line={"color": INK, "dash": "dash", "width": 1.5})
+    half = {"type": "line", "x0": 0.5, "x1": 0.5, "line": {"color": INK, "dash": "dash", "width": 1.5}}
+    for heading in dict.fromkeys(dot.heading for dot in found):  # not through the headings
+        rows = [place for (above, _row), place in places.items() if above == heading]
+        plot.add_shape(half, y0=min(rows) - 0.6, y1=max(rows) + 0.6)
     high = max(1.0, *(end for dot in found if isfinite(end := dot.share["high"])))
     plot.update_xaxes(title_text=axis, tickformat=".0%", range=[low, high + 0.01], showgrid=True)
     lowest = max(places.values(), default=0)

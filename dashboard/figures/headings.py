@@ -85,10 +85,19 @@ WORDED: dict[str, tuple[str, ...]] = {  # columns whose cells are words of ours,
     "state": tuple(State),
 }
 
+UNREAD = ("_id", "_n", "_counted", "_unit", "_prompts")  # ends of the names of columns that are left out
+
 
 def heading(name: str) -> str:
     """The name of a column in words."""
-    return _(HEADINGS[name][0]) if name in HEADINGS else name.replace("_", " ")
+    return _(HEADINGS[name][0]) if name in HEADINGS else name.replace("_", " ").capitalize()
+
+
+def read_by_people(rows: pl.DataFrame) -> list[str]:
+    """The columns that a person reads, in the order of HEADINGS: without ids, and without those in which nothing stands yet."""
+    order = [name for name in HEADINGS if name in rows.columns]
+    names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith(UNREAD))]
+    return [name for name in names if rows[name].null_count() < len(rows)]
 
 
 def in_our_words(rows: pl.DataFrame) -> pl.DataFrame:

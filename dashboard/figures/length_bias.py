@@ -5,10 +5,10 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.answers import JUDGE
-from dashboard.figures.dots import INK, SYMBOLS
-from dashboard.figures.registry import figure, stands_for
-from dashboard.figures.shapes import bars, by, translucent, written
-from dashboard.figures.theme import COLOURS, caption, excerpt
+from dashboard.figures.dots import SYMBOLS
+from dashboard.figures.registry import JUDGED, SCORERS, figure, stands_for
+from dashboard.figures.shapes import bars, by, filled, translucent, written
+from dashboard.figures.theme import COLOURS, INK, caption, excerpt
 from dashboard.state.messages import _
 from engine.statistics.wording import number
 
@@ -25,13 +25,15 @@ APART = 0.22  # between dots of one group
     empty=SCORE,
     size="large",
     outcome=True,
+    models=SCORERS,
 )
 def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
     bins = frame.unique("bin", maintain_order=True).sort("bin")
     plot.add_scatter(
         x=bins["bin"].to_list(), y=bins["rule"].to_list(), mode="markers", name=_("the longer one"), showlegend=True,
-        marker={"symbol": "line-ew", "size": 34, "line": {"width": 3, "color": INK}},
+        marker={"symbol": "line-ew", "size": 10, "line": {"width": 3, "color": INK}},
+        error_x={"type": "constant", "value": 0.3, "thickness": 3, "width": 0, "color": INK},
         hovertemplate=_("taking the longer one: %{y:.0%}"),
     )  # fmt: skip
     for who, place in (("trained", -APART / 2), ("untrained", APART / 2)):
@@ -59,7 +61,7 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
     plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%", range=[-0.04, 1.04])
     pairs = frame.filter(pl.col("who") == "trained")["accuracy"].struct.field("n").sum()
     return caption(
-        plot, _("n = {n:,} pairs").format(n=pairs), _("bars: {interval}").format(interval=by(*frame["accuracy"])), _("dashed: guessing")
+        plot, filled(_("n = {n:,} pairs"), n=pairs), _("bars: {interval}").format(interval=by(*frame["accuracy"])), _("dashed: guessing")
     )
 
 
@@ -76,6 +78,7 @@ def span(low: int, high: int) -> str:
     page="length_bias",
     query=queries.margin_by_length,
     empty=SCORE,
+    models=("trained_scorer",),
 )
 def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = bubbles(frame, "trained", "pairs", {"x": "longer_by", "y": "margin"})
@@ -91,6 +94,7 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     page="length_bias",
     query=queries.gain_by_length,
     empty=JUDGE,
+    models=JUDGED,
 )
 def gain_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = bubbles(frame, "tuned", "prompts", {"x": "tuned_longer_by", "y": "difference"})
@@ -124,6 +128,6 @@ def bubbles(frame: pl.DataFrame, who: str, counted: str, fields: dict[str, str])
     for add in (plot.add_vline, plot.add_hline):
         add(0, line={"color": INK, "width": 1.5, "dash": "dash"})
     per = _("line: {slope} per 100 {unit}").format(slope=written(first["slope"]), unit=unit)
-    n, r = _("n = {n:,} {things}").format(n=first["n"], things=_(counted)), f"r = {written(first['correlation'])}"
+    n, r = filled(_("n = {n:,} {things}"), n=first["n"], things=_(counted)), f"r = {written(first['correlation'])}"
     cut = "" if first["n"] <= 1000 else _("outermost 1 % not drawn")
     return caption(plot, excerpt(first["scorer"], 40), n, per, r, by(first["slope"], first["correlation"]), cut)

@@ -6,9 +6,9 @@ import polars as pl
 from dashboard import queries
 from dashboard.figures.answers import JUDGE
 from dashboard.figures.dots import Dot, dots
-from dashboard.figures.registry import figure
-from dashboard.figures.shapes import bars, by
-from dashboard.figures.theme import caption, excerpt, fill
+from dashboard.figures.registry import JUDGED, POLICIES, SCORERS, figure
+from dashboard.figures.shapes import bars, by, filled
+from dashboard.figures.theme import INK, caption, excerpt, fill
 from dashboard.state.messages import _, counted, estimated, marked
 from engine.statistics.estimate import Estimate
 
@@ -23,6 +23,7 @@ GUESSING = marked("dashed: no preference")
     query=queries.win_tie_loss,
     empty=JUDGE,
     size="large",
+    models=(*POLICIES, *SCORERS),
 )
 def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()
@@ -40,7 +41,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
         for place, (start, n) in enumerate(zip(starts, frame[part], strict=True)):
             colour = {"color": "#04241A"} if part == "won" else {}  # on the hatched bar the ink of the page
             plot.add_annotation(
-                text=f"{n:,}" if n else "",
+                text=filled("{n}", n=n) if n else "",
                 x=(start + n / 2) / whole[place],
                 y=labels[place],
                 font={"weight": 700, **colour},
@@ -49,7 +50,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     rates = frame["win_rate"].struct.field("value").to_list()
     plot.add_scatter(
         x=rates, y=[place + 0.36 for place in range(len(frame))], error_x={**bars(frame["win_rate"]), "width": 5}, mode="markers",
-        marker={"symbol": "diamond", "size": 9, "color": "#59636E"}, showlegend=False, yaxis="y2",
+        marker={"symbol": "diamond", "size": 9, "color": INK}, showlegend=False, yaxis="y2",
         customdata=[estimated(Estimate(**cell)) for cell in frame["win_rate"]], hovertemplate=_("win rate %{customdata}"),
     )  # fmt: skip
     for place, cell in enumerate(frame["win_rate"]):
@@ -57,17 +58,20 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
         plot.add_annotation(text=said, x=1, xref="paper", xanchor="right", y=place - 0.36, yref="y2", yanchor="middle", showarrow=False)
     ends = [len(frame) - 0.45, -0.55]
     plot.update_layout(barmode="stack", yaxis2={"overlaying": "y", "range": ends, "visible": False, "fixedrange": True})
-    plot.add_vline(x=0.5, line={"color": "#59636E", "dash": "dash", "width": 1.5})
+    half = {"type": "line", "x0": 0.5, "x1": 0.5, "yref": "y2", "line": {"color": INK, "dash": "dash", "width": 1.5}}
+    for place in range(len(frame)):  # over bar and diamond, and not through what is written between them
+        plot.add_shape(half, y0=place - 0.25, y1=place + 0.5)
     plot.update_xaxes(title_text=_("prompts"), tickformat=".0%", range=[0, 1.005], showgrid=False)
     plot.update_yaxes(range=ends, showgrid=False, ticks="", showline=False, selector={"overlaying": None})
     plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28}, legend_traceorder="normal")
     n = int(frame["win_rate"].struct.field("n").to_numpy().max())
-    return caption(plot, _("n = {n:,} prompts").format(n=n), _("diamond: win rate, ties half"), by(*frame["win_rate"]), _(GUESSING))
+    return caption(plot, filled(_("n = {n:,} prompts"), n=n), _("diamond: win rate, ties half"), by(*frame["win_rate"]), _(GUESSING))
 
 
 @figure(
     number="15", name="win_rate_by_group", title="Which prompts gain?", page="dpo_vs_base", query=queries.win_rate_by_group,
     empty="Prompts with a type, answered by both and scored, show here which of them gain.",
+    models=JUDGED,
 )  # fmt: skip
 def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
     field = frame["field"][0]
@@ -76,7 +80,7 @@ def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
 
 
 def sizes(frame: pl.DataFrame) -> str:
-    return _("n = {n:,} prompts").format(n=frame["win_rate"].struct.field("n").sum())
+    return filled(_("n = {n:,} prompts"), n=frame["win_rate"].struct.field("n").sum())
 
 
 LENGTHS = {"shorter": marked("shorter"), "like": marked("as long, ± 10 %"), "longer": marked("longer")}
@@ -85,6 +89,7 @@ LENGTHS = {"shorter": marked("shorter"), "like": marked("as long, ± 10 %"), "lo
 @figure(
     number="16", name="win_rate_by_length", title="Does it win where it is shorter?", page="dpo_vs_base",
     query=queries.win_rate_by_length, empty=JUDGE,
+    models=JUDGED,
 )  # fmt: skip
 def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
     found = [Dot(_(LENGTHS[row["length"]]), "tuned", row["win_rate"]) for row in frame.iter_rows(named=True)]

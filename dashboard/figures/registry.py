@@ -18,6 +18,10 @@ Plot = go.Figure
 Draw = Callable[[pl.DataFrame], go.Figure]
 Size = Literal["large", "medium", "small", "strip"]
 HEIGHTS: dict[Size, int] = {"large": 280, "medium": 300, "small": 260, "strip": 150}  # pixels of the drawing on a page
+Role = Literal["trained_scorer", "base_scorer", "base_generator", "tuned_generator"]  # of a selection's models
+SCORERS: tuple[Role, ...] = ("trained_scorer", "base_scorer")
+POLICIES: tuple[Role, ...] = ("base_generator", "tuned_generator")
+JUDGED: tuple[Role, ...] = (*POLICIES, "trained_scorer")
 FADED = 0.32  # opacity of what is not looked at, of its own
 
 
@@ -35,6 +39,7 @@ class Figure:
     size: Size = "medium"  # large: whole width, the one figure of a page that carries its answer
     scorer: Literal["trained", "untrained"] = "trained"  # whose rewards its marks stand for
     outcome: bool = False  # whether it shows who is right, which conditions on rewards would decide: it is drawn without them
+    models: tuple[Role, ...] = ()  # whose numbers it shows
 
     @property
     def label(self) -> str:
@@ -51,6 +56,7 @@ class Table:
     page: str
     query: Query
     empty: str
+    models: tuple[Role, ...] = ()  # whose numbers it shows
 
     @property
     def label(self) -> str:
@@ -72,11 +78,12 @@ def figure(
     size: Size = "medium",
     scorer: Literal["trained", "untrained"] = "trained",
     outcome: bool = False,
+    models: tuple[Role, ...] = (),
 ) -> Callable[[Draw], Draw]:
     """Register the function below it as the drawing of a figure."""
 
     def registered(draw: Draw) -> Draw:
-        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer, outcome))
+        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer, outcome, models))
         return draw
 
     return registered

@@ -4,21 +4,21 @@ import plotly.graph_objects as go
 import polars as pl
 
 from dashboard import queries
-from dashboard.figures.registry import figure, stands_for
-from dashboard.figures.shapes import histogram
-from dashboard.figures.theme import COLOURS, called, caption, paragraph
+from dashboard.figures.registry import FADED, figure, stands_for
+from dashboard.figures.shapes import filled, histogram
+from dashboard.figures.theme import BETWEEN, COLOURS, called, caption, paragraph
 from dashboard.state.messages import _
+from engine.statistics.wording import number
 
 IMPORT = "Import preference pairs on the Data page to see them here."
-FAINT = 0.32  # opacity of what a slice leaves out
 
 
 def length_said(bins: pl.DataFrame, unit: str) -> str:
     """n, medians and means per series."""
     rows = bins.unique("series", maintain_order=True)
-    sides = ", ".join(f"{called(r['series'])} {r['median']:.0f} ({r['mean']:.0f})" for r in rows.iter_rows(named=True))
-    n = _("n = {n:,} each").format(n=rows["n"].to_numpy().max())
-    return f"{n}\u00a0· " + _("median (mean) {unit}: {sides}").format(unit=_(unit), sides=sides)
+    sides = ", ".join(f"{called(r['series'])} {number(r['median'], 0)} ({number(r['mean'], 0)})" for r in rows.iter_rows(named=True))
+    n = filled(_("n = {n:,} each"), n=rows["n"].to_numpy().max())
+    return n + BETWEEN + _("median (mean) {unit}: {sides}").format(unit=_(unit), sides=sides)
 
 
 def longest_said(bins: pl.DataFrame) -> str:
@@ -49,7 +49,7 @@ def response_map(frame: pl.DataFrame) -> go.Figure:
             "color": COLOURS[side],
             "symbol": symbol,
             "size": 6 if len(frame) < 1500 else 4,
-            "opacity": shown if whole else [shown * (1 if kept else FAINT) for kept in rows["kept"]],
+            "opacity": shown if whole else [shown * (1 if kept else FADED) for kept in rows["kept"]],
             "line": {"width": 1, "color": COLOURS[side]},
         }
         plot.add_scatter(
@@ -61,8 +61,8 @@ def response_map(frame: pl.DataFrame) -> go.Figure:
     plot.update_yaxes(title_text=_("second map axis (no unit)"), showticklabels=False, ticks="", showgrid=False)
     method = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}.get(frame["method"][0], _("map"))
     n = (
-        _("n = {n:,} responses").format(n=len(frame))
+        filled(_("n = {n:,} responses"), n=len(frame))
         if whole
-        else _("n = {n:,} of {all:,} responses, the others faint").format(n=frame["kept"].sum(), all=len(frame))
+        else filled(_("n = {n:,} of {all:,} responses, the others faint"), n=frame["kept"].sum(), all=len(frame))
     )
     return caption(plot, n, _("{method} of all-MiniLM-L6-v2 embeddings").format(method=method), _("near = alike"))

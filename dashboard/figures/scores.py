@@ -4,10 +4,9 @@ import plotly.graph_objects as go
 import polars as pl
 
 from dashboard import queries
-from dashboard.figures.dots import INK
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import boxes, by, histogram, medians, written
-from dashboard.figures.theme import COLOURS, called, caption, excerpt
+from dashboard.figures.shapes import boxes, by, filled, histogram, medians, written
+from dashboard.figures.theme import COLOURS, INK, called, caption, excerpt
 from dashboard.state.messages import _, plural
 from engine.statistics.wording import number, percent
 
@@ -19,7 +18,7 @@ def scores(frame: pl.DataFrame) -> go.Figure:
     accuracy = _("accuracy {value}").format(value=written(first["accuracy"]))
     plot = histogram(frame, _("reward [the scorer's own unit]"), fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
     return caption(
-        plot, excerpt(first["facet"], 40), _("n = {n:,} pairs").format(n=first["n"]), accuracy, by(first["accuracy"]), _("lines: medians")
+        plot, excerpt(first["facet"], 40), filled(_("n = {n:,} pairs"), n=first["n"]), accuracy, by(first["accuracy"]), _("lines: medians")
     )
 
 
@@ -28,7 +27,7 @@ def score_boxes(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text=_("reward [the scorer's own unit]"))
     plot.update_yaxes(categoryorder="array", categoryarray=[called("rejected"), called("chosen")], showgrid=False, ticks="", showline=False)
     middles = ", ".join(f"{called(row['series'])} {written(row['median'])}" for row in frame.iter_rows(named=True))
-    sizes = _("n = {n:,} pairs").format(n=frame["n"].to_numpy().max())
+    sizes = filled(_("n = {n:,} pairs"), n=frame["n"].to_numpy().max())
     middle = _("median: {sides}").format(sides=middles)
     return caption(plot, excerpt(frame["facet"][0], 40), sizes, middle, medians(frame), _("dashed: mean"))
 
@@ -42,6 +41,7 @@ def score_boxes(frame: pl.DataFrame) -> go.Figure:
     empty=SCORE,
     size="small",
     scorer="untrained",
+    models=("base_scorer",),
 )
 def scores_base(frame: pl.DataFrame) -> go.Figure:
     return scores(frame)
@@ -55,6 +55,7 @@ def scores_base(frame: pl.DataFrame) -> go.Figure:
     query=queries.trained_scores,
     empty=SCORE,
     size="small",
+    models=("trained_scorer",),
 )
 def scores_trained(frame: pl.DataFrame) -> go.Figure:
     return scores(frame)
@@ -68,6 +69,7 @@ def scores_trained(frame: pl.DataFrame) -> go.Figure:
     query=queries.base_boxes,
     empty=SCORE,
     size="strip",
+    models=("base_scorer",),
 )
 def boxes_base(frame: pl.DataFrame) -> go.Figure:
     return score_boxes(frame)
@@ -81,6 +83,7 @@ def boxes_base(frame: pl.DataFrame) -> go.Figure:
     query=queries.trained_boxes,
     empty=SCORE,
     size="strip",
+    models=("trained_scorer",),
 )
 def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     return score_boxes(frame)
@@ -94,6 +97,7 @@ def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     query=queries.margin_histogram,
     empty=SCORE,
     size="large",
+    models=("trained_scorer",),
 )
 def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
@@ -111,7 +115,7 @@ def margins(frame: pl.DataFrame) -> go.Figure:
         )  # fmt: skip
     plot.update_yaxes(range=[0, 1.32 * frame["count"].to_numpy().max()])  # room above the bars for what is written there
     width = _("bins of {width}").format(width=number(first["high"] - first["low"]))
-    parts = _("n = {n:,} pairs").format(n=first["n"]), width, ties(first["tied"])
+    parts = filled(_("n = {n:,} pairs"), n=first["n"]), width, ties(first["tied"])
     middles = _("▲ median {value}").format(value=number(first["median"])), _("mean {value}").format(value=number(first["mean"]))
     return caption(plot, excerpt(first["facet"], 40), *parts, *middles)
 

@@ -1,16 +1,21 @@
 """Drawings that several figures share: histograms, boxes and curves from counted or thinned data."""
 
 import math
-from typing import Any
+from typing import Any, SupportsInt
 
 import plotly.graph_objects as go
 import polars as pl
 
 from dashboard.figures.registry import stands_for
-from dashboard.figures.theme import COLOURS, PATTERNS, called, excerpt, fill
-from dashboard.state.messages import _, estimated
+from dashboard.figures.theme import BETWEEN, COLOURS, INK, PATTERNS, called, excerpt, fill
+from dashboard.state.messages import _, estimated, wording
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import percent
+
+
+def filled(sentence: str, **values: SupportsInt | str) -> str:
+    """A sentence with its whole numbers written as everywhere: 30 000."""
+    return wording().fill(sentence, {name: value if isinstance(value, str) else int(value) for name, value in values.items()})
 
 
 def written(cell: dict[str, Any]) -> str:
@@ -93,11 +98,11 @@ def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> 
         stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
         side = "right" if who == below else "left"
         plot.add_annotation(
-            text=_("{who} better: {n:,}").format(who=called(who), n=rows["count"].sum()),
+            text=filled(_("{who} better: {n:,}"), who=called(who), n=rows["count"].sum()),
             x=0, y=1, yref="y domain", xanchor=side, yanchor="bottom",
             xshift=-6 if side == "right" else 6, showarrow=False,
         )  # fmt: skip
-    plot.add_vline(x=0, line={"color": "#59636E", "width": 2})
+    plot.add_vline(x=0, line={"color": INK, "width": 2})
     plot.update_layout(barmode="overlay", bargap=0, margin={"t": 30})
     plot.update_xaxes(showgrid=False)
     plot.update_yaxes(rangemode="tozero")
@@ -151,11 +156,12 @@ def middle(row: dict[str, Any], across: bool = False) -> go.Scatter:
 def medians(rows: pl.DataFrame) -> str:
     """What is drawn on boxes: medians with their intervals, and what a notch is for."""
     notched = any(trace.notched for trace in map(box, rows.iter_rows(named=True)))
-    notch = "\u00a0· " + _("medians differ where notches do not overlap") if notched else ""
+    notch = BETWEEN + _("medians differ where notches do not overlap") if notched else ""
     return _("diamond: median, {interval}").format(interval=by(*rows["median"])) + notch
 
 
 def translucent(colour: str, alpha: float) -> str:
+    """A colour thinned until only a share of it is left; what lies below shows through."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
 

@@ -1,7 +1,7 @@
 """The tables of the report."""
 
 from dashboard import queries
-from dashboard.figures.registry import TABLES, Table
+from dashboard.figures.registry import POLICIES, SCORERS, TABLES, Table
 
 TABLES += [
     Table(
@@ -11,6 +11,7 @@ TABLES += [
         "reward_model",
         queries.preference_pair,
         "Import preference pairs and score them to see one pair with its rewards.",
+        SCORERS,
     ),
     Table(
         "2",
@@ -19,6 +20,7 @@ TABLES += [
         "dpo_vs_base",
         queries.answered_prompts,
         "Generate answers with base and tuned policy, then score them, to see them side by side.",
+        (*POLICIES, *SCORERS),
     ),
     Table(
         "3",
@@ -43,5 +45,6 @@ TABLES += [
         "length_bias",
         queries.accuracy_of_lengths,
         "Score the pairs with a reward model to compare it with the rule that the longer response is better.",
+        SCORERS,
     ),
 ]

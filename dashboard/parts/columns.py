@@ -5,22 +5,19 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from dashboard.figures.headings import HEADINGS, in_our_words
+from dashboard.figures.headings import HEADINGS, in_our_words, read_by_people
 from dashboard.report.tabular import flat
 from dashboard.state.data import literal
 from dashboard.state.messages import _
 
-UNREAD = ("_id", "_n", "_counted", "_unit", "_prompts")  # ends of the names of columns that are left out
 LONG_CHARS, TEXT_PIXELS = 40, 260
 LINE_CHARS, LINE_PIXELS, MOST_LINES = 33, 20, 8  # of a long text's column
 
 
 def readable(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns a person reads, in the order of HEADINGS: without ids, and without those in which nothing stands yet."""
+    """The columns a person reads, each estimate as its value and the ends of its interval, numbers rounded."""
     rows = flat(rows)
-    order = [name for name in HEADINGS if name in rows.columns]
-    names = [*order, *(name for name in rows.columns if name not in HEADINGS and not name.endswith(UNREAD))]
-    shown = rows.select(name for name in names if rows[name].null_count() < len(rows))
+    shown = rows.select(read_by_people(rows))
     return in_our_words(shown.with_columns(pl.col("^accuracy.*$").exclude(pl.String).round(3)))
 
 

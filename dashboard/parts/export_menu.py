@@ -12,7 +12,6 @@ from dashboard.state import data
 from dashboard.state.messages import _, language, of, speaking
 from engine.store import database
 from engine.store.rundir import cache_path
-from engine.store.slices import described
 
 STYLED = (*pictures.PICTURES, "html")
 
@@ -27,7 +26,7 @@ def menu(shown: Shown, selection: Selection) -> None:
 
 
 def choices(shown: Shown, selection: Selection, name: str) -> None:
-    form = st.selectbox(_("Format"), files.formats_here(), format_func=of(files.NAMES), key=f"export_format_{name}")
+    form = st.selectbox(_("Format"), pictures.makeable(files.FORMATS), format_func=of(files.NAMES), key=f"export_format_{name}")
     style = Style()
     if form in STYLED:
         look = st.segmented_control(
@@ -50,5 +49,4 @@ def file(shown: Shown, form: str, style: Style, selection: Selection, spoken: st
     """The file, made when it is asked for: then no page is drawn that would say in which language."""
     with speaking(spoken), database.reading(cache_path()) as con:
         known = captions.sources(con, selection)
-        words = described(con, selection.slice) if selection.slice else ""
-        return files.content(shown, form, style, known, _("slice: {words}").format(words=words) if words else "")
+        return files.content(shown, form, style, known)

@@ -10,10 +10,11 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures
-from dashboard.figures import registry
+from dashboard.figures import clouds, registry
 from dashboard.parts import export_menu
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
+from dashboard.queries.selection import without_rewards
 from dashboard.report.captions import computed
 from dashboard.report.files import Shown
 from dashboard.state import data, slices
@@ -23,7 +24,7 @@ TITLE = (
     '<h{level} style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'
     '<span style="font-weight:400;opacity:.72">{number}</span> {title}</h{level}>'
 )
-THUMBNAIL_PIXELS = 190
+THUMBNAIL_PIXELS, NARROWEST = 190, 200  # height and least width of a thumbnail
 OURS = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "toImage"]  # tools that stand over the drawing
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": OURS, "showSendToCloud": False}
 
@@ -95,7 +96,7 @@ def drawn(figure: figures.Figure, selection: Selection) -> tuple[pl.DataFrame, r
 
     Without a drawing, None, what stands there is how to get one.
     """
-    seen = replace(selection, slice=slices.undecided(selection.slice)) if figure.outcome else selection
+    seen = replace(selection, slice=without_rewards(selection.slice)) if figure.outcome else selection
     rows = data.read(figure.query, seen, key=figure.name)
     whole = rows if seen.slice is None or not rows.is_empty() else data.read(figure.query, replace(seen, slice=None), key=figure.name)
     if whole.is_empty():
@@ -153,5 +154,6 @@ def thumbnail(figure: figures.Figure, selection: Selection, beside: str = "") ->
         return
     plot.update_layout(height=min(plot.layout.height or THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), showlegend=False, margin={"t": 16, "b": 4})
     plot.update_yaxes(title_text=None).update_xaxes(title_text=None)
+    clouds.fitted(plot, NARROWEST, THUMBNAIL_PIXELS - 20)
     still = {"staticPlot": True, "displayModeBar": False}
     st.plotly_chart(plot, theme=None, key=f"small_{figure.name}_{beside}", alt=_(figure.title), config=still)

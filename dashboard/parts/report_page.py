@@ -1,8 +1,8 @@
 """The page Report: a gallery to tick, captions to edit, the document's pages to look at, and the zip."""
 
+import shlex
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
@@ -92,24 +92,22 @@ def style_and_formats() -> tuple[Style, tuple[str, ...]]:
         width = st.segmented_control(
             _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key="report_width"
         )
-    offered = export.formats_here()
-    usual = [form for form in export.USUAL if form in offered]
+    offered, usual = pictures.makeable(export.FORMATS), pictures.makeable(export.USUAL)
     forms = st.pills(
         _("Formats"), offered, selection_mode="multi", default=usual, format_func=NAMES.__getitem__, key="report_formats", wrap=True
     )
     if sentence := pictures.missing():
         st.info(data.literal(sentence))
-    return Style(look, width), tuple(forms or ())
+    return Style(look, width), export.made_of(forms or ())
 
 
-def making(make: Callable[[export.Begun], object], steps: int) -> object | None:
+def making(make: Callable[[pictures.Begun], object]) -> object | None:
     """Make something under a bar that names what is being made; a failure is its sentence."""
     bar, here = st.progress(0.0, _("Reading")), get_script_run_ctx()
-    done = iter(range(1, 10**6))
 
-    def begun(name: str) -> None:
+    def begun(name: str, share: float) -> None:
         add_script_run_ctx(threading.current_thread(), here)  # pictures are made in a thread of their own, which must know this page
-        bar.progress(min(1.0, next(done) / max(1, steps)), data.literal(_("Making {name}").format(name=name)))
+        bar.progress(share, data.literal(_("Making {name}").format(name=name)))
 
     try:
         return make(begun)
@@ -127,15 +125,13 @@ def make_and_take(request: content.Request) -> None:
         st.session_state["report_of"] = request
         for name in GONE:
             st.session_state.pop(name, None)
-    shown = sum(isinstance(content.registered()[name], figures.Figure) for name in request.parts)
     with st.container(horizontal=True):
         make = st.button(_("Make the report"), type="primary", disabled=not (request.parts and request.formats), key="report_make")
         look = st.button(_("Look at its pages"), disabled=not (request.parts and pictures.can_draw()), key="report_look_at")
     if make:
-        steps = shown * sum(form in pictures.PICTURES for form in request.formats) + 2
-        st.session_state["report_zip"] = making(lambda begun: export.zipped(cache, request, begun), steps)
+        st.session_state["report_zip"] = making(lambda begun: export.zipped(cache, request, begun))
     if look:
-        st.session_state["report_pages"] = making(lambda begun: export.preview(cache, request, begun), shown + 1)
+        st.session_state["report_pages"] = making(lambda begun: export.preview(cache, request, begun))
     if made := st.session_state.get("report_zip"):
         st.download_button(
             _("Download the report (zip)"), made, "prefscope-report.zip", "application/zip", on_click="ignore", key="report_download"
@@ -144,6 +140,26 @@ def make_and_take(request: content.Request) -> None:
         st.image(page, alt=_("A page of the report"), width=720)
 
 
-def in_a_shell(name: str) -> None:
-    st.caption(_("The same in a shell:"))
-    st.code(f"./run.sh report --out {Path('report')} --preset {name}", language=None, wrap_lines=True)
+def in_a_shell(request: content.Request, preset: str) -> None:
+    """The command that writes this report with its captions as they are made, from the newest models."""
+    st.caption(_("The same in a shell, of the newest finished models and with captions as they are made:"))
+    st.code(f"./run.sh {shlex.join(arguments(request, preset))}", language=None, wrap_lines=True)
+
+
+def arguments(request: content.Request, preset: str) -> list[str]:
+    """What the command line is given for a request; what it takes by itself is left out."""
+    selection, style, usual = request.selection, request.style, Style()
+    asked = ["report", "--out", "report"]
+    if request.parts == content.preset(preset):
+        asked += ["--preset", preset]
+    else:
+        asked += [word for name in request.parts for word in ("--part", name)]
+    if set(request.formats) != set(pictures.makeable(export.USUAL)):
+        asked += [word for form in request.formats for word in ("--format", form)]
+    if selection.slice:
+        asked += ["--slice", selection.slice.as_json()]
+    else:
+        asked += ["--dataset", selection.dataset_id or ""]
+    asked += ["--split", selection.split] if selection.split else []
+    asked += ["--look", style.look] if style.look != usual.look else []
+    return [*asked, *(("--width", style.width) if style.width != usual.width else ())]

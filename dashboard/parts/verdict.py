@@ -9,7 +9,8 @@ import streamlit as st
 from dashboard import queries
 from dashboard.parts import offers
 from dashboard.queries import Selection
-from dashboard.state import data, slices
+from dashboard.queries.selection import without_rewards
+from dashboard.state import data
 from dashboard.state.messages import _, wording
 from engine.statistics.claims import Claim, Sureness, claims, sureness
 from engine.statistics.estimate import Estimate
@@ -32,7 +33,7 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
         st.title(data.literal(text(found[0]) if found else title), anchor=False)
         for claim in found[:most]:
             line(claim, headline=claim is found[0])
-        if found and slices.undecided(selection.slice) != selection.slice:
+        if found and without_rewards(selection.slice) != selection.slice:
             st.caption(_("Conditions on rewards are left out here: they would decide the answer."))
     if second := data.second():
         beside(selection, second)
@@ -67,7 +68,7 @@ def found_on(page: str, selection: Selection) -> list[Claim]:
 
 def undecided(selection: Selection) -> Selection:
     """What is looked at without the conditions on rewards: they would decide every claim about who is right."""
-    return replace(selection, slice=slices.undecided(selection.slice))
+    return replace(selection, slice=without_rewards(selection.slice))
 
 
 def line(claim: Claim, headline: bool = False) -> None:

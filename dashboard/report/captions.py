@@ -7,18 +7,15 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures import Figure, Table
+from dashboard.figures.registry import Role
+from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
 from dashboard.state.messages import _, marked
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.registry import STATISTICS
 from engine.store.database import Connection
+from engine.store.slices import described
 
-MODELS_OF = {  # whose numbers the figures of a page are
-    "overview": ("trained_scorer", "base_scorer"),
-    "reward_model": ("trained_scorer", "base_scorer"),
-    "length_bias": ("trained_scorer",),
-    "dpo_vs_base": ("base_generator", "tuned_generator", "trained_scorer"),
-}
 ROLES = {
     "trained_scorer": marked("trained scorer: {name}"),
     "base_scorer": marked("untrained scorer: {name}"),
@@ -34,11 +31,12 @@ class Sources:
     dataset: str
     split: str
     models: dict[str, str]  # by the field of the selection
+    rows: str = ""  # the slice, in words
 
-    def said(self, page: str) -> str:
+    def said(self, models: tuple[Role, ...], training: bool = False) -> str:
         """Data: Starter pairs, validation. Models: trained scorer: …; base: …."""
-        data = _("Data: {dataset}, {split}.").format(dataset=self.dataset, split=self.split)
-        named = [_(ROLES[role]).format(name=self.models[role]) for role in MODELS_OF.get(page, ()) if self.models.get(role)]
+        data = (_("Data: {dataset}.") if training else _("Data: {dataset}, {split}.")).format(dataset=self.dataset, split=self.split)
+        named = [_(ROLES[role]).format(name=self.models[role]) for role in models if self.models.get(role)]
         return " ".join([data, _("Models: {models}.").format(models="; ".join(named))] if named else [data])
 
 
@@ -51,23 +49,28 @@ def sources(con: Connection, selection: Selection) -> Sources:
         for identity, name in rows.select(rows.columns[0], "name").iter_rows()
     }
     models = {role: names.get(getattr(selection, role) or "", "") for role in ROLES}
-    return Sources(names.get(selection.dataset_id or "", ""), selection.split or "", models)
+    rows = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
+    return Sources(names.get(selection.dataset_id or "", ""), selection.split or "", models, rows)
 
 
 def sentence(words: str) -> str:
     """A line of parts divided by middle dots, as it stands below a figure on a page, as one sentence."""
-    plain = html.unescape(words).strip()
-    return "; ".join(part.strip("\u00a0 ") for part in plain.replace("\u00a0·", "·").split("·")) + "." if plain else ""
+    return html.unescape(words).strip().replace(BETWEEN, "; ") + "." if words.strip() else ""
 
 
-def of_figure(figure: Figure, below: str, known: Sources, remark: str = "") -> str:
-    """The caption of a figure. below: what stands below it on a page."""
-    return " ".join(part for part in (_(figure.title), sentence(below), known.said(figure.page), sentence(remark)) if part)
+def of_figure(figure: Figure, below: str, known: Sources) -> str:
+    """The caption of a figure. below: what stands below it on a page.
+
+    The slice is named where the figure is about its rows; what was measured while training is of all pairs.
+    """
+    training = figure.page == "training"
+    rows = "" if training else sentence(known.rows)
+    return " ".join(part for part in (_(figure.title), sentence(below), known.said(figure.models, training), rows) if part)
 
 
-def of_table(table: Table, rows: pl.DataFrame, known: Sources, remark: str = "") -> str:
+def of_table(table: Table, rows: pl.DataFrame, known: Sources) -> str:
     """The caption of a table, with how its intervals were made."""
-    return " ".join(part for part in (_(table.title), *computed(rows), known.said(table.page), sentence(remark)) if part)
+    return " ".join(part for part in (_(table.title), *computed(rows), known.said(table.models), sentence(known.rows)) if part)
 
 
 def computed(rows: pl.DataFrame) -> list[str]:

@@ -1,7 +1,7 @@
 """What a report says: its figures and tables in order, their captions, what was found, and where all of it comes from."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ import polars as pl
 
 from dashboard import figures, queries
 from dashboard.figures import Figure, Table, registry
+from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
+from dashboard.queries.selection import without_rewards
 from dashboard.report import captions
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
@@ -18,7 +20,7 @@ from dashboard.state.messages import _, marked, wording
 from engine.statistics.claims import claims
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
-from engine.store.slices import described, selected, show_slice
+from engine.store.slices import selected, show_slice
 
 NUMBERS = {"statistic": pl.String, "of": pl.String, **{f.name: f.dtype for f in ESTIMATE.fields}}
 ASSIGNMENT = (
@@ -44,6 +46,7 @@ ASSIGNMENT = (
     "10b",
 )
 SHORT = ("11", "12", "4b", "14", "9a", "8a")
+LEFT_OUT = marked("conditions on rewards are left out: they would decide who is right")
 PRESETS = {
     "assignment": marked("Alignment assignment: the original's figures and tables, in its order"),
     "everything": marked("Everything"),
@@ -115,60 +118,68 @@ def read(cache: Path, request: Request) -> Content:
     with database.reading(cache) as con:
         database.show_live(con, cache)
         known = captions.sources(con, selection)
-        remark = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
-        found = [(c.text(wording()), c.detail_text(wording())) for c in claims(con, selection)] if selection.dataset_id else []
-        show_slice(con, selection.slice)
-        pairs = selected(con, selection.slice) if selection.slice else None
         asked = [registered()[name] for name in request.parts]
-        rows = {part.name: part.query(con, selection) for part in asked}
+        rows = queried(con, selection, asked)
+        pairs = selected(con, selection.slice) if selection.slice else None
+        show_slice(con, without_rewards(selection.slice))
+        found = [(c.text(wording()), c.detail_text(wording())) for c in claims(con, selection)] if selection.dataset_id else []
         counted, runs = numbers(con, selection), queries.provenance(con, selection)
-    present = [made(part, rows[part.name]) for part in asked if not rows[part.name].is_empty()]
-    named = [(part, request.captions.get(name_of(part)) or captioned(part, known, remark)) for part in present]
+    present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
+    named = [(part, request.captions.get(name_of(part)) or captioned(part, known)) for part in present]
     left_out = [f"{part.label}: {_(part.title)}" for part in asked if rows[part.name].is_empty()]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
-    return Content(title, facts(known, remark, runs), list(dict.fromkeys(found)), named, left_out, counted, runs, pairs)
+    return Content(title, facts(known, runs, selection), list(dict.fromkeys(found)), named, left_out, counted, runs, pairs)
+
+
+def queried(con: database.Connection, selection: Selection, parts: Iterable[Figure | Table]) -> dict[str, pl.DataFrame]:
+    """The rows of each part, of the slice; a figure of who is right, as on its page, without what the slice says about rewards."""
+    rows: dict[str, pl.DataFrame] = {}
+    for part in parts:
+        outcome = isinstance(part, Figure) and part.outcome
+        seen = replace(selection, slice=without_rewards(selection.slice)) if outcome else selection
+        show_slice(con, seen.slice)
+        rows[part.name] = part.query(con, seen)
+    return rows
 
 
 def captions_of(con: database.Connection, selection: Selection, parts: tuple[str, ...], cache: Path) -> dict[str, str]:
     """The captions of those parts that have something to show, by name."""
     database.show_live(con, cache)
     known = captions.sources(con, selection)
-    remark = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
-    rows = {name: registered()[name].query(con, selection) for name in parts}
-    present = [made(registered()[name], found) for name, found in rows.items() if not found.is_empty()]
-    return {name_of(part): captioned(part, known, remark) for part in present}
+    rows = queried(con, selection, [registered()[name] for name in parts])
+    return {name: captioned(made(registered()[name], found, selection), known) for name, found in rows.items() if not found.is_empty()}
 
 
 def name_of(part: Shown | Tabled) -> str:
     return part.figure.name if isinstance(part, Shown) else part.table.name
 
 
-def made(part: Figure | Table, rows: pl.DataFrame) -> Shown | Tabled:
+def made(part: Figure | Table, rows: pl.DataFrame, selection: Selection) -> Shown | Tabled:
     """A figure drawn as the pages show it; a table with its rows."""
-    return Shown(part, *drawn(part, rows)) if isinstance(part, Figure) else Tabled(part, rows)
+    if isinstance(part, Table):
+        return Tabled(part, rows)
+    plot, below = registry.on_screen(part, rows, "light")
+    decided = part.outcome and without_rewards(selection.slice) != selection.slice
+    return Shown(part, plot, rows, f"{below}{BETWEEN}{_(LEFT_OUT)}" if decided else below)
 
 
-def drawn(figure: Figure, rows: pl.DataFrame) -> tuple[registry.Plot, pl.DataFrame, str]:
-    plot, below = registry.on_screen(figure, rows, "light")
-    return plot, rows, below
-
-
-def captioned(part: Shown | Tabled, known: captions.Sources, remark: str) -> str:
-    """The caption; the slice is named where the part is about its rows, and what was measured while training is of all pairs."""
+def captioned(part: Shown | Tabled, known: captions.Sources) -> str:
     if isinstance(part, Shown):
-        return captions.of_figure(part.figure, part.below, known, "" if part.figure.page == "training" else remark)
-    return captions.of_table(part.table, part.rows, known, remark)
+        return captions.of_figure(part.figure, part.below, known)
+    return captions.of_table(part.table, part.rows, known)
 
 
-def facts(known: captions.Sources, remark: str, runs: pl.DataFrame) -> list[tuple[str, str]]:
+def facts(known: captions.Sources, runs: pl.DataFrame, selection: Selection) -> list[tuple[str, str]]:
     """Whose numbers these are: data, models, runs, date."""
     roles = {
         "trained_scorer": _("Trained scorer"), "base_scorer": _("Untrained scorer"),
         "base_generator": _("Base"), "tuned_generator": _("Tuned"),
     }  # fmt: skip
-    said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), remark)]
+    said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), known.rows)]
     said += [(label, known.models[role]) for role, label in roles.items()]
-    said += [(_("Runs"), ", ".join(runs["name"])), (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC")]
+    said += [(_("Finished runs on these data"), ", ".join(runs["name"])), (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC")]
+    if without_rewards(selection.slice) != selection.slice:
+        said += [(_("What was found"), _(LEFT_OUT))]
     said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]
     return [(label, value) for label, value in said if value]
 

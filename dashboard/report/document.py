@@ -2,34 +2,44 @@
 
 import html
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from plotly.offline import get_plotlyjs
 
-from dashboard.figures.headings import heading, in_our_words
 from dashboard.report import typesetting
 from dashboard.report.content import Content, Tabled
 from dashboard.report.files import INTERACTIVE, Shown
 from dashboard.report.latex import document, latex_figure, latex_table
 from dashboard.report.style import Style
-from dashboard.state.messages import _, estimated, language
+from dashboard.report.written import written
+from dashboard.state.messages import _, language
 from engine.errors import PrefscopeError
 from engine.plain import line
-from engine.statistics.estimate import Estimate
-from engine.statistics.wording import UNKNOWN, number
 
 TEMPLATE = Path(__file__).with_name("document.typ")
-TEXT_CHARS = 280  # of a table's cell; the whole text stands in its CSV
 PAGE_INCHES = 6.69  # between the margins of an A4 page
-HIDDEN = ("pair_id", "prompt_id", "scorer_id", "run_id")  # columns that nobody reads in a document
+CITED = {  # keys of references.bib, and what a document says that rests on them
+    "wilson1927probable": "Wilson",
+    "monroe2008fightin": "Monroe",
+    "benjamini1995controlling": "Benjamini",
+    "mcinnes2018umap": "UMAP",
+}
+LOSSES = {
+    "bradley_terry": "bradley1952rank",
+    "dpo": "rafailov2023direct",
+    "simpo": "meng2024simpo",
+    "orpo": "hong2024orpo",
+    "kto": "ethayarajh2024kto",
+}  # by a run's loss
 CSS = """
 body{font:15px/1.5 'Liberation Sans',Arial,'Noto Sans CJK SC','PingFang SC','Microsoft YaHei',sans-serif}
 body{color:#1f2328;background:#fff}
 body{max-width:56rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
 figure{margin:2rem 0}figcaption,caption{font-size:.87rem;color:#59636e;text-align:left}
 figcaption b,caption b{color:#1f2328}.table{overflow-x:auto;margin:2rem 0}table{border-collapse:collapse;font-size:.85rem}
+.number{text-align:right;font-variant-numeric:tabular-nums}
 td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #e3e6ea;overflow-wrap:anywhere;min-width:4rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#59636e}dd{margin:0;overflow-wrap:anywhere}
 @media print{figure{break-inside:avoid}}
@@ -43,28 +53,6 @@ def words() -> dict[str, str]:
         "parts": _("Figures and tables"),
         "left_out": _("Left out: nothing to show yet"),
     }
-
-
-def in_words(value: Any) -> str:
-    """A table's cell: an estimate with its interval, a number of two decimals, a text on one line."""
-    if value is None:
-        return UNKNOWN
-    if isinstance(value, dict):
-        return estimated(Estimate(**value))
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    if isinstance(value, float):
-        return number(value)
-    plain = line(", ".join(map(str, value)) if isinstance(value, list) else value)
-    return plain if len(plain) <= TEXT_CHARS else f"{plain[: TEXT_CHARS - 1]}…"
-
-
-def readable(rows: pl.DataFrame) -> tuple[list[str], list[bool], list[list[str]]]:
-    """Headings, which columns hold long texts, and rows in words."""
-    shown = in_our_words(rows.drop(HIDDEN, strict=False))
-    cells = [[in_words(value) for value in row] for row in shown.iter_rows()]
-    wide = [any(len(row[place]) > 40 for row in cells) for place in range(shown.width)]
-    return [heading(name) for name in shown.columns], wide, cells
 
 
 def label_of(part: Shown | Tabled) -> str:
@@ -99,23 +87,37 @@ def html_part(part: Shown | Tabled, caption: str) -> str:
         plot = part.styled(Style("screen")).update_layout(width=None, autosize=True)
         drawing = plot.to_html(full_html=False, include_plotlyjs=False, config={**INTERACTIVE, "responsive": True})
         return f"<figure>{drawing}<figcaption>{below}</figcaption></figure>"
-    head, _wide, rows = readable(part.rows)
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    table = written(part.rows)
+    kinds = [" class='number'" if number else "" for number in table.numbers]
+    top = "".join(f"<th{kind}>{html.escape(name)}</th>" for name, kind in zip(table.head, kinds, strict=True))
+    rows = ("".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in table.rows)
+    cells = "".join(f"<tr>{row}</tr>" for row in rows)
     return f"<div class='table'><table><caption>{below}</caption><tr>{top}</tr>{cells}</table></div>"
 
 
 def in_latex(content: Content, style: Style) -> dict[str, str]:
     """report.tex, and the file of each table, by path."""
     tables = {
-        f"tables/{part.stem}.tex": latex_table(part.rows.drop(HIDDEN, strict=False), caption, f"tab:{part.table.name}")
-        for part, caption in content.tables
+        f"tables/{part.stem}.tex": latex_table(written(part.rows), caption, f"tab:{part.table.name}") for part, caption in content.tables
     }
     body = [
-        latex_figure(f"figures/{part.stem}", caption, style.inches) if isinstance(part, Shown) else rf"\input{{tables/{part.stem}}}"
+        latex_figure(f"figures/{part.stem}", caption, style.inches, part.figure.number)
+        if isinstance(part, Shown)
+        else rf"\setcounter{{table}}{{{int(part.table.number) - 1}}}\input{{tables/{part.stem}}}"
         for part, caption in content.parts
     ]
-    return {"report.tex": document(content.title, content.facts, words()["findings"], content.findings, body), **tables}
+    named = {"figure": _("Figure"), "table": _("Table"), "ref": _("References")}
+    return {
+        "report.tex": document(content.title, content.facts, words()["findings"], content.findings, body, cited(content), named),
+        **tables,
+    }
+
+
+def cited(content: Content) -> list[str]:
+    """What the methods named in captions, and the losses of the runs, are cited by."""
+    said = " ".join(caption for _part, caption in content.parts)
+    trained = {(json.loads(config).get("loss") or {}).get("name") for config in content.runs["config"]}
+    return [key for key, word in CITED.items() if word in said] + [key for loss, key in LOSSES.items() if loss in trained]
 
 
 def in_json(content: Content, style: Style, form: str = "pdf") -> str:
@@ -126,8 +128,7 @@ def in_json(content: Content, style: Style, form: str = "pdf") -> str:
         if isinstance(part, Shown):
             parts.append({"kind": "figure", "file": f"figures/{part.stem}.{form}", "share": 100 * style.inches / PAGE_INCHES, **said})
         else:
-            head, wide, rows = readable(part.rows)
-            parts.append({"kind": "table", "head": head, "wide": wide, "rows": rows, **said})
+            parts.append({"kind": "table", **asdict(written(part.rows)), **said})
     whole = {"title": content.title, "facts": content.facts, "findings": content.findings, "parts": parts}
     return json.dumps({**whole, "left_out": content.left_out, "words": words(), "lang": language()}, ensure_ascii=False)
 

@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +21,9 @@ import polars as pl
 import engine
 from dashboard import queries
 from dashboard.report import document, pictures
-from dashboard.report.content import NUMBERS, PRESETS, Content, Request, preset, read
+from dashboard.report.content import NUMBERS, PRESETS, Content, Request, preset, read, registered
 from dashboard.report.drawing import taken_apart
+from dashboard.report.pictures import Begun
 from dashboard.report.style import LOOKS, WIDTHS, Style
 from dashboard.report.tabular import csv_text
 from dashboard.state.messages import LANGUAGES, _, speaking
@@ -35,22 +36,21 @@ from engine.store.saved_slices import slice_from
 FORMATS = ("pdf", "svg", "png", "html", "tex", "csv", "json")
 USUAL = ("pdf", "svg", "html", "tex", "csv", "json")
 HERE = Path(__file__).parent
-Begun = Callable[[str], None]
 
 
-def formats_here() -> tuple[str, ...]:
-    """The formats that can be made on this computer: pictures need a Chrome or Chromium."""
-    return FORMATS if pictures.can_draw() else tuple(form for form in FORMATS if form not in pictures.PICTURES)
+def made_of(formats: Iterable[str]) -> tuple[str, ...]:
+    """The formats that are made here when these are asked for; LaTeX includes its figures as PDF."""
+    asked = list(formats)
+    return pictures.makeable([*asked, *(["pdf"] if "tex" in asked and "pdf" not in asked else [])])
 
 
-def quiet(name: str) -> None:
-    """Nobody is told what is being made."""
+PICTURED, SET = 0.9, 0.95  # how much of a report is made when its pictures are, and when its pages are to be set
 
 
-def write(cache: Path, request: Request, out: Path, begun: Begun = quiet) -> list[Path]:
+def write(cache: Path, request: Request, out: Path, begun: Begun = pictures.quiet) -> list[Path]:
     """Write the report into `out`; each file appears there whole. Raises PrefscopeError, or OSError of the folder.
 
-    begun: is told each thing that is being made. Returns the files.
+    begun: is told each thing that is being made, and how much was made before it. Returns the files.
     """
     content = read(cache, request)
     out.mkdir(parents=True, exist_ok=True)
@@ -80,10 +80,10 @@ def fill(folder: Path, content: Content, request: Request, begun: Begun) -> None
             write_text(folder / path, text)
         shutil.copy(HERE / "references.bib", folder)
     if "html" in request.formats:
-        begun("report.html")
+        begun("report.html", PICTURED)
         write_text(folder / "report.html", document.in_html(content))
     if "pdf" in request.formats:
-        begun("report.pdf")
+        begun("report.pdf", SET)
         write_text(folder / "report.json", document.in_json(content, request.style))
         (folder / "report.pdf").write_bytes(document.typeset(folder))
         (folder / "report.json").unlink()
@@ -94,7 +94,7 @@ def write_pictures(folder: Path, content: Content, request: Request, begun: Begu
     styled = [(shown.stem, shown.styled(request.style)) for shown in content.figures] if forms else []
     asked = [pictures.Picture(folder / "figures" / f"{name}.{form}", plot, request.style) for name, plot in styled for form in forms]
     if asked:
-        pictures.draw(asked, begun)
+        pictures.draw(asked, lambda name, share: begun(name, PICTURED * share))
 
 
 def write_numbers(folder: Path, content: Content) -> None:
@@ -132,7 +132,7 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
-def zipped(cache: Path, request: Request, begun: Begun = quiet) -> bytes:
+def zipped(cache: Path, request: Request, begun: Begun = pictures.quiet) -> bytes:
     """The report as one zip."""
     packed = io.BytesIO()
     with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -141,13 +141,14 @@ def zipped(cache: Path, request: Request, begun: Begun = quiet) -> bytes:
     return packed.getvalue()
 
 
-def preview(cache: Path, request: Request, begun: Begun = quiet) -> list[bytes]:
+def preview(cache: Path, request: Request, begun: Begun = pictures.quiet) -> list[bytes]:
     """A PNG of each page of the document. Raises PrefscopeError."""
     content = read(cache, request)
     with tempfile.TemporaryDirectory(prefix="prefscope-") as name:
         folder = Path(name)
         (folder / "figures").mkdir()
         write_pictures(folder, content, replace(request, formats=("svg",)), begun)
+        begun("report.pdf", PICTURED)
         write_text(folder / "report.json", document.in_json(content, request.style, "svg"))
         return document.typeset_pages(folder)
 
@@ -158,6 +159,13 @@ def asked(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write into; it is made when absent")
     parser.add_argument("--preset", choices=PRESETS, default="everything", help="which figures and tables, and in which order")
+    parser.add_argument(
+        "--part",
+        action="append",
+        choices=registered(),
+        metavar="NAME",
+        help="a figure or table in place of a preset's; may be repeated, in order",
+    )
     parser.add_argument("--format", action="append", choices=FORMATS, help="may be repeated; all but png when absent")
     parser.add_argument("--look", choices=LOOKS, default="sans")
     parser.add_argument("--width", choices=WIDTHS, default="page", help="of a figure: column 3.3 in, page 6.9 in, slide 10 in")
@@ -179,8 +187,8 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
         selection = replace(queries.default_selection(con, dataset, options.split), slice=wanted)
     if selection.dataset_id is None:
         raise StoreError(_("{cache} holds no dataset: import one or run the starter experiment first").format(cache=options.cache))
-    formats = tuple(form for form in options.format or USUAL if form in formats_here())
-    request = Request(selection, preset(options.preset), formats, Style(options.look, options.width))
+    formats = made_of(options.format or USUAL)
+    request = Request(selection, tuple(options.part or preset(options.preset)), formats, Style(options.look, options.width))
     files = write(options.cache, request, options.out)
     yield _("{n} files in {folder}").format(n=len(files), folder=options.out)
     left_out = json.loads((options.out / "environment.json").read_text(encoding="utf-8"))["left_out"]

@@ -44,14 +44,9 @@ class Shown:
         return styled(self.plot, style, _(self.figure.title))
 
 
-def formats_here() -> tuple[str, ...]:
-    """The formats that can be made on this computer: pictures need a Chrome or Chromium."""
-    return FORMATS if pictures.can_draw() else tuple(form for form in FORMATS if form not in pictures.PICTURES)
-
-
-def content(shown: Shown, form: str, style: Style, known: Sources, remark: str = "") -> bytes:
+def content(shown: Shown, form: str, style: Style, known: Sources) -> bytes:
     """The file of a figure. Raises PrefscopeError when a picture cannot be made."""
-    caption = of_figure(shown.figure, shown.below, known, remark)
+    caption = of_figure(shown.figure, shown.below, known)
     match form:
         case "html":
             return page(shown, style).encode()

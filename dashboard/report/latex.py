@@ -1,14 +1,9 @@
-"""Figures and tables as LaTeX that holds whatever stands in them."""
+"""Figures, tables and the document as LaTeX that holds whatever stands in them, for pdfLaTeX, XeLaTeX and LuaLaTeX."""
 
 import re
-from typing import Any
 
-import polars as pl
-
-from dashboard.figures.headings import heading, in_our_words
-from dashboard.state.messages import language
+from dashboard.report.written import Written
 from engine.plain import line
-from engine.statistics.estimate import Estimate
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -28,52 +23,95 @@ SPECIAL = {
     "[": "{[}",
     "]": "{]}",
 }
+GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta",
+    "θ": "theta", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi",
+    "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi", "ψ": "psi", "ω": "omega",
+    "Δ": "Delta", "Σ": "Sigma", "Π": "Pi", "Ω": "Omega",
+}  # fmt: skip
+SYMBOLS = {
+    "\u00a0": "~", "\u202f": r"\,", "–": r"\textendash{}", "—": r"\textemdash{}", "…": r"\dots{}", "½": r"\textonehalf{}",
+    "’": r"\textquoteright{}", "‘": r"\textquoteleft{}", "“": r"\textquotedblleft{}", "”": r"\textquotedblright{}",
+    "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "→": r"$\to$", "≤": r"$\le$", "≥": r"$\ge$", "√": r"$\surd$", "▲": r"$\bigtriangleup$",
+    **{letter: rf"$\{name}$" for letter, name in GREEK.items()},
+}  # fmt: skip
+WRITTEN = SPECIAL | SYMBOLS
+RARE = "ĦħĸĿŀŉŦŧſ"  # letters of Europe that the T1 encoding lacks
+OTHERS = re.compile(f"((?:[^\0-\u017f{''.join(SYMBOLS)}]|[{RARE}])+)")  # what the fonts of LaTeX do not have: Chinese, emoji, …
+OTHER = r"\providecommand{\other}[1]{#1}"
+TABLE_NEEDS = r"% needs \usepackage{array,booktabs,longtable}; a character beyond European letters also a font that has it, in \other"
+FIGURE_NEEDS = r"% needs \usepackage{graphicx}; a character beyond European letters also a font that has it, in \other"
+PREAMBLE = r"""% XeLaTeX sets every character for which this computer has a font; pdfLaTeX a box in place of Chinese and other scripts
+\documentclass[10pt]{article}
+\usepackage[a4paper,margin=2cm]{geometry}
+\usepackage{iftex,graphicx,array,booktabs,longtable}
+\usepackage[font=small,labelfont=bf,skip=4pt]{caption}
+\ifPDFTeX
+  \usepackage[T1]{fontenc}
+  \usepackage{lmodern,textcomp}
+  \DeclareRobustCommand{\other}[1]{\fbox{?}}
+\else
+  \usepackage{fontspec}
+  \IfFontExistsTF{Noto Serif CJK SC}{\newfontfamily\otherfont{Noto Serif CJK SC}}{
+    \IfFontExistsTF{Noto Sans CJK SC}{\newfontfamily\otherfont{Noto Sans CJK SC}}{
+      \IfFontExistsTF{FandolSong}{\newfontfamily\otherfont{FandolSong}}{\let\otherfont\relax}}}
+  \DeclareRobustCommand{\other}[1]{{\otherfont #1}}
+  \ifXeTeX\XeTeXlinebreaklocale "zh"\XeTeXlinebreakskip=0pt plus 1pt\fi
+\fi
+\setlength{\LTcapwidth}{\textwidth}
+\setlength{\emergencystretch}{2em}
+\renewcommand{\topfraction}{0.9}\renewcommand{\bottomfraction}{0.9}\renewcommand{\textfraction}{0.05}\renewcommand{\floatpagefraction}{0.7}"""
 
 
 def latex(text: str) -> str:
-    """The text as LaTeX prints it, on one line: special characters escaped, and what would be joined to a dash or a quote kept apart."""
-    escaped = "".join(SPECIAL.get(c, c) for c in line(text))
-    return re.sub(r"[-',`](?=[-',`])|[?!](?=`)", r"\g<0>{}", escaped)
+    r"""The text as LaTeX prints it, on one line.
+
+    Special characters are escaped, what would be joined to a dash or a quote is kept apart, what LaTeX's fonts lack stands in \other.
+    """
+    parts = OTHERS.split(line(text))
+    return "".join(rf"\other{{{part}}}" if place % 2 else escaped(part) for place, part in enumerate(parts))
 
 
-def cell(value: Any) -> str:
-    if value is None:
-        return "--"
-    if isinstance(value, dict):
-        return latex(f"{Estimate(**value):.3f}")
-    return f"{value:.3f}" if isinstance(value, float) else latex(str(value))
+def escaped(text: str) -> str:
+    return re.sub(r"[-',`](?=[-',`])|[?!](?=`)", r"\g<0>{}", "".join(WRITTEN.get(c, c) for c in text))
 
 
-def latex_table(frame: pl.DataFrame, caption: str, label: str) -> str:
-    """A longtable; text columns share the width of the line. Chinese needs XeLaTeX or LuaLaTeX with a Chinese font."""
-    texts = sum(kind == pl.String for kind in frame.dtypes)
-    width = 0.75 / max(1, texts)
-    columns = "".join(rf"p{{{width:.2f}\linewidth}}" if kind == pl.String else "r" for kind in frame.dtypes)
-    head = " & ".join(latex(heading(name)) for name in frame.columns)
-    rows = [" & ".join(cell(value) for value in row) + r" \\" for row in in_our_words(frame).iter_rows()]
+def latex_table(table: Written, caption: str, label: str) -> str:
+    """A longtable with booktabs: it goes on over pages, repeats its head, and is as wide as the text."""
+    columns = "".join(
+        rf">{{\ragged{'left' if number else 'right'}\arraybackslash}}p{{\dimexpr{share:.3f}\linewidth-2\tabcolsep\relax}}"
+        for number, share in zip(table.numbers, table.shares, strict=True)
+    )
+    head = rf"\toprule {' & '.join(map(latex, table.head))} \\ \midrule"
     return "\n".join(
         [
-            "% needs \\usepackage{longtable,booktabs} and \\usepackage[T1]{fontenc}, or XeLaTeX with a font that has the characters",
-            rf"\begin{{longtable}}{{{columns}}}",
+            TABLE_NEEDS,
+            OTHER,
+            r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}",
+            rf"\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
             rf"\caption{{{latex(caption)}}}\label{{{label}}}\\",
-            r"\toprule",
-            head + r" \\",
-            r"\midrule",
-            r"\endhead",
-            *rows,
+            rf"{head}\endfirsthead",
+            rf"{head}\endhead",
+            *(" & ".join(map(latex, row)) + r" \\ \addlinespace[2pt]" for row in table.rows),
             r"\bottomrule",
             r"\end{longtable}",
+            r"\endgroup",
             "",
         ]
     )
 
 
-def latex_figure(name: str, caption: str, inches: float) -> str:
-    """A `figure` environment around the picture of that name, as wide as it was made and never wider than the line."""
+def latex_figure(name: str, caption: str, inches: float, number: str = "") -> str:
+    """A `figure` environment around the picture of that name, as wide as it was made and never wider than the line.
+
+    number: in place of LaTeX's own.
+    """
     return "\n".join(
         [
-            "% needs \\usepackage{graphicx} and \\usepackage[T1]{fontenc}, or XeLaTeX with a font that has the characters",
-            r"\begin{figure}",
+            FIGURE_NEEDS,
+            OTHER,
+            r"\begin{figure}[htbp]",
+            *([rf"\renewcommand{{\thefigure}}{{{latex(number)}}}"] if number else []),
             r"\centering",
             rf"\includegraphics[width=\ifdim\linewidth<{inches}in\linewidth\else{inches}in\fi]{{{name}}}",
             rf"\caption{{{latex(caption)}}}",
@@ -84,37 +122,34 @@ def latex_figure(name: str, caption: str, inches: float) -> str:
     )
 
 
-def document(title: str, facts: list[tuple[str, str]], heading: str, findings: list[tuple[str, str]], body: list[str]) -> str:
-    """A whole LaTeX document around figures and tables; references.bib lies beside it."""
+def document(
+    title: str,
+    facts: list[tuple[str, str]],
+    heading: str,
+    findings: list[tuple[str, str]],
+    body: list[str],
+    cited: list[str],
+    named: dict[str, str],
+) -> str:
+    """A whole LaTeX document around figures and tables.
+
+    cited: keys of references.bib, which lies beside it. named: what LaTeX calls a figure, a table and the references (ref).
+    """
+    found = [rf"\item \textbf{{{latex(sentence)}}} {latex(detail)}" for sentence, detail in findings]
     return "\n".join(
         [
-            r"\documentclass{article}",
-            r"\usepackage[T1]{fontenc}",
-            r"\usepackage[a4paper,margin=2cm]{geometry}",
-            r"\usepackage{graphicx,longtable,booktabs,iftex}",
-            *([r"\usepackage{ctex}  % XeLaTeX or LuaLaTeX, with a Chinese font"] if language() == "zh" else []),
-            r"\ifXeTeX\usepackage{fontspec}\else\ifLuaTeX\usepackage{fontspec}\fi\fi",
+            PREAMBLE,
+            *(rf"\renewcommand{{\{name}name}}{{{latex(word)}}}" for name, word in named.items()),
             rf"\title{{{latex(title)}}}",
             r"\date{}",
             r"\begin{document}",
             r"\maketitle",
-            r"\begin{description}",
-            *(rf"\item[{latex(label)}] {latex(value)}" for label, value in facts),
-            r"\end{description}",
-            *(
-                [
-                    rf"\section*{{{latex(heading)}}}",
-                    r"\begin{itemize}",
-                    *(rf"\item \textbf{{{latex(found)}}} {latex(detail)}" for found, detail in findings),
-                    r"\end{itemize}",
-                ]
-                if findings
-                else []
-            ),
+            r"\noindent\begin{tabular}{@{}lp{0.73\linewidth}@{}}",
+            *(rf"{latex(label)} & {latex(value)} \\" for label, value in facts),
+            r"\end{tabular}",
+            *([rf"\section*{{{latex(heading)}}}", r"\begin{itemize}", *found, r"\end{itemize}"] if found else []),
             *body,
-            r"\nocite{*}",
-            r"\bibliographystyle{plain}",
-            r"\bibliography{references}",
+            *([rf"\nocite{{{','.join(cited)}}}", r"\bibliographystyle{plain}", r"\bibliography{references}"] if cited else []),
             r"\end{document}",
             "",
         ]

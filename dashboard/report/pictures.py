@@ -1,5 +1,6 @@
 """Figures as SVG and PNG, drawn by a Chrome or Chromium of this computer, and as PDF, which Typst makes of the SVG."""
 
+import itertools
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from engine.errors import PrefscopeError
 PICTURES = ("pdf", "svg", "png")
 DOTS_PER_INCH = 300  # of a PNG
 ONE_AT_A_TIME = threading.Lock()  # the picture maker is not thread-safe
+Begun = Callable[[str, float], None]  # is told the name of what is being made, and which share of all was made before
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ def can_draw() -> bool:
     return bool(Chromium.find_browser(skip_local=False))
 
 
+def makeable(forms: Iterable[str]) -> tuple[str, ...]:
+    """Those formats that can be made on this computer: pictures need a Chrome or Chromium."""
+    return tuple(forms) if can_draw() else tuple(form for form in forms if form not in PICTURES)
+
+
 def missing() -> str | None:
     """What cannot be made here and how to get it, in one sentence."""
     if can_draw():
@@ -51,27 +58,35 @@ def missing() -> str | None:
     )
 
 
-def draw(pictures: Iterable[Picture], begun: Callable[[str], None] = lambda name: None) -> None:
-    """Make all pictures with one browser, PDFs from its SVGs; `begun` is told the name of each.
+def quiet(name: str, share: float) -> None:
+    """Nobody is told what is being made."""
 
-    Raises PrefscopeError with the browser's first complaint.
-    """
+
+def draw(pictures: Iterable[Picture], begun: Begun = quiet) -> None:
+    """Make all pictures with one browser, PDFs from its SVGs. Raises PrefscopeError with the browser's first complaint."""
     asked = {picture.path: picture for picture in pictures}
     printed = [picture for picture in asked.values() if picture.path.suffix == ".pdf"]
     sources = {p.path.with_suffix(".svg"): replace(p, path=p.path.with_suffix(".svg")) for p in printed}
-    by_browser({path: picture for path, picture in (asked | sources).items() if path.suffix != ".pdf"}.values(), begun)
+    drawn = [picture for path, picture in (asked | sources).items() if path.suffix != ".pdf"]
+    made = itertools.count()
+
+    def next_begun(picture: Picture) -> None:
+        begun(picture.path.name, next(made) / (len(drawn) + len(printed)))
+
+    by_browser(drawn, next_begun)
     for picture in printed:
+        next_begun(picture)
         picture.path.write_bytes(picture_pdf(picture.path.with_suffix(".svg"), picture.style.inches))
     for path in sources.keys() - asked.keys():
         path.unlink()
 
 
-def by_browser(pictures: Iterable[Picture], begun: Callable[[str], None]) -> None:
+def by_browser(pictures: Iterable[Picture], begun: Callable[[Picture], None]) -> None:
     """SVG and PNG, each in its turn."""
 
     def jobs() -> Iterator[dict[str, Any]]:
         for picture in pictures:
-            begun(picture.path.name)
+            begun(picture)
             yield picture.job()
 
     with ONE_AT_A_TIME:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
+from dashboard.figures.clouds import fitted
+from dashboard.figures.shapes import translucent
 from dashboard.figures.theme import COLOURS, FONT, PATTERNS, broken, legend_rows, template
 from dashboard.state.messages import marked
 
@@ -20,7 +22,6 @@ WIDTHS_NAMED: dict[Width, str] = {"column": marked("Column, 3.3 in"), "page": ma
 FAMILIES = {"sans": FONT, "serif": "Liberation Serif, Times New Roman, Times, Noto Serif CJK SC, Songti SC, SimSun, serif"}
 LIGHT = {"rejected": 0.16, "base": 0.16, "untrained": 0.4}  # what a hatched fill is on paper, of its colour; its outline is full
 TITLE_PIXELS, CHAR_PIXELS, LINE_PIXELS = 13, 6.6, 20  # of a title; of a character, and of a line, of title and legend
-CLOUD_PIXELS = 360  # where the words of a cloud have the size they were laid out for
 OUTLINE, EDGE = 1.2, 6
 
 
@@ -54,9 +55,8 @@ def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
         for trace in plot.data:
             without_hatching(trace)
             without_layers(trace)
-            if trace.type == "scatter" and trace.textfont.family:  # a word of a cloud
-                smaller = min(1.0, style.pixels / CLOUD_PIXELS)
-                trace.textfont.update(family=FAMILIES[style.look], size=[smaller * size for size in trace.textfont.size])
+            if trace.type == "scatter" and trace.textfont.family:
+                trace.textfont.family = FAMILIES[style.look]
     heading = broken(title, int(style.pixels / CHAR_PIXELS)) if style.titled else []
     room = LINE_PIXELS * (legend_rows(plot, int(style.pixels / CHAR_PIXELS)) - legend_rows(plot)) + LINE_PIXELS * len(heading)
     plot.update_layout(
@@ -65,6 +65,8 @@ def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
         margin={"t": plot.layout.margin.t + room, "l": max(plot.layout.margin.l or 0, EDGE)},
         dragmode=None,
     )
+    margin = plot.layout.margin
+    fitted(plot, style.pixels - margin.l - margin.r, plot.layout.height - margin.t - margin.b)
     if heading:
         font = {"size": TITLE_PIXELS, "weight": 700}
         plot.update_layout(title={"text": "<br>".join(heading), "font": font, "pad": {"t": 4, "l": EDGE}, "subtitle": None})
@@ -77,7 +79,7 @@ def without_hatching(trace: Any) -> None:
         return
     colour = trace.marker.pattern.fgcolor or trace.marker.color
     share = next((LIGHT[who] for who in PATTERNS if COLOURS[who] == colour), min(LIGHT.values()))
-    trace.marker = {"color": mixed(colour, share), "opacity": trace.marker.opacity, "line": {"color": colour, "width": OUTLINE}}
+    trace.marker = {"color": translucent(colour, share), "opacity": trace.marker.opacity, "line": {"color": colour, "width": OUTLINE}}
 
 
 def without_layers(trace: Any) -> None:
@@ -85,12 +87,6 @@ def without_layers(trace: Any) -> None:
     if trace.type != "scatter" or trace.marker.opacity is None or not str(trace.marker.color).startswith("#"):
         return
     seen, colour = trace.marker.opacity, trace.marker.color
-    thinned = [mixed(colour, share) for share in seen] if isinstance(seen, tuple) else mixed(colour, seen)
+    thinned = [translucent(colour, share) for share in seen] if isinstance(seen, tuple) else translucent(colour, seen)
     line = {"color": thinned} if trace.marker.line.color == colour else {}
     trace.update(marker={"color": thinned, "opacity": 1, "line": line})
-
-
-def mixed(colour: str, share: float) -> str:
-    """A colour thinned until only a share of it is left; what lies below shows through."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{share})"

@@ -78,20 +78,6 @@ def without(slice: Slice | None, subjects: Iterable[tuple[str | None, ...]]) -> 
     return slice.model_copy(update={"predicates": kept}) if kept else None
 
 
-def undecided(slice: Slice | None) -> Slice | None:
-    """The slice without what is said about rewards: where the margin is below 0, every accuracy is 0 %.
-
-    An inverted one that speaks of them cannot be taken apart: None, all pairs.
-    """
-    if slice is None or not any(about_rewards(p) for p in slice.predicates):
-        return slice
-    return None if slice.inverted else without(slice, [subject(p) for p in slice.predicates if about_rewards(p)])
-
-
-def about_rewards(predicate: AnyPredicate) -> bool:
-    return getattr(predicate, "scorer", None) is not None
-
-
 def own(slice: Slice | None, marks: Iterable[Mark], selection: Selection, scorer: str | None) -> tuple[AnyPredicate, ...]:
     """The predicates of the slice about what a figure's marks stand for."""
     if slice is None or slice.inverted:

@@ -8,15 +8,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard import queries
 from docs.screenshots import Served, chromium, opened, served, settle
+from docs.tour import PLACE
 from engine.store import database
 
 pytestmark = pytest.mark.browser
-PLACE = """([figure, x, y]) => {
-    const plot = document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`), layout = plot._fullLayout
-    plot.scrollIntoView({block: 'center'})
-    const box = plot.getBoundingClientRect()
-    return [box.x + layout.xaxis._offset + layout.xaxis.d2p(x), box.y + layout.yaxis._offset + layout.yaxis.d2p(y)]
-}"""
 FIRST_DOT = (
     "figure => { const t = document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`)._fullData[0]; return [t.x[0], t.y[0]] }"
 )

@@ -1,0 +1,65 @@
+"""A table as a document prints it: columns in the words of the pages, estimates with their intervals, and how wide each column is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from dashboard.figures.headings import heading, in_our_words, read_by_people
+from dashboard.state.messages import _, estimated
+from engine.plain import line
+from engine.statistics.estimate import ESTIMATE, Estimate
+from engine.statistics.wording import UNKNOWN, number, percent
+
+TEXT_CHARS = 280  # of a cell; the whole text stands in the table's CSV
+LINE_CHARS = 120  # on a line across the page, in the type of a table
+WORD_CHARS, WANTED_CHARS = 16, 60  # of a column: no word is kept together beyond the one, no text gets more than the other
+
+
+@dataclass(frozen=True)
+class Written:
+    """A table in words. shares: of the width of the text, one a column, together at most 1."""
+
+    head: list[str]
+    rows: list[list[str]]
+    numbers: list[bool]  # which columns are numbers, and stand to the right
+    shares: list[float]
+
+
+def written(rows: pl.DataFrame) -> Written:
+    """The table's columns that a person reads, in the order of the pages; beside estimates the n they rest on."""
+    shown = in_our_words(rows.select(read_by_people(rows)))
+    estimates = [name for name in shown.columns if shown[name].dtype == ESTIMATE]
+    if estimates and "n" not in rows.columns:
+        shown = shown.with_columns(n=pl.coalesce(pl.col(name).struct.field("n") for name in estimates))
+    head = list(map(heading, shown.columns))
+    cells = [[in_words(name, value) for name, value in row.items()] for row in shown.iter_rows(named=True)]
+    numbers = [values.dtype.is_numeric() or values.dtype == ESTIMATE for values in shown]
+    return Written(head, cells, numbers, shares([list(column) for column in zip(head, *cells, strict=True)]))
+
+
+def in_words(column: str, value: Any) -> str:
+    """A cell: an estimate with its interval, a share in per cent, a number of two decimals, a text on one line."""
+    if value is None:
+        return UNKNOWN
+    if isinstance(value, dict):
+        return estimated(Estimate(**value))
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, float):
+        return percent(value) if column.startswith("accuracy") else number(value)
+    if isinstance(value, int):
+        return number(value, 0)
+    plain = line(value)
+    return plain if len(plain) <= TEXT_CHARS else f"{plain[: TEXT_CHARS - 1]}…"
+
+
+def shares(columns: list[list[str]]) -> list[float]:
+    """How wide each column is: its longest word at least, and of what is left on the line as much as its texts want more."""
+    least = [min(WORD_CHARS, max(len(word) for text in column for word in text.split(" "))) + 2 for column in columns]
+    wanted = [max(low, min(WANTED_CHARS, max(map(len, column)))) for low, column in zip(least, columns, strict=True)]
+    more = [want - low for want, low in zip(wanted, least, strict=True)]
+    left = max(0, LINE_CHARS - sum(least))
+    given = min(1.0, left / sum(more)) if sum(more) else 0.0
+    chars = [low + given * extra for low, extra in zip(least, more, strict=True)]
+    return [one / max(LINE_CHARS, sum(chars)) for one in chars]

@@ -1,0 +1,47 @@
+"""Export at a figure, in a real browser: a format and a width are chosen, and the file comes that was chosen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from pypdf import PdfReader
+
+from docs.screenshots import chromium, opened, served, settle
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with served(filled_cache, tmp_path_factory.mktemp("log") / "dashboard.log") as dashboard, chromium() as browser:
+        yield opened(browser, f"{dashboard.url}/reward_model")
+
+
+def exported(page: Page, form: str, tmp_path: Path) -> Path:
+    """Choose a format in the menu that is open, and download."""
+    menu = page.get_by_test_id("stPopoverBody")
+    menu.get_by_role("combobox", name="Format").click()
+    page.get_by_role("option", name=form).click()
+    settle(page)
+    with page.expect_download(timeout=60_000) as coming:
+        menu.get_by_role("button", name="Download").click()
+    coming.value.save_as(path := tmp_path / coming.value.suggested_filename)
+    return path
+
+
+def test_a_format_and_a_width_are_chosen_and_the_file_comes(page: Page, tmp_path: Path) -> None:
+    """3.3 in are 237.6 pt; the caption is the sentence that stands below the figure, with its models."""
+    page.locator(".st-key-export_margins").get_by_role("button", name="Export").click()
+    settle(page)
+    page.get_by_test_id("stPopoverBody").get_by_text("Column, 3.3 in").click()
+    settle(page)
+    drawing = exported(page, "PDF", tmp_path)
+    (sheet,) = PdfReader(drawing).pages
+    assert drawing.name == "fig-12-margins.pdf"
+    assert float(sheet.mediabox.width) == pytest.approx(3.3 * 72, abs=0.1)
+    assert "margin: chosen − rejected reward" in sheet.extract_text()
+    caption = exported(page, "Caption, plain text", tmp_path).read_text(encoding="utf-8")
+    assert "trained scorer: " in caption
+    assert "median" in caption
+    expect(page.get_by_test_id("stPopoverBody").get_by_text("Column, 3.3 in")).to_have_count(0)  # a text has no width
