@@ -201,7 +201,7 @@ def main() -> None:
 
 def strings(translation: Any) -> tuple[str, ...]:
     """The one or the several forms of a message."""
-    return (translation,) if isinstance(translation, str) else tuple(translation)
+    return (translation,) if isinstance(translation, str) else tuple(translation or ("",))
 
 
 def write(catalogue: Catalog, path: Path) -> None:
