@@ -136,8 +136,10 @@ def check_run(options: argparse.Namespace) -> None:
 
 def run_experiment(options: argparse.Namespace) -> int:
     from engine.queue import jobs
+    from engine.store import settling
 
     if options.if_empty and run_dirs(cache_path()):
+        settling.renew(cache_path())
         jobs.start_next(cache_path())
         return 0
     preset = load_preset(options.preset)

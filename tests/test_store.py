@@ -13,7 +13,7 @@ from filled import write_run
 
 from engine.errors import StoreError
 from engine.settings.config import RewardConfig
-from engine.store import database
+from engine.store import database, settling
 from engine.store.rundir import RunDir, write_table, write_text
 from engine.store.status import State
 
@@ -126,6 +126,18 @@ def test_database_of_another_version_is_refused_with_a_sentence_and_made_anew_by
         pass
     database.ingest(copy, database.folders(copy)[0])
     assert contents(copy)["runs"].height == 5
+
+
+def test_starting_makes_the_database_of_another_version_anew_and_leaves_a_broken_one(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What `./run.sh` does before it opens the dashboard, so that an update needs no other command."""
+    with database.writing(copy) as con:
+        con.execute("update about set value = 'older' where name = 'schema_sha256'")
+    settling.renew(copy)
+    assert contents(copy)["runs"].height == 5
+    database.database_path(copy).write_text("not a database, but long enough to have a header to look at" * 100)
+    settling.renew(copy)
+    assert "cannot be opened" in caplog.text
+    assert database.database_path(copy).read_text().startswith("not a database")
 
 
 def test_file_that_is_no_database_is_refused_with_a_sentence(empty_cache: Path) -> None:
@@ -264,7 +276,7 @@ def test_run_is_done_only_when_its_tables_are_in_the_database(copy: Path) -> Non
     """Its work is done and nobody holds its lock: it waits for the database, and is not lost."""
     run = run_with_metrics(copy, "20260101-000000-late", State.FINALISING)
     assert (run.status.state, run.id in contents(copy)["runs"]["run_id"].to_list()) == ("finalising", False)
-    database.settle_waiting(copy)
+    settling.settle_waiting(copy)
     assert run.status.state == "done"
     assert contents(copy)["runs"].filter(run_id=run.id)["state"].to_list() == ["done"]
 

@@ -27,8 +27,8 @@ from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
 from engine.settings.config import AnyRun, RunConfig
 from engine.settings.ref import parents_of
-from engine.store.database import settle_waiting
 from engine.store.rundir import STOP, RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
+from engine.store.settling import settle_waiting
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
 LOCKS = "PREFSCOPE_LOCKS"

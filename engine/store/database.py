@@ -311,17 +311,6 @@ def catch_up(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
             RunDir(folder).settle()
 
 
-def settle_waiting(cache: Path) -> None:
-    """Ingest the runs that wait for nothing but the database, when it is free now."""
-    waiting = [r for r in run_dirs(cache) if r.written_status.state is State.FINALISING and r.outcome is State.DONE]
-    if any(not is_locked(run.path / "lock") for run in waiting):
-        try:
-            with writing(cache, deadline_seconds=1):
-                pass
-        except StoreError as error:
-            log.warning("not ingested yet: %s", error)
-
-
 def name_of(folder: Path) -> str:
     """A folder as it is called below the cache: runs/<id>, …"""
     return f"{folder.parent.name}/{folder.name}"
