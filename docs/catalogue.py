@@ -140,6 +140,7 @@ def reported() -> Iterator[Said]:
         if file.startswith(TERMINAL):
             continue
         said = [template for node in ast.walk(tree) for spoken in said_by(node) for template in templates(spoken)]
+        said += [text for text in constants(tree) if " " in text and "\n" not in text]
         yield from of((text for text in said if len(re.findall(r"[a-z]", PLACE.sub("", text))) >= FEWEST_LETTERS), file)
     yield from of(TYPED_WRONG, "pydantic")
 
@@ -156,6 +157,13 @@ def said_by(node: ast.AST) -> list[ast.expr]:
     if called(node) == "append" and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).endswith(SAYING):
         return node.args
     return [keyword.value for keyword in node.keywords if keyword.arg in SAYING]
+
+
+def constants(tree: ast.Module) -> list[str]:
+    """The texts of a module that have a name and stand in sentences by it."""
+    named = {node.value.id for node in ast.walk(tree) if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name)}
+    set_here = [node for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in named]
+    return [node.value.value for node in set_here if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)]
 
 
 def called(call: ast.Call) -> str:

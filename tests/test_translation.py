@@ -193,21 +193,22 @@ def test_chinese_lines_are_broken_by_their_width_and_never_before_a_comma() -> N
 
 
 def test_a_report_in_chinese_has_chinese_characters_in_a_chinese_font(filled_cache: Path, tmp_path: Path) -> None:
-    """In the PDF, the HTML and the LaTeX: the title, the findings and the captions; the font is embedded."""
+    """In the PDF, the HTML and the LaTeX: headings, findings, captions. The embedded font has the Chinese forms, not the Japanese ones."""
     with database.reading(filled_cache) as con:
         selection = queries.default_selection(con)
-    request = content.Request(selection, ("far_from_guessing", "accuracy_of_lengths"), ("pdf", "html", "tex"))
+    request = content.Request(selection, ("scores_trained", "accuracy_of_lengths"), ("pdf", "html", "tex"))
     with speaking("zh"):
         export.write(filled_cache, request, tmp_path)
     pages = PdfReader(tmp_path / "report.pdf").pages
     text = "".join(page.extract_text() for page in pages)
     fonts = {str(font["/BaseFont"]) for page in pages for font in page["/Resources"]["/Font"].values()}  # type: ignore[index]
-    assert all(words in text for words in ("主要发现", "奖励模型", "图 11", "95 % 置信区间"))
-    assert any("CJK" in name for name in fonts)
+    assert all(words in text for words in ("主要发现", "奖励模型", "图 4b", "95 % 置信区间"))
+    assert any("CJKsc" in name for name in fonts)
+    assert not any("CJKjp" in name for name in fonts)
     html, latex = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "report.tex"))
     assert "<html lang='zh'>" in html
     assert r"\renewcommand{\figurename}{\other{图}}" in latex
-    assert "各自离随机猜测有多远" in html
+    assert "训练后的模型分得清两者吗" in html
 
 
 def test_without_a_chinese_font_the_report_says_so() -> None:

@@ -13,7 +13,7 @@ from dashboard.queries import Selection
 from dashboard.report import content, export, pictures
 from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
 from dashboard.state import data
-from dashboard.state.messages import _, marked, of
+from dashboard.state.messages import _, language, marked, of
 from engine.errors import PrefscopeError
 from engine.store.rundir import cache_path
 
@@ -50,7 +50,7 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
         for name in dict.fromkeys([*wanted, *known]):
             part = known[name]
             with st.container(border=True):
-                label = f"{part.label}: {_(part.title)}"
+                label = _("{label}: {title}").format(label=part.label, title=_(part.title))
                 st.checkbox(data.literal(label), name in wanted, key=f"report_tick_{name}")
                 if name not in wanted:
                     continue
@@ -161,5 +161,6 @@ def arguments(request: content.Request, preset: str) -> list[str]:
     else:
         asked += ["--dataset", selection.dataset_id or ""]
     asked += ["--split", selection.split] if selection.split else []
+    asked += ["--language", language()] if language() != "en" else []
     asked += ["--look", style.look] if style.look != usual.look else []
     return [*asked, *(("--width", style.width) if style.width != usual.width else ())]

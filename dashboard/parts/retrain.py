@@ -180,7 +180,7 @@ def score_first(planned: Mapping[str, RunConfig]) -> None:
 def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str]) -> str:
     """A group's title, the values of its telling fields, and how many of its fields were changed."""
     now = [asker.question(name) for name in telling if name in fields]
-    summary = ", ".join(f"{(q.field.title or q.name).lower()} {q.said(q.now)}" for q in now)
+    summary = ", ".join(f"{_(q.field.title or q.name).lower()} {q.said(q.now)}" for q in now)
     changed = sum(asker.question(name).changed for name in fields if name != "name")
     badge = f" :orange-badge[{data.literal(_('{n} changed').format(n=changed))}]" if changed else ""
     return f"**{data.literal(title)}** {data.literal(summary)}{badge}"

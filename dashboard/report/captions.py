@@ -37,7 +37,7 @@ class Sources:
         """Data: Starter pairs, validation. Models: trained scorer: …; base: …."""
         data = (_("Data: {dataset}.") if training else _("Data: {dataset}, {split}.")).format(dataset=self.dataset, split=self.split)
         named = [_(ROLES[role]).format(name=self.models[role]) for role in models if self.models.get(role)]
-        return " ".join([data, _("Models: {models}.").format(models="; ".join(named))] if named else [data])
+        return " ".join([data, _("Models: {models}.").format(models=_("; ").join(named))] if named else [data])
 
 
 def sources(con: Connection, selection: Selection) -> Sources:
@@ -55,7 +55,7 @@ def sources(con: Connection, selection: Selection) -> Sources:
 
 def sentence(words: str) -> str:
     """A line of parts divided by middle dots, as it stands below a figure on a page, as one sentence."""
-    return html.unescape(words).strip().replace(BETWEEN, "; ") + "." if words.strip() else ""
+    return html.unescape(words).strip().replace(BETWEEN, _("; ")) + _(".") if words.strip() else ""
 
 
 def of_figure(figure: Figure, below: str, known: Sources) -> str:

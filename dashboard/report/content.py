@@ -126,7 +126,7 @@ def read(cache: Path, request: Request) -> Content:
         counted, runs = numbers(con, selection), queries.provenance(con, selection)
     present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
     named = [(part, request.captions.get(name_of(part)) or captioned(part, known)) for part in present]
-    left_out = [f"{part.label}: {_(part.title)}" for part in asked if rows[part.name].is_empty()]
+    left_out = [_("{label}: {title}").format(label=part.label, title=_(part.title)) for part in asked if rows[part.name].is_empty()]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
     return Content(title, facts(known, runs, selection), list(dict.fromkeys(found)), named, left_out, counted, runs, pairs)
 

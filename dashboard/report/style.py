@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboard.figures.clouds import fitted
 from dashboard.figures.shapes import translucent
 from dashboard.figures.theme import COLOURS, FONT, PATTERNS, broken, legend_rows, template
-from dashboard.state.messages import marked
+from dashboard.state.messages import language, marked
 
 Look = Literal["sans", "serif", "screen"]
 Width = Literal["column", "page", "slide"]
@@ -20,6 +20,7 @@ WIDTHS: dict[Width, tuple[float, float]] = {"column": (3.3, 1.0), "page": (6.9, 
 LOOKS: dict[Look, str] = {"sans": marked("Print, sans"), "serif": marked("Print, serif"), "screen": marked("As on screen")}
 WIDTHS_NAMED: dict[Width, str] = {"column": marked("Column, 3.3 in"), "page": marked("Page, 6.9 in"), "slide": marked("Slide, 10 in")}
 FAMILIES = {"sans": FONT, "serif": "Liberation Serif, Times New Roman, Times, Noto Serif CJK SC, Songti SC, SimSun, serif"}
+CHINESE = {"sans": "Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei", "serif": "Noto Serif CJK SC, Songti SC, SimSun"}
 LIGHT = {"rejected": 0.16, "base": 0.16, "untrained": 0.4}  # what a hatched fill is on paper, of its colour; its outline is full
 TITLE_PIXELS, CHAR_PIXELS, LINE_PIXELS = 13, 6.6, 20  # of a title; of a character, and of a line, of title and legend
 OUTLINE, EDGE = 1.2, 6
@@ -50,13 +51,15 @@ class Style:
 def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
     """A copy of what a page shows, in a style and of its width."""
     plot = go.Figure(shown)
+    if style.look != "screen" or language() != "en":
+        plot.update_layout(font_family=family(style.look))
     if style.look != "screen":
-        plot.update_layout(template=template("print"), font_family=FAMILIES[style.look])
+        plot.update_layout(template=template("print"))
         for trace in plot.data:
             without_hatching(trace)
             without_layers(trace)
             if trace.type == "scatter" and trace.textfont.family:
-                trace.textfont.family = FAMILIES[style.look]
+                trace.textfont.family = family(style.look)
     heading = broken(title, int(style.pixels / CHAR_PIXELS)) if style.titled else []
     room = LINE_PIXELS * (legend_rows(plot, int(style.pixels / CHAR_PIXELS)) - legend_rows(plot)) + LINE_PIXELS * len(heading)
     plot.update_layout(
@@ -71,6 +74,12 @@ def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
         font = {"size": TITLE_PIXELS, "weight": 700}
         plot.update_layout(title={"text": "<br>".join(heading), "font": font, "pad": {"t": 4, "l": EDGE}, "subtitle": None})
     return plot
+
+
+def family(look: Look) -> str:
+    """The type of a figure; in Chinese its own stands first, because what a first font lacks may be set in Japanese forms."""
+    known = "serif" if look == "serif" else "sans"
+    return f"{CHINESE[known]}, {FAMILIES[known]}" if language() == "zh" else FAMILIES[known]
 
 
 def without_hatching(trace: Any) -> None:
