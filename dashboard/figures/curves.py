@@ -11,6 +11,7 @@ from dashboard.figures.registry import figure
 from dashboard.figures.shapes import band, bars, by, curve, filled
 from dashboard.figures.theme import BETWEEN, COLOURS, broken, called, caption, excerpt, run_style
 from dashboard.state.messages import _, marked
+from engine.statistics.wording import number
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."
@@ -47,8 +48,10 @@ def axis_of(frame: pl.DataFrame, own: str) -> tuple[str, str]:
     return column, _(title)
 
 
-def read_together(plot: go.Figure) -> go.Figure:
-    """One line over all panels shows the values of all curves at one place."""
+def read_together(plot: go.Figure, panels: int = 1) -> go.Figure:
+    """One line over all panels, which must be on one x axis for that, shows the values of all curves at one place."""
+    if panels > 1:
+        plot.update_traces(xaxis=f"x{panels}")
     plot.update_layout(hovermode="x unified", hoversubplots="axis")
     return plot.update_xaxes(showspikes=True, spikemode="across", spikethickness=1, spikedash="dot")
 
@@ -65,7 +68,8 @@ def stacked(panels: list[Panel], own_axis: str) -> go.Figure:
             curve(plot, rows, x, run_style(rows["run_index"][0]), excerpt(rows["run"][0]), row=place, showlegend=run not in named)
             named.add(run)
         plot.update_yaxes(title_text="<br>".join(broken(panel.axis, AXIS_CHARS)), nticks=4 if place > 1 else None, row=place, col=1)
-    return read_together(with_room(plot, len(panels)).update_xaxes(title_text=title, row=len(panels), col=1))
+    plot.update_xaxes(title_text=title, row=len(panels), col=1)
+    return read_together(with_room(plot, len(panels)), len(panels))
 
 
 def with_room(plot: go.Figure, panels: int) -> go.Figure:
@@ -179,7 +183,7 @@ def dpo_rewards(frame: pl.DataFrame) -> go.Figure:
         plot.update_yaxes(title_text="<br>".join(broken(axis, AXIS_CHARS)), zeroline=True, row=place, col=1)
     if several:
         name_sides_and_runs(plot, by_run(frame))
-    read_together(plot).update_xaxes(title_text=title, row=len(panels), col=1)
+    read_together(plot, len(panels)).update_xaxes(title_text=title, row=len(panels), col=1)
     return caption(with_room(plot, len(panels)), "" if several else excerpt(frame["run"][0]), steps_taken(frame))
 
 
@@ -221,7 +225,10 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(title_text=title, rangemode="tozero")
     plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%")
-    sizes = sorted({filled("{split}: n = {n}", split=split, n=n) for split, n in frame.select("split", "n").iter_rows() if n})
+    counted = frame.drop_nulls("n").group_by("split", maintain_order=True).agg(pl.col("n").unique().sort())
+    sizes = [
+        filled("{split}: n = {n}", split=split, n=", ".join(number(n, 0) for n in several_n)) for split, several_n in counted.iter_rows()
+    ]
     read_together(plot)
     kinds = _("◇ policies: accuracy of the implicit reward") if (frame["metric"] != "accuracy").any() else ""
     return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, _("dotted: guessing"))

@@ -185,7 +185,7 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
         name=name,
         legendgroup=name,
         showlegend=showlegend,
-        hovertemplate="%{x:,}: %{y:.4~g}",
+        hovertemplate=f"{rows['metric'][0].replace('rewards/', 'reward ').replace('_', ' ')} %{{y:.4~g}}",
         row=row,
         col=1,
     )

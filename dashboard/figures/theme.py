@@ -69,8 +69,9 @@ def called(who: str) -> str:
 
 
 def run_style(index: int) -> dict[str, str]:
-    """The line of the n-th run, the same on every page."""
-    return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": DASHES[index % len(DASHES)]}
+    """The line of the n-th run, the same on every page; those that have a colour again have another dash."""
+    again = index // len(RUN_COLOURS)
+    return {"color": RUN_COLOURS[index % len(RUN_COLOURS)], "dash": DASHES[(index + again) % len(DASHES)]}
 
 
 def fill(who: str) -> dict[str, object]:

@@ -283,7 +283,8 @@ def typed(question: Question) -> Any:
         return st.checkbox(question.label, bool(value), **common)
     if kind is int:
         low, high = bounds(question.field)
-        return st.number_input(question.label, low, high, value, step=1, **common)
+        empty = _("all") if question.name in ALL_WHEN_EMPTY else None
+        return st.number_input(question.label, low, high, value, step=1, placeholder=empty, **common)
     if kind is float:
         return number(question)
     return st.text_input(question.label, value or "", **common) or (None if question.may_be_empty else "")

@@ -88,10 +88,10 @@ def dialog(selection: Selection) -> None:
     st.caption(data.literal(begun))
     left, right = st.columns([3, 2], gap="medium")
     with left:
+        before = st.container()
         config = asked_config(kind, given, f"retrain_{source}")
         several = st.toggle(_("As a study: with several values or seeds"), key="retrain_study") if config else False
         planned_study = study_form.asked(config) if config and several else None
-        before = st.container()
         then = () if several else comparable(selection, kind)
     ready = False
     if config and (planned_study or not several):

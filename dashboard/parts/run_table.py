@@ -178,7 +178,7 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         "accuracy": st.column_config.TextColumn(_("Validation accuracy")),
         "interval": st.column_config.ImageColumn(_("40 to 100 %"), width=136),
         "n": st.column_config.NumberColumn(_("n")),
-        "time": st.column_config.TextColumn(_("Time"), alignment="right"),
+        "time": st.column_config.TextColumn(_("Time"), alignment="right", width=96),
         "state": st.column_config.TextColumn(_("State")),
     }
     return shown(table, headings, rows, f"runs_{kind}")
@@ -225,21 +225,21 @@ def everything(selection: Selection) -> None:
     names = dict(data.read(queries.choices).datasets.select("dataset_id", "name").iter_rows())
     table: dict[str, list[Any]] = {
         "run": [row.run.name for row in rows],
+        "state": [row.state for row in rows],
         "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
         "dataset": [line(names.get(row.run.outline.dataset, row.run.outline.dataset)) for row in rows],
-        "settings": [unusual(row) for row in rows],
         "result": [result(row) for row in rows],
         "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
-        "state": [row.state for row in rows],
+        "settings": [unusual(row) for row in rows],
     }
     headings = {
         "run": st.column_config.TextColumn(_("Run")),
+        "state": st.column_config.TextColumn(_("State")),
         "kind": st.column_config.TextColumn(_("Kind")),
         "dataset": st.column_config.TextColumn(_("Dataset")),
+        "result": st.column_config.TextColumn(_("Result"), width=270),
+        "time": st.column_config.TextColumn(_("Time"), alignment="right", width=96),
         "settings": st.column_config.TextColumn(_("Settings unlike the defaults"), width="large"),
-        "result": st.column_config.TextColumn(_("Result"), width="medium"),
-        "time": st.column_config.TextColumn(_("Time"), alignment="right"),
-        "state": st.column_config.TextColumn(_("State")),
     }
     st.caption(
         data.literal(_("{runs}. Choose a row to open it, two to compare them.").format(runs=counted(len(rows), "runs")))

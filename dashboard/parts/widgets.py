@@ -23,7 +23,7 @@ from engine.errors import PrefscopeError
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
 from engine.statistics.estimate import ESTIMATE, Estimate
-from engine.statistics.wording import duration
+from engine.statistics.wording import duration, number
 from engine.store.rundir import cache_path
 from engine.store.status import State
 
@@ -167,7 +167,7 @@ def live(part: Callable[[], None]) -> None:
 
 
 def states() -> list[tuple[str, str]]:
-    return [(run.id, run.state) for run in data.runs()]
+    return [(run.id, run.status.state) for run in data.runs()]
 
 
 def run_card(run: Run) -> None:
@@ -255,7 +255,7 @@ def progress_text(run: Run) -> str:
     ]
     if not run.ended and status.rate:
         rate, each = (status.rate, _("second")) if status.rate >= 1 else (60 * status.rate, _("minute"))
-        parts.append(_("{rate:.2g} {unit} a {each}").format(rate=rate, unit=_(status.unit), each=each))
+        parts.append(_("{rate} {unit} a {each}").format(rate=number(rate, 0 if rate >= 10 else 1), unit=_(status.unit), each=each))
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
     return ", ".join(p for p in parts if p)
@@ -285,4 +285,4 @@ def actions(run: Run) -> None:
                     st.write(data.literal(warnings[action]))
                 if st.button(_("Yes") if asks else data.literal(labels[action]), key=f"{action}_{run.id}"):
                     calls[action](cache, run.id)
-                    st.rerun()
+                    st.rerun(scope="fragment" if action == "cancel" else "app")  # what is alive stands in `live`: it says so at once

@@ -79,7 +79,7 @@ def over_seeds(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:
         *(pl.col(name).mean().cast(rows.schema[name]) if name in means else pl.col(name).first() for name in each),
         pl.col("label", "members").first(), pl.len().alias("seeds"), low=pl.col("smooth").min(), high=pl.col("smooth").max(),
     )  # fmt: skip
-    named = pl.format("{}, {} seeds", pl.coalesce("label", "run"), "seeds")
+    named = pl.format("{}, {} seeds", pl.coalesce("label", pl.col("run").str.replace(r",? seed \d+$", "")), "seeds")
     found = found.filter(pl.col("seeds") == pl.col("members"))  # a step that one of them lacks says nothing of them all
     return found.with_columns(run=pl.when(pl.col("seeds") > 1).then(named).otherwise(pl.col("run"))).select(
         *rows.columns, "seeds", "low", "high"

@@ -30,7 +30,8 @@ export default function ({ data }) {
 
 function at(plot, x) {
   const area = plot.querySelector(".nsewdrag")
-  const [low, high] = plot._fullLayout?.xaxis?.range ?? []
+  const axis = (plot.data?.[0]?.xaxis ?? "x").replace("x", "xaxis")
+  const [low, high] = plot._fullLayout?.[axis]?.range ?? []
   if (!area || !(low <= x && x <= high)) return out(plot)
   const box = area.getBoundingClientRect()
   tell(area, "mousemove", box.left + (box.width * (x - low)) / (high - low), box.top + box.height / 2)
