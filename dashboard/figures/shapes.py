@@ -8,7 +8,7 @@ import polars as pl
 
 from dashboard.figures.registry import stands_for
 from dashboard.figures.theme import BETWEEN, COLOURS, INK, PATTERNS, called, excerpt, fill
-from dashboard.state.messages import _, estimated, wording
+from dashboard.state.messages import _, estimated, marked, wording
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import percent
 
@@ -166,6 +166,15 @@ def translucent(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha})"
 
 
+METRICS = {  # of curves
+    "loss": marked("loss"),
+    "learning_rate": marked("learning rate"),
+    "rewards/chosen": marked("chosen reward"),
+    "rewards/rejected": marked("rejected reward"),
+    "rewards/sum": marked("reward: chosen + rejected"),
+}
+
+
 def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], name: str, row: int = 1, showlegend: bool = False) -> None:
     """A thin raw line, and a thicker smoothed one over it where it was smoothed; of several seeds a band and the mean line."""
     seeds = rows["seeds"][0] > 1
@@ -185,7 +194,7 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
         name=name,
         legendgroup=name,
         showlegend=showlegend,
-        hovertemplate=f"{rows['metric'][0].replace('rewards/', 'reward ').replace('_', ' ')} %{{y:.4~g}}",
+        hovertemplate=f"{_(METRICS[rows['metric'][0]])} %{{y:.4~g}}",
         row=row,
         col=1,
     )
