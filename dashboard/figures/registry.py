@@ -133,20 +133,37 @@ def faded(plot: go.Figure, looked_at: Callable[[Mark], bool]) -> go.Figure:
 
 
 def outlined(plot: go.Figure, second: go.Figure) -> bool:
-    """Draw the same figure of a second comparison over the first: bars as outlines, dots hollow, lines dotted. Whether anything differs."""
-    shown = [places(trace) for trace in plot.data]
-    new = [trace for trace in second.data if trace.type in ("bar", "scatter", "scattergl") and places(trace) not in shown]
-    for trace in new:
-        trace.update(legendgroup=f"second {trace.legendgroup or trace.name}", showlegend=False, meta=None)
+    """Draw the same figure of a second comparison over the first: bars as outlines, dots hollow, lines dotted. Whether anything differs.
+
+    What has a name on an axis stands where the first figure has that name. Stacked bars would stand on those of the first: left out.
+    """
+    kinds = ("scatter", "scattergl") if plot.layout.barmode == "stack" else ("bar", "scatter", "scattergl")
+    shown, new = [places(trace) for trace in plot.data], False
+    for trace in second.data:
+        for axis in ("x", "y"):
+            moved(trace, axis, plot.layout[f"{axis}axis"], second.layout[f"{axis}axis"])
+        if trace.type not in kinds or places(trace) in shown:
+            continue
+        trace.update(showlegend=False, legendgroup=None, meta=None)
         if trace.type == "bar":
             outline = {"width": 2, "color": trace.marker.color}
             trace.update(marker={"color": "rgba(0,0,0,0)", "opacity": 1, "pattern": None, "line": outline})
         else:
             trace.update(opacity=0.9, marker={"symbol": "diamond-open"}, line={"dash": "dot"})
         plot.add_trace(trace)
-    return bool(new)
+        new = True
+    return new
 
 
 def places(trace: Any) -> tuple[Any, ...]:
     """Where the marks of a trace stand."""
     return trace.type, *(list(trace[axis]) if axis in trace and trace[axis] is not None else [] for axis in ("x", "y"))
+
+
+def moved(trace: Any, axis: str, to: Any, of: Any) -> None:
+    """Move marks from where their axis has their names to where the other axis has them; both have the same ones, in any order."""
+    there, here = ({text.split("<br>")[0]: value for text, value in zip(a.ticktext or (), a.tickvals or (), strict=True)} for a in (to, of))
+    if there == here or there.keys() != here.keys() or len(here) < len(of.ticktext) or trace[axis] is None:
+        return
+    nearest = [min(here, key=lambda name: abs(here[name] - value)) for value in trace[axis]]
+    trace[axis] = [value + there[name] - here[name] for value, name in zip(trace[axis], nearest, strict=True)]

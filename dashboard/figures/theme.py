@@ -190,8 +190,8 @@ def dressed(plot: go.Figure, title: str, theme_name: str) -> go.Figure:
 def undressed(plot: go.Figure, theme_name: str, height: int) -> go.Figure:
     """Give a drawn figure its template for a page, where the title stands above and the caption below."""
     panel_titles = any(note.yref == "paper" for note in plot.layout.annotations)
-    rows, wanted = legend_rows(plot), plot.layout.margin
-    top = 14 + 20 * rows + 18 * panel_titles
+    rows, wanted = legend_rows(plot), plot.layout.margin  # the drawing makes the room that the legend takes where it is shown
+    top = 14 + 18 * panel_titles
     plot.update_layout(
         template=template(theme_name),
         title=None,

@@ -183,7 +183,7 @@ def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:
     return {
         "role": answer.role,
         "title": _(TITLES[answer.role]),
-        "by": line(answer.by),
+        "by": "" if answer.by.casefold() == TITLES[answer.role].casefold() else line(answer.by),
         "reward": "" if answer.reward is None else number(answer.reward),
         "facts": size(answer),
         "flags": [text for holds, text in stands_out if holds],

@@ -1,7 +1,7 @@
 """A figure on a page: its number and title, the drawing in which marks can be selected, what it shows in words, and its numbers."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -138,10 +138,10 @@ def how_computed(figure: figures.Figure, rows: pl.DataFrame) -> None:
 
 
 def side_by_side(
-    names: Iterable[str], selection: Selection, second: data.Second | None = None, min_width: int = 430, level: int = 3
+    names: Sequence[str], selection: Selection, second: data.Second | None = None, min_width: int = 430, level: int = 3
 ) -> None:
     """Figures by name in columns where there is room."""
-    with st.grid(min_column_width=min_width, gap="medium"):
+    with st.grid(len(names), min_column_width=min_width, gap="medium"):
         for name in names:
             with st.container():
                 show(figures.find(name), selection, second, level)

@@ -44,7 +44,7 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
 
 def beside(selection: Selection, second: data.Second) -> None:
     """How what is seen beside differs from what is shown, on the same rows, and how sure one may be of it."""
-    rows = data.read(queries.paired_differences, selection, second.selection)
+    rows = data.read(queries.paired_differences, undecided(selection), undecided(second.selection))
     said = {
         "accuracy": _("With {name} instead of {shown}: accuracy {by:signed} points {by:interval}, on the same {by:counted}."),
         "win rate": _("With {name} instead of {shown}: win rate {by:signed} points {by:interval}, on the same {by:counted}."),

@@ -8,7 +8,7 @@ from dashboard.state import data
 from dashboard.state.messages import _
 
 PAGE = "length_bias"
-selection = widgets.heading(_("Length bias"), page=PAGE, question=_("Is it only length?"), most=2)
+selection = widgets.heading(_("Length bias"), page=PAGE, question=_("Is it only length?"), most=1)
 remarks.on_pairs(selection)
 second = data.second()
 found = verdict.found_on(PAGE, selection)
@@ -29,4 +29,4 @@ if data.read(queries.gain_by_length, selection).is_empty() and not selection.tun
     st.stop()
 answers = verdict.found_on("dpo_vs_base", selection)
 verdict.section(_("Tuned answers and length"), verdict.named(answers, "gain_length_correlation"))
-figure.side_by_side(("gain_by_length", "win_rate_by_length", "lengths", "answer_lengths"), selection, second)
+figure.side_by_side(("gain_by_length", "win_rate_by_length", "answer_lengths"), selection, second, min_width=300)

@@ -4,6 +4,6 @@ from dashboard.parts import prompt_list, remarks, widgets
 from dashboard.state.messages import _
 
 selection = widgets.heading(_("Prompts"), page="prompts", question=_("What do base and tuned policy answer, prompt by prompt?"))
+remarks.on_answers(selection)
 asked, rows = prompt_list.filtered(selection)
 prompt_list.browse(selection, asked, rows)
-remarks.on_answers(selection)
