@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.parts import chips, retrain
+from dashboard.parts import chips, keyboard, retrain
 from dashboard.state import data, language
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
@@ -47,6 +47,7 @@ try:
     with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
         st.session_state["selection"], st.session_state["second"] = chips.selection()
         retrain.offer(data.selection(), page.url_path)
+    keyboard.keys()
     chips.say_unknown()
     page.run()
 except PrefscopeError as error:

@@ -34,7 +34,7 @@ class Choice:
 
     @property
     def shown(self) -> str:
-        return shortened(self.options.get(self.value or "", "–"))
+        return shortened(self.options[self.value]) if self.value else ""
 
 
 def shortened(text: str) -> str:
@@ -71,8 +71,8 @@ def selection() -> tuple[Selection, data.Second | None]:
         )
         chip(dataset.shown, dataset)
         chip(split.shown, split, rest["group_field"])
-        chip(f"{scorers[0].shown} / {scorers[1].shown}", *scorers)
-        chip(f"{generators[0].shown} / {generators[1].shown}", *generators)
+        chip(against(*scorers[:2], _("no reward model")), *scorers)
+        chip(against(*generators[:2], _("no answers")), *generators)
         second = beside(found, scorers[2], generators[2])
         chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
         slice_parts.chip(found, shortened(slice_parts.named(found.slice)))
@@ -190,6 +190,11 @@ def choices(name: str, label: str, options: Mapping[str, str], default: tuple[st
 
 def complaint(label: str) -> str:
     return _("{label}: {id} is not here. The default is shown.").replace("{label}", label)
+
+
+def against(first: Choice, second: Choice, none: str) -> str:
+    """Reward model / untrained; the one that there is; none."""
+    return " / ".join(part.shown for part in (first, second) if part.value) or none
 
 
 def chip(text: str, *parts: Choice) -> None:

@@ -8,11 +8,13 @@ from dashboard.queries import Selection
 from dashboard.state import data
 from dashboard.state.messages import _
 from engine.statistics.coverage import scoring_now
+from engine.statistics.wording import number
 from engine.store.rundir import cache_path
+from engine.store.status import State
 
 
 def on_pairs(selection: Selection) -> None:
-    """Which of the two scorers has not scored all pairs, and how far it is."""
+    """Which of the two scorers has not scored all pairs, and how far it is; without a trained one, how to get it."""
     widgets.live(lambda: missing(selection, of_answers=False))
 
 
@@ -26,9 +28,39 @@ def on_answers(selection: Selection) -> None:
 def missing(selection: Selection, of_answers: bool) -> None:
     """No number is made of what is scored in part: it appears when all is scored."""
     rows = data.read(queries.missing_scores, selection)
-    for row in rows.filter(rows["generator"].is_not_null() == of_answers).iter_rows(named=True):
+    rows = rows.filter(rows["generator"].is_not_null() == of_answers)
+    for row in rows.iter_rows(named=True):
         what = _("answers of {generator}").format(generator=row["generator"]) if of_answers else _("pairs")
-        sentence = _("{scored:,} of {expected:,} {what} are scored by {scorer}. Its numbers are shown when all are.")
-        st.info(data.literal(sentence.format(**{**row, "what": what})))
-    for run in scoring_now(cache_path()) if not rows.is_empty() else []:
+        sentence = _("{scored} of {expected} {what} are scored by {scorer}. Its numbers are shown when all are.")
+        counts = {name: number(row[name], 0) for name in ("scored", "expected")}
+        st.info(data.literal(sentence.format(**{**row, **counts, "what": what})))
+    nobody = selection.trained_scorer is None and not of_answers
+    scoring = scoring_now(cache_path()) if nobody or not rows.is_empty() else []
+    for run in scoring:
         st.info(data.literal(str(run)))
+    if nobody and rows.is_empty() and not scoring:
+        nothing(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
+
+
+def nothing(sentence: str) -> None:
+    """What is not there yet, what is under way, and where it is begun."""
+    with st.container(border=True, gap="xsmall", key="nothing"):
+        st.markdown(data.literal(sentence))
+        under_way()
+
+
+def under_way() -> None:
+    """The run that is going on, and in one line what came of the others."""
+    runs = data.runs()
+    going = [run for run in runs if run.status.state in (State.RUNNING, State.FINALISING)]
+    counts = {state: sum(run.status.state is state for run in runs) for state in State}
+    for run in going:
+        st.progress(
+            min(1.0, run.status.step / run.status.steps) if run.status.steps else 0.0,
+            data.literal(f"{run.name}: {widgets.progress_text(run)}"),
+        )
+    waiting, stopped = counts[State.QUEUED], counts[State.FAILED] + counts[State.LOST]
+    said = _("{done} runs done, {waiting} waiting, {stopped} failed.").format(done=counts[State.DONE], waiting=waiting, stopped=stopped)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(data.literal(said if going else _("Nothing is under way. ") + said), width="content")
+        st.page_link("views/runs.py", label=_("Runs"), icon=":material/arrow_forward:", icon_position="right")

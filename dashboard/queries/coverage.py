@@ -18,7 +18,8 @@ MISSING = """
     from named_scorers s cross join wanted w left join named_generators g using (generator_id)
     left join coverage c on c.scorer_id = s.scorer_id and c.dataset_id = $dataset and c.split = $split
          and c.generator_id is not distinct from w.generator_id
-    where s.scorer_id in ($untrained, $trained) and s.kind <> 'imported' and w.expected > 0 and not coalesce(c.complete, false)
+    where (s.scorer_id in ($untrained, $trained) or $trained is null and c.scored > 0)
+      and s.kind <> 'imported' and w.expected > 0 and not coalesce(c.complete, false)
     order by g.name nulls first, s.name
 """
 
@@ -26,7 +27,7 @@ MISSING = """
 def missing_scores(con: Connection, selection: Selection) -> pl.DataFrame:
     """What the selected scorers have not scored wholly, and is not shown: scorer, generator (null: the pairs), scored, expected.
 
-    Of all pairs and prompts, whatever the slice.
+    Of all pairs and prompts, whatever the slice. Where no trained scorer can be selected yet, whoever has scored some.
     """
     scorers = {"untrained": selection.base_scorer, "trained": selection.trained_scorer}
     return frame(con, MISSING.format(pairs=whole(con, "pairs"), answers=whole(con, "answers")), {**compared(selection), **scorers})

@@ -10,7 +10,9 @@ from dashboard.state.messages import _
 
 selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"), most=2)
 if not (selection.base_generator and selection.tuned_generator):
-    st.info(_("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data."))
+    remarks.nothing(
+        _("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data.")
+    )
     st.stop()
 remarks.on_answers(selection)
 second = data.second()

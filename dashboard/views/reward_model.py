@@ -9,9 +9,10 @@ from dashboard.state.messages import _
 
 PAGE = "reward_model"
 selection = widgets.heading(_("Reward model"), page=PAGE, question=_("How well does the reward model rank unseen pairs?"), most=2)
-if selection.trained_scorer is None:
-    st.info(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
 remarks.on_pairs(selection)
+if selection.trained_scorer is None:
+    pair_list.show(selection)
+    st.stop()
 second = data.second()
 with st.grid(min_column_width=900, gap="medium"):
     figure.show(figures.find("margins"), selection, second, level=2)
