@@ -14,6 +14,7 @@ from filled import TINY, write_curves, write_run
 from dashboard import queries
 from dashboard.figures import FIGURES, NUMBERS, TABLES, Figure, drawn, find, on_page, render
 from dashboard.figures.clouds import HEIGHT, WIDTH, layout
+from dashboard.figures.registry import outlined
 from dashboard.figures.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
 from dashboard.queries import Selection
 from dashboard.queries.curves import units_of
@@ -266,3 +267,22 @@ def test_captions_of_lengths_and_win_rates_give_the_share_of_answers_cut(name: s
 
 def test_the_axis_of_lengths_says_where_answers_were_cut(con: Connection, chosen: Selection) -> None:
     assert render(find("answer_lengths"), con, chosen).layout.xaxis.title.text == "new tokens per answer, at most 28"
+
+
+def named_rows(names: list[str], shares: list[float]) -> go.Figure:
+    """Shares in rows from above, as `dots` draws them."""
+    plot = go.Figure(go.Scatter(x=shares, y=list(range(len(names))), mode="markers"))
+    return plot.update_yaxes(tickvals=list(range(len(names))), ticktext=[f"{name}<br>n = 9 pairs" for name in names])
+
+
+def test_what_is_seen_beside_stands_in_the_row_of_its_name() -> None:
+    """The second one has b above a: its 0.8 of b goes to the row of b, which is the lower one of the first."""
+    shown = named_rows(["a", "b"], [0.5, 0.6])
+    assert outlined(shown, named_rows(["b", "a"], [0.8, 0.7]))
+    assert (shown.data[1].x, shown.data[1].y) == ((0.8, 0.7), (1, 0))
+
+
+def test_the_same_marks_and_stacked_bars_are_not_drawn_twice() -> None:
+    assert not outlined(named_rows(["a", "b"], [0.5, 0.6]), named_rows(["a", "b"], [0.5, 0.6]))
+    stacked = go.Figure(go.Bar(x=[1, 2], y=["a", "b"], orientation="h"), layout={"barmode": "stack"})
+    assert not outlined(stacked, go.Figure(go.Bar(x=[2, 1], y=["a", "b"], orientation="h")))
