@@ -6,15 +6,22 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
 from hostile import attack, fill_hostile
 from hypothesis import given
 from hypothesis import strategies as st
+from pypdf import PdfReader
 
 from dashboard import figures, queries
+from dashboard.figures import registry
 from dashboard.parts import chips
+from dashboard.report import captions, files, pictures
+from dashboard.report.captions import Sources
+from dashboard.report.files import Shown
+from dashboard.report.style import Style
 from engine.__main__ import main
 from engine.plain import UNSEEN, line, printable
 from engine.store import database
@@ -128,6 +135,51 @@ def test_a_figure_holds_no_markup_but_its_own_line_breaks(hostile_cache: Path, n
         drawn = figures.render(figures.find(name), con, queries.default_selection(con), "light")
     found = list(texts_in(json.loads(drawn.to_json())))
     assert not [text for text in found if "<" in text.replace("<br>", "") or "$" in text or re.search(f"[{UNSEEN}]", text)]
+
+
+def shown_of(cache: Path, *names: str) -> tuple[list[Shown], Sources]:
+    """Figures with something to show, as the pages show them, and what their captions call data and models."""
+    with database.reading(cache) as con:
+        database.show_live(con, cache)
+        selection = queries.default_selection(con)
+        rows = {figure: figure.query(con, selection) for figure in (map(figures.find, names) if names else figures.FIGURES)}
+        known = captions.sources(con, selection)
+    drawn = ((f, frame, registry.on_screen(f, frame, "light")) for f, frame in rows.items() if not frame.is_empty())
+    return [Shown(figure, plot, frame, below) for figure, frame, (plot, below) in drawn], known
+
+
+@pytest.mark.parametrize("form", ["html", "tex", "txt", "csv"])
+def test_an_attack_is_text_in_every_file_of_a_figure(hostile_cache: Path, form: str) -> None:
+    """No tag but plotly's own, no command, nothing unseen, and nothing that a spreadsheet computes."""
+    shown, known = shown_of(hostile_cache)
+    said = "".join(files.content(one, form, Style(), known).decode() for one in shown)
+    if form == "csv":
+        assert not re.search(r'(?:^|,)"(?:[=+@]|-\D)', said, re.MULTILINE)
+        return
+    assert not re.search(f"[{UNSEEN}]", re.sub(r"<script.*?</script>", "", said, flags=re.DOTALL).replace("\n", ""))
+    if form == "html":
+        assert f"<img src='{ADDRESS}" not in said
+        assert f"<a href='{ADDRESS}" not in said
+    if form == "tex":
+        assert "![x](" in said.replace("{[}", "[").replace("{]}", "]")
+        assert "$x^2$" not in said
+
+
+@pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
+def test_an_attack_is_text_in_pictures(hostile_cache: Path, tmp_path: Path) -> None:
+    """An SVG without links, images and scripts of the attack; a PDF without anything to click on or to open."""
+    shown, _known = shown_of(hostile_cache, "scores_trained", "distinguishing_words", "accuracy_of_groups")
+    asked = [pictures.Picture(tmp_path / f"{one.stem}.{form}", one.styled(Style()), Style()) for one in shown for form in ("svg", "pdf")]
+    pictures.draw(asked)
+    for path in tmp_path.glob("*.svg"):
+        parts = list(ElementTree.parse(path).iter())
+        assert not {part.tag.rpartition("}")[2] for part in parts} & {"a", "image", "script", "foreignObject"}
+        assert not [part for part in parts for name, value in part.items() if name.rpartition("}")[2] == "href" and ADDRESS in value]
+    for path in tmp_path.glob("*.pdf"):
+        (page,) = PdfReader(path).pages
+        assert "/Annots" not in page
+        assert "![x](" in page.extract_text() or "groups" not in path.stem  # where a name is drawn, it is text
+    assert len(list(tmp_path.iterdir())) == 2 * len(shown) > 0
 
 
 def test_lines_are_texts_without_breaks_and_without_what_cannot_be_seen() -> None:

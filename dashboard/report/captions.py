@@ -11,6 +11,7 @@ from dashboard.figures.registry import Role
 from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
 from dashboard.state.messages import _, marked
+from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.registry import STATISTICS
 from engine.store.database import Connection
@@ -41,16 +42,16 @@ class Sources:
 
 
 def sources(con: Connection, selection: Selection) -> Sources:
-    """What the comparison's ids are called."""
+    """What the comparison's ids are called; names are of whoever wrote them, and here lines of text."""
     known = queries.choices(con)
     names = {
-        identity: name
+        identity: line(name)
         for rows in (known.datasets, known.scorers, known.generators)
         for identity, name in rows.select(rows.columns[0], "name").iter_rows()
     }
     models = {role: names.get(getattr(selection, role) or "", "") for role in ROLES}
     rows = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
-    return Sources(names.get(selection.dataset_id or "", ""), selection.split or "", models, rows)
+    return Sources(names.get(selection.dataset_id or "", ""), line(selection.split or ""), models, line(rows))
 
 
 def sentence(words: str) -> str:

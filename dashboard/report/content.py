@@ -17,6 +17,7 @@ from dashboard.report import captions
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
 from dashboard.state.messages import _, marked, wording
+from engine.plain import line
 from engine.statistics.claims import claims
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
@@ -177,7 +178,7 @@ def facts(known: captions.Sources, runs: pl.DataFrame, selection: Selection) -> 
     }  # fmt: skip
     said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), known.rows)]
     said += [(label, known.models[role]) for role, label in roles.items()]
-    said += [(_("Finished runs on these data"), ", ".join(runs["name"])), (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC")]
+    said += [(_("Finished runs on these data"), ", ".join(map(line, runs["name"]))), (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC")]
     if without_rewards(selection.slice) != selection.slice:
         said += [(_("What was found"), _(LEFT_OUT))]
     said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]
