@@ -65,7 +65,7 @@ def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
     plot.update_layout(
         width=style.pixels,
         height=plot.layout.height + room,
-        margin={"t": plot.layout.margin.t + room, "l": max(plot.layout.margin.l or 0, EDGE)},
+        margin={"t": max(plot.layout.margin.t + room, EDGE), "l": max(plot.layout.margin.l or 0, EDGE)},
         dragmode=None,
     )
     margin = plot.layout.margin
