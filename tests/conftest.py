@@ -1,12 +1,22 @@
 """Fixtures shared by several test files."""
 
 import gc
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from filled import fill
 from hypothesis import HealthCheck, settings
 
+from dashboard import queries
+from dashboard.queries import Selection
+from engine.store import database
+from engine.store.database import Connection
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start: threads of a tiny model wait longer than they compute
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # time limits fail on a busy machine
 settings.load_profile("busy")
 
@@ -43,6 +53,32 @@ def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill(tmp_path_factory.mktemp("filled") / "cache")
 
 
+@pytest.fixture
+def own_cache(filled_cache: Path, tmp_path: Path) -> Path:
+    """A copy of that cache, to be changed."""
+    return Path(shutil.copytree(filled_cache, tmp_path / "copy"))
+
+
+@pytest.fixture
+def con(filled_cache: Path) -> Iterator[Connection]:
+    with database.reading(filled_cache) as con:
+        database.show_live(con, filled_cache)
+        yield con
+
+
+@pytest.fixture
+def chosen(con: Connection) -> Selection:
+    """What a page opens on."""
+    return queries.default_selection(con)
+
+
+@pytest.fixture
+def pairs(con: Connection, chosen: Selection) -> pl.DataFrame:
+    """The validation pairs under the trained scorer, the most wrongly ranked first."""
+    query = "from scored_pairs where scorer_id = $s and split = 'validation' order by margin, pair_id"
+    return database.frame(con, query, {"s": chosen.trained_scorer})
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a two-layer random Llama chat model."""
@@ -68,3 +104,9 @@ def toy_cache(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Pat
     runs = toy_experiment(cache, tiny_llama)
     assert [run.status.error for run in runs.values()] == [None] * 5
     return cache
+
+
+@pytest.fixture
+def own_toy_cache(toy_cache: Path, tmp_path: Path) -> Path:
+    """A copy of that cache, to be changed."""
+    return Path(shutil.copytree(toy_cache, tmp_path / "toy copy"))

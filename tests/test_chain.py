@@ -52,11 +52,6 @@ def again(run: RunDir, **changes: Any) -> TrainConfig:
     return config.model_copy(update={"name": "again", **changes})
 
 
-@pytest.fixture
-def copied(toy_cache: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(toy_cache, tmp_path / "copy"))
-
-
 # Which runs
 
 
@@ -137,12 +132,12 @@ def test_a_name_that_is_taken_gets_the_next_number(filled_cache: Path) -> None:
     assert chain.fresh_name(filled_cache, "reward model") == "reward model 2"
 
 
-def test_the_last_number_goes_up(copied: Path) -> None:
+def test_the_last_number_goes_up(own_toy_cache: Path) -> None:
     for expected in ("toy 2", "toy 3"):
-        name = chain.fresh_name(copied, "toy 2" if expected == "toy 3" else "toy")
+        name = chain.fresh_name(own_toy_cache, "toy 2" if expected == "toy 3" else "toy")
         assert name == expected
-        device = take_lock(copied / "locks" / "cpu.lock")
-        chain.submit(copied, again(by_kind(copied)["reward"][0], name=name))
+        device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+        chain.submit(own_toy_cache, again(by_kind(own_toy_cache)["reward"][0], name=name))
         assert device is not None
         os.close(device)
 
@@ -253,21 +248,21 @@ def test_an_added_loss_with_settings_of_its_own_has_no_option() -> None:
 
 @pytest.mark.parametrize("kind", ["reward", "policy"])
 def test_the_command_queues_the_same_runs_as_the_page(
-    kind: str, copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, own_toy_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the ids of the runs put aside, which are fresh each time."""
-    monkeypatch.setenv("PREFSCOPE_CACHE", str(copied))
-    device = take_lock(copied / "locks" / "cpu.lock")
-    config, then = again(by_kind(copied)[kind][0], seed=3), repeated(copied, kind)
-    page = chain.submit(copied, config, then)
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(own_toy_cache))
+    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+    config, then = again(by_kind(own_toy_cache)[kind][0], seed=3), repeated(own_toy_cache, kind)
+    page = chain.submit(own_toy_cache, config, then)
     assert main(shlex.split(chain.command(config, then)[len("./run.sh engine ") :])) == 0
     shell = capsys.readouterr().out.split()
     assert len(page) == len(shell) == {"reward": 2, "policy": 3}[kind]
     for mine, other in zip(page, shell, strict=True):
-        text = find_run(copied, mine).config.model_dump_json()
+        text = find_run(own_toy_cache, mine).config.model_dump_json()
         for one, twin in zip(page, shell, strict=True):
             text = text.replace(one, twin)
-        assert text == find_run(copied, other).config.model_dump_json()
+        assert text == find_run(own_toy_cache, other).config.model_dump_json()
     assert device is not None
     os.close(device)
 
@@ -275,19 +270,19 @@ def test_the_command_queues_the_same_runs_as_the_page(
 # What it costs
 
 
-def test_time_is_that_of_finished_runs_scaled_by_the_work(copied: Path) -> None:
+def test_time_is_that_of_finished_runs_scaled_by_the_work(own_toy_cache: Path) -> None:
     """The toy reward run trained 12 pairs in 3 steps. Given 8 s of training within 20 s, and 240 tokens of a pair where it had t / 12:
 
     two epochs are 6 steps of 4 pairs, 24 × 240 tokens at t / 8 tokens a second; 12 s stand before and after. The score run scored
     24 rewards (6 pairs under two heads) and the answers' in 40 s; the new one scores 12 answers twice.
     """
-    runs = by_kind(copied)
+    runs = by_kind(own_toy_cache)
     reward, scores = runs["reward"][0], runs["score"][0]
     tokens = last_of(reward).tokens
     set_times(reward, 20, trained=8)
     set_times(scores, 40)
-    planned = chain.chain(copied, again(reward, epochs=2), repeated(copied, "reward"))
-    found = cost.cost(copied, planned, Sample(12, 0, 240.0, 300))
+    planned = chain.chain(own_toy_cache, again(reward, epochs=2), repeated(own_toy_cache, "reward"))
+    found = cost.cost(own_toy_cache, planned, Sample(12, 0, 240.0, 300))
     around, training, scoring = found.phases
     assert (around.what, training.what, scoring.what) == ("before and after", "training", "scoring")
     assert around.seconds == pytest.approx(12)
@@ -303,39 +298,40 @@ def test_time_is_that_of_finished_runs_scaled_by_the_work(copied: Path) -> None:
     assert not found.unknown
 
 
-def test_scoring_that_was_never_done_is_guessed_from_what_reward_models_took_beside_training(copied: Path) -> None:
+def test_scoring_that_was_never_done_is_guessed_from_what_reward_models_took_beside_training(own_toy_cache: Path) -> None:
     """20 s less 8 s of training for 6 pairs, 2 responses each, at as many validations as there were: 12 s / (12 × validations) a response.
 
     The new run scores 12 answers twice.
     """
-    runs = by_kind(copied)
+    runs = by_kind(own_toy_cache)
     set_times(runs["reward"][0], 20, trained=8)
-    planned = chain.chain(copied, again(runs["reward"][0]), repeated(copied, "reward"))
+    planned = chain.chain(own_toy_cache, again(runs["reward"][0]), repeated(own_toy_cache, "reward"))
     shutil.rmtree(runs["score"][0].path)
     validations = sum(x.split == "validation" for x in runs["reward"][0].measured)
-    *_, scoring = cost.cost(copied, planned).phases
+    *_, scoring = cost.cost(own_toy_cache, planned).phases
     assert scoring.seconds == pytest.approx(24 * 12 / (12 * validations))
     assert not scoring.measured
 
 
-def test_time_from_unlike_runs_is_a_guess_and_without_any_unknown(copied: Path, empty_cache: Path) -> None:
-    runs = by_kind(copied)
+def test_time_from_unlike_runs_is_a_guess_and_without_any_unknown(own_toy_cache: Path, empty_cache: Path) -> None:
+    runs = by_kind(own_toy_cache)
     config = again(runs["reward"][0], gradient_checkpointing=True)
-    found = cost.cost(copied, chain.chain(copied, config))
+    found = cost.cost(own_toy_cache, chain.chain(own_toy_cache, config))
     assert [(p.what, p.measured) for p in found.phases] == [("before and after", False), ("training", False)]
-    for run in run_dirs(copied):
+    for run in run_dirs(own_toy_cache):
         shutil.rmtree(run.path)
-    nothing = cost.cost(copied, {"id": config})
+    nothing = cost.cost(own_toy_cache, {"id": config})
     assert nothing.seconds is None
     assert len(nothing.unknown) == 2
 
 
-def test_memory_is_what_was_measured_where_the_batches_are_the_same(copied: Path) -> None:
-    reward = by_kind(copied)["reward"][0]
+def test_memory_is_what_was_measured_where_the_batches_are_the_same(own_toy_cache: Path) -> None:
+    reward = by_kind(own_toy_cache)["reward"][0]
     reward.update(peak_bytes=7_000_000_000)
     same, other = again(reward, epochs=5), again(reward, batch_size=2)
-    assert (cost.cost(copied, {"id": same}).memory_bytes, cost.cost(copied, {"id": same}).memory_measured) == (7_000_000_000, True)
-    assert not cost.cost(copied, {"id": other}).memory_measured
+    found = cost.cost(own_toy_cache, {"id": same})
+    assert (found.memory_bytes, found.memory_measured) == (7_000_000_000, True)
+    assert not cost.cost(own_toy_cache, {"id": other}).memory_measured
 
 
 def last_of(run: RunDir) -> Any:

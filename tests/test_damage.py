@@ -194,40 +194,37 @@ def test_pages_show_the_whole_and_name_the_damaged(
 # Deleting
 
 
-def test_a_damaged_run_is_deleted(filled_cache: Path, tmp_path: Path) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    run = RunDir(cache / "runs" / "20260102-000700-map")
+def test_a_damaged_run_is_deleted(own_cache: Path) -> None:
+    run = RunDir(own_cache / "runs" / "20260102-000700-map")
     (run.path / "config.json").write_text("[]")
     (run.path / "status.json").unlink()
-    removal.delete(cache, run.id)
+    removal.delete(own_cache, run.id)
     assert not run.path.exists()
     with pytest.raises(RunError, match="not found"):
-        removal.delete(cache, run.id)
+        removal.delete(own_cache, run.id)
 
 
-def test_a_damaged_dataset_is_deleted_once_no_run_is_about_it(filled_cache: Path, tmp_path: Path) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    folder = cache / "datasets" / "kitchen-0a1b2c3d"
+def test_a_damaged_dataset_is_deleted_once_no_run_is_about_it(own_cache: Path) -> None:
+    folder = own_cache / "datasets" / "kitchen-0a1b2c3d"
     (folder / "pairs.parquet").write_bytes(b"")
     with pytest.raises(RunError, match=r"is used by .*rm \(reward model\)"):
-        removal.delete_import(cache, folder.name)
-    shutil.rmtree(cache / "runs")
-    removal.delete_import(cache, folder.name)
+        removal.delete_import(own_cache, folder.name)
+    shutil.rmtree(own_cache / "runs")
+    removal.delete_import(own_cache, folder.name)
     assert not folder.exists()
     for name in ("nowhere", "..", "../datasets/kitchen-0a1b2c3d"):
         with pytest.raises(RunError, match="not found"):
-            removal.delete_import(cache, name)
+            removal.delete_import(own_cache, name)
 
 
-def test_a_damaged_study_is_deleted_and_its_runs_stay(filled_cache: Path, tmp_path: Path) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    (cache / "studies" / "batch" / "studies.parquet").write_bytes(b"")
-    runs = len(run_dirs(cache))
-    removal.delete_study(cache, "batch")
-    assert (list((cache / "studies").iterdir()), len(run_dirs(cache))) == ([], runs)
+def test_a_damaged_study_is_deleted_and_its_runs_stay(own_cache: Path) -> None:
+    (own_cache / "studies" / "batch" / "studies.parquet").write_bytes(b"")
+    runs = len(run_dirs(own_cache))
+    removal.delete_study(own_cache, "batch")
+    assert (list((own_cache / "studies").iterdir()), len(run_dirs(own_cache))) == ([], runs)
     for name in ("batch", "..", "../runs"):
         with pytest.raises(RunError, match="not found"):
-            removal.delete_study(cache, name)
+            removal.delete_study(own_cache, name)
 
 
 def test_a_damaged_dataset_is_replaced_when_it_is_imported_again(cache: Path, dataset: str) -> None:

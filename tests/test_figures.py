@@ -1,7 +1,6 @@
 """Figures tell what was queried, whatever it is: nothing, one row, many, hostile text."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +23,6 @@ from engine.store import database
 from engine.store.database import Connection
 
 IDS = [f.name for f in FIGURES]
-
-
-@pytest.fixture
-def con(filled_cache: Path) -> Iterator[Connection]:
-    with database.reading(filled_cache) as con:
-        database.show_live(con, filled_cache)
-        yield con
-
-
-@pytest.fixture
-def chosen(con: Connection) -> Selection:
-    return queries.default_selection(con)
 
 
 def sentences(plot: go.Figure) -> str:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +156,10 @@ def test_a_file_of_which_nothing_would_be_kept_cannot_be_imported(page: AppTest)
     assert not [button for button in app.button if button.key == "import_do"]
 
 
-def test_a_path_that_is_named_is_imported_beside_what_is_there(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_is_named_is_imported_beside_what_is_there(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page shows the new dataset then, and its reason for what was left out."""
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     (tmp_path / "tea.jsonl").write_bytes(as_lines(PAIR, {**PAIR, "question": "How?", "overall_response": 7}))
-    monkeypatch.setenv("PREFSCOPE_CACHE", str(cache))
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(own_cache))
     app = AppTest.from_file(str(APP), default_timeout=60)
     app.switch_page("views/data.py")
     app.session_state["data_tab_0"] = "Import"

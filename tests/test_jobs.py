@@ -3,7 +3,6 @@
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -268,47 +267,41 @@ def test_run_folder_that_cannot_be_written_is_a_sentence(cache: Path, configure:
 # Deleting
 
 
-@pytest.fixture
-def experiment(toy_cache: Path, tmp_path: Path) -> Path:
-    """A copy of the finished toy experiment, to be changed."""
-    return Path(shutil.copytree(toy_cache, tmp_path / "copy"))
-
-
 def named(cache: Path, name: str) -> RunDir:
     return next(run for run in run_dirs(cache) if run.config.name == name)
 
 
-def test_run_in_use_is_not_deleted(experiment: Path) -> None:
-    policy, answers = named(experiment, "tuned policy"), named(experiment, "tuned answers")
+def test_run_in_use_is_not_deleted(own_toy_cache: Path) -> None:
+    policy, answers = named(own_toy_cache, "tuned policy"), named(own_toy_cache, "tuned answers")
     with pytest.raises(RunError, match=rf"is used by {answers.id} \(tuned answers\): delete those first"):
-        removal.delete(experiment, policy.id)
+        removal.delete(own_toy_cache, policy.id)
     lock = wait_for_lock(answers.path / "lock", 5)
     with pytest.raises(RunError, match="is running: cancel it first"):
-        removal.delete(experiment, answers.id)
+        removal.delete(own_toy_cache, answers.id)
     os.close(lock)
 
 
-def test_deleted_run_leaves_no_rows(experiment: Path) -> None:
-    scores = named(experiment, "scores")
-    removal.delete(experiment, scores.id)
+def test_deleted_run_leaves_no_rows(own_toy_cache: Path) -> None:
+    scores = named(own_toy_cache, "scores")
+    removal.delete(own_toy_cache, scores.id)
     assert not scores.path.exists()
-    with database.reading(experiment) as con:
+    with database.reading(own_toy_cache) as con:
         assert con.execute("select count(*) from runs where run_id = ?", [scores.id]).fetchone() == (0,)
         assert con.execute("select count(*) from runs").fetchone() == (4,)
 
 
-def test_freed_weights_leave_the_tables(experiment: Path) -> None:
-    policy = named(experiment, "tuned policy")
-    removal.free_weights(experiment, policy.id)
+def test_freed_weights_leave_the_tables(own_toy_cache: Path) -> None:
+    policy = named(own_toy_cache, "tuned policy")
+    removal.free_weights(own_toy_cache, policy.id)
     assert not (policy.path / "model").exists()
     assert policy.table("rewards") is not None
     assert jobs.actions(policy) == ["retry", "delete"]
     config = GenerateConfig(dataset=policy.config.dataset, policy=policy.id, device="cpu")
-    assert "its weights were freed" in str(executed(experiment, config).status.error)
+    assert "its weights were freed" in str(executed(own_toy_cache, config).status.error)
 
 
-def test_weights_a_waiting_run_needs_are_not_freed(experiment: Path) -> None:
-    policy = named(experiment, "tuned policy")
-    waiting = prepared(experiment, GenerateConfig(dataset=policy.config.dataset, policy=policy.id, parents=(policy.id,)))
+def test_weights_a_waiting_run_needs_are_not_freed(own_toy_cache: Path) -> None:
+    policy = named(own_toy_cache, "tuned policy")
+    waiting = prepared(own_toy_cache, GenerateConfig(dataset=policy.config.dataset, policy=policy.id, parents=(policy.id,)))
     with pytest.raises(RunError, match=f"is needed by {waiting.id}, not finished yet"):
-        removal.free_weights(experiment, policy.id)
+        removal.free_weights(own_toy_cache, policy.id)

@@ -1,6 +1,5 @@
 """What length has to do with it: lines of least squares, groups by length, and what the figures draw of them."""
 
-from collections.abc import Iterator
 from math import sqrt
 from pathlib import Path
 
@@ -24,22 +23,6 @@ from engine.statistics.registry import measured
 from engine.store import database
 from engine.store.database import Connection
 from engine.store.slices import show_slice
-
-
-@pytest.fixture
-def con(filled_cache: Path) -> Iterator[Connection]:
-    with database.reading(filled_cache) as con:
-        yield con
-
-
-@pytest.fixture
-def chosen(con: Connection) -> Selection:
-    return queries.default_selection(con)
-
-
-@pytest.fixture
-def pairs(con: Connection, chosen: Selection) -> pl.DataFrame:
-    return database.frame(con, "from scored_pairs where scorer_id = $s and split = 'validation'", {"s": chosen.trained_scorer})
 
 
 def test_a_line_has_the_robust_standard_error_of_its_points() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,34 +131,27 @@ def test_the_filters_of_prompts_are_in_the_url_and_taken_from_it(filled_cache: P
     assert shown_prompts(other) == shown_prompts(opened(filled_cache, monkeypatch, "prompts.py"))
 
 
-def test_a_database_of_another_version_is_a_sentence_on_the_page(
-    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    with database.connected(database.database_path(cache), False, 5) as con:
+def test_a_database_of_another_version_is_a_sentence_on_the_page(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.connected(database.database_path(own_cache), False, 5) as con:
         con.execute("update about set value = 'old'")
-    app = opened(cache, monkeypatch)
+    app = opened(own_cache, monkeypatch)
     assert not app.exception
     assert "another version" in app.error[0].value
 
 
-def test_a_failed_run_shows_its_sentence_and_what_can_be_done(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    run = run_dirs(cache)[-1]
+def test_a_failed_run_shows_its_sentence_and_what_can_be_done(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_dirs(own_cache)[-1]
     run.update(state="failed", reason=None, error="loss is *nan* at step 7")
-    app = opened(cache, monkeypatch, "runs.py", run=run.id)
+    app = opened(own_cache, monkeypatch, "runs.py", run=run.id)
     assert "loss is *nan* at step 7" in next(d.value for d in app.dataframe)["result"].to_list()
     assert any("loss is \\*nan\\* at step 7" in e.value for e in app.error)
     assert app.button(key=f"resume_{run.id}").label == "Resume"
 
 
-def test_deleting_a_run_that_others_need_is_refused_with_their_names(
-    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    parent, child = run_dirs(cache)[:2]
+def test_deleting_a_run_that_others_need_is_refused_with_their_names(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent, child = run_dirs(own_cache)[:2]
     write_json(child.path / "config.json", {**child.config_values, "parents": [parent.id]})
-    app = opened(cache, monkeypatch, "runs.py", run=parent.id)
+    app = opened(own_cache, monkeypatch, "runs.py", run=parent.id)
     app.button(key=f"delete_{parent.id}").click().run()
     assert not app.exception
     assert any(child.config_values["name"] in e.value.replace("\\", "") for e in app.error)
@@ -180,13 +172,10 @@ def write_model(run: RunDir) -> None:
     (run.path / "model" / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
 
 
-def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
-    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No base model lies in this cache: Start and Check both say so, and Check shows what is known."""
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    before = run_dirs(cache)
-    app = opened(cache, monkeypatch, "runs.py")
+    before = run_dirs(own_cache)
+    app = opened(own_cache, monkeypatch, "runs.py")
     next(b for b in app.button if b.label == "Start").click().run()
     assert not app.exception
     assert any("the embedded model is not in" in e.value for e in app.error)
@@ -194,31 +183,27 @@ def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(
     next(b for b in app.button if b.label == "Check").click().run(timeout=120)
     assert any("the embedded model is not in" in e.value for e in app.error)
     assert "Work: 30 prompts" in [t.value for t in app.text]
-    assert run_dirs(cache) == before
+    assert run_dirs(own_cache) == before
 
 
-def test_a_run_shows_the_memory_of_its_stages(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    run = run_dirs(cache)[-1]
+def test_a_run_shows_the_memory_of_its_stages(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_dirs(own_cache)[-1]
     run.update(stage_peaks={"loading the model": 1_250_000_000, "training": 4_500_000_000})
-    app = opened(cache, monkeypatch, "runs.py", run=run.id)
+    app = opened(own_cache, monkeypatch, "runs.py", run=run.id)
     assert any(e.label == "Memory: at most 4.5 GB" for e in app.expander)
     rows = [d.value.to_dict("list") for d in app.dataframe]
     assert {"While": ["loading the model", "training"], "Highest memory (GB)": [1.25, 4.5]} in rows
 
 
-def test_a_run_started_from_the_form_is_queued_behind_the_runs_it_names(
-    filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    device = take_lock(cache / "locks" / "cpu.lock")
-    app = opened(cache, monkeypatch, "runs.py")
+def test_a_run_started_from_the_form_is_queued_behind_the_runs_it_names(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = take_lock(own_cache / "locks" / "cpu.lock")
+    app = opened(own_cache, monkeypatch, "runs.py")
     app.selectbox(key="new_kind").select("score").run()
-    model = next(run for run in run_dirs(cache) if run.config_values["kind"] == "reward")
+    model = next(run for run in run_dirs(own_cache) if run.config_values["kind"] == "reward")
     write_model(model)
     app.multiselect(key="ScoreConfig_reward_models").select(model.id)
     next(b for b in app.button if b.label == "Start").click().run()
-    queued = run_dirs(cache)[-1]
+    queued = run_dirs(own_cache)[-1]
     assert queued.status.state == "queued"
     assert queued.config_values["parents"] == [model.id]
     assert device is not None

@@ -1,7 +1,6 @@
 """The playground's page without a browser: what it offers, and what it says where it cannot."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,6 @@ from dashboard.queries import playground
 from engine.store import database
 from engine.store.rundir import run_dirs, take_lock
 from engine.store.status import State
-
-
-@pytest.fixture
-def own_cache(filled_cache: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(filled_cache, tmp_path / "cache"))
 
 
 def asked(cache: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
@@ -66,13 +60,12 @@ def test_a_prompt_of_the_split_fills_the_field_with_what_was_said_before(filled_
     assert "Nothing here yet" not in said(app)
 
 
-def test_a_run_that_goes_on_is_named_before_anything_is_asked(toy_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path(shutil.copytree(toy_cache, tmp_path / "cache"))
-    run = run_dirs(cache)[-1]
+def test_a_run_that_goes_on_is_named_before_anything_is_asked(own_toy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_dirs(own_toy_cache)[-1]
     lock = take_lock(run.path / "lock")
     assert lock is not None
     run.update(state=State.RUNNING, finished_at=None, pid=os.getpid())
-    app = asked(cache, monkeypatch)
+    app = asked(own_toy_cache, monkeypatch)
     os.close(lock)
     assert [info.value.partition(":")[0] for info in app.info] == ["scores is going on"]
     assert app.button(key="play_go").disabled

@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 import psutil
 import pytest
 import torch
@@ -42,54 +41,105 @@ def in_two(cache: Path, config: RunConfig) -> RunDir:
     return run
 
 
-def test_reward_training_equals_one_process_with_twice_the_accumulation(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    """Two processes of batch 2 take the pairs that one takes in two batches of 2; gradients are averaged, metrics gathered."""
-    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, epochs=2))
-    two = in_two(cache, reward_config(dataset, tiny_llama, batch_size=2, epochs=2))
-    assert len(metrics(two)) == len(metrics(one)) == 8  # 2 · 3 steps, 2 validations
+@pytest.fixture(scope="module")
+def queued(cache: Path, dataset: str, tiny_llama: Path) -> RunDir:
+    """A reward run that the queue did in two processes: 2 · 3 steps of 2 · 2 pairs."""
+    return in_two(cache, reward_config(dataset, tiny_llama, batch_size=2, epochs=2))
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from engine.kinds.table import KINDS
+from engine.machine import processes
+from engine.queue.run import finish
+from engine.store.progress import Progress
+from engine.store.rundir import RunDir
+from engine.store.status import State
+processes.joined("cpu")
+for folder in map(Path, sys.argv[1:]):
+    run = RunDir(folder, writes=processes.index() == 0)
+    progress = Progress(folder.parents[1], run)
+    progress.agreed = processes.any_of
+    KINDS[run.outline.kind](progress, run.config)
+    finish(progress, State.DONE, None)
+processes.leave()
+"""
+LONG = 8  # epochs of 6 steps, long enough to be stopped in the middle
+
+
+@pytest.fixture(scope="module")
+def together(cache: Path, dataset: str, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
+    """Several runs, one after another, in one pair of processes, since loading torch takes longer than all of them."""
+    long = {"batch_size": 1, "epochs": LONG, "checkpoint_every": 1000}
+    configs: dict[str, RunConfig] = {
+        "divided": reward_config(dataset, tiny_llama, batch_size=2, epochs=2, forward_tokens=64, shard=True),
+        "KTO": policy_config(dataset, tiny_llama, batch_size=2, loss=KTO()),
+        "KTO, divided": policy_config(dataset, tiny_llama, batch_size=2, loss=KTO(), shard=True),
+        "answers": answering(dataset, tiny_llama),
+        "long": reward_config(dataset, tiny_llama, **long),
+        "long, divided": reward_config(dataset, tiny_llama, **long, shard=True),
+    }
+    runs = {name: prepared(cache, config.model_copy(update={"processes": 2})) for name, config in configs.items()}
+    program = tmp_path_factory.mktemp("program") / "runs.py"
+    program.write_text(PROGRAM)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*torchrun, str(program), *(str(run.path) for run in runs.values())]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return runs
+
+
+def answering(dataset: str, model: Path) -> GenerateConfig:
+    return GenerateConfig(dataset=dataset, policy=str(model), max_new_tokens=6, batch_size=2, precision="fp32", device="cpu")
+
+
+def assert_alike(one: RunDir, two: RunDir, within: float = 1e-4) -> None:
+    """The same lines of metrics, up to the order in which numbers were added."""
     for left, right in zip(metrics(one), metrics(two), strict=True):
         assert (left["step"], left["tokens"]) == (right["step"], right["tokens"])
-        assert right["values"] == pytest.approx(left["values"], abs=1e-4)
+        assert right["values"] == pytest.approx(left["values"], abs=within)
 
 
-def test_a_model_divided_among_processes_trains_and_is_saved_as_a_whole_one(cache: Path, dataset: str, tiny_llama: Path) -> None:
+def test_reward_training_equals_one_process_with_twice_the_accumulation(
+    cache: Path, dataset: str, tiny_llama: Path, queued: RunDir
+) -> None:
+    """Two processes of batch 2 take the pairs that one takes in two batches of 2; gradients are averaged, metrics gathered."""
+    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, epochs=2))
+    assert len(metrics(queued)) == 8  # 2 · 3 steps, 2 validations
+    assert_alike(one, queued)
+
+
+def test_a_model_divided_among_processes_trains_and_is_saved_as_a_whole_one(
+    cache: Path, dataset: str, tiny_llama: Path, together: dict[str, RunDir]
+) -> None:
     """Parts of 64 tokens: the processes' batches fall into different numbers of them, and must not wait for each other for ever."""
-    sizes = {"epochs": 2, "forward_tokens": 64}
-    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, **sizes))
-    two = in_two(cache, reward_config(dataset, tiny_llama, batch_size=2, shard=True, **sizes))
-    for left, right in zip(metrics(one), metrics(two), strict=True):
-        assert right["values"] == pytest.approx(left["values"], abs=1e-4)
-    left, right = (load_file(run.path / "model" / "model.safetensors") for run in (one, two))
+    one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, epochs=2, forward_tokens=64))
+    assert_alike(one, together["divided"])
+    left, right = (load_file(run.path / "model" / "model.safetensors") for run in (one, together["divided"]))
     assert left.keys() == right.keys()
     for name, weight in left.items():
         assert torch.allclose(right[name], weight, atol=1e-5), name
 
 
-def test_a_divided_policy_equals_a_whole_one(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    one = executed(cache, policy_config(dataset, tiny_llama, batch_size=2, accumulation=2, loss=KTO()))
-    two = in_two(cache, policy_config(dataset, tiny_llama, batch_size=2, loss=KTO(), shard=True))
-    for left, right in zip(metrics(one), metrics(two), strict=True):
-        assert right["values"] == pytest.approx(left["values"], abs=5e-4)
-
-
-def test_every_validation_pair_is_scored_exactly_once(cache: Path, dataset: str, tiny_llama: Path) -> None:
+def test_every_validation_pair_is_scored_exactly_once(queued: RunDir) -> None:
     """Five pairs do not divide by two processes: ten responses under two scorers, no more."""
-    run = in_two(cache, reward_config(dataset, tiny_llama))
-    assert table(run, "rewards").height == 20
-    assert {line["values"]["n"] for line in metrics(run) if line["split"] == "validation"} == {5}
+    assert table(queued, "rewards").height == 20
+    assert {line["values"]["n"] for line in metrics(queued) if line["split"] == "validation"} == {5}
 
 
-def test_policy_training_and_kto_s_batch_equal_one_process(cache: Path, dataset: str, tiny_llama: Path) -> None:
+def test_policy_training_and_kto_s_batch_equal_one_process_divided_or_whole(
+    cache: Path, dataset: str, tiny_llama: Path, together: dict[str, RunDir]
+) -> None:
     one = executed(cache, policy_config(dataset, tiny_llama, batch_size=2, accumulation=2, loss=KTO()))
-    two = in_two(cache, policy_config(dataset, tiny_llama, batch_size=2, loss=KTO()))
-    for left, right in zip(metrics(one), metrics(two), strict=True):
-        assert right["values"] == pytest.approx(left["values"], abs=5e-4)
+    assert_alike(one, together["KTO"], within=5e-4)
+    assert_alike(one, together["KTO, divided"], within=5e-4)
 
 
-def test_answers_are_those_of_one_process(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    config = GenerateConfig(dataset=dataset, policy=str(tiny_llama), max_new_tokens=6, batch_size=2, precision="fp32", device="cpu")
+def test_answers_are_those_of_one_process(cache: Path, dataset: str, tiny_llama: Path, together: dict[str, RunDir]) -> None:
     columns = "prompt_id", "text_id", "tokens", "finish_reason"
-    one, two = (table(run, "generations").select(columns).sort("prompt_id") for run in (executed(cache, config), in_two(cache, config)))
+    alone = executed(cache, answering(dataset, tiny_llama))
+    one, two = (table(run, "generations").select(columns).sort("prompt_id") for run in (alone, together["answers"]))
     assert one.equals(two)
     assert one["prompt_id"].is_unique().all()
 
@@ -107,8 +157,7 @@ def test_started_by_accelerate_it_holds_its_lock_and_gives_what_one_process_give
     assert run.status.state == "done"
     assert "running" in seen
     assert "lost" not in seen
-    for left, right in zip(metrics(one), metrics(run), strict=True):
-        assert right["values"] == pytest.approx(left["values"], abs=1e-4)
+    assert_alike(one, run)
 
 
 def test_cancelled_before_its_processes_are_there_no_process_is_left(cache: Path, dataset: str, tiny_llama: Path) -> None:
@@ -144,19 +193,18 @@ def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: st
     assert "one optimiser step takes 128" in str(status.error)
 
 
-@pytest.mark.parametrize("shard", [False, True], ids=["whole", "divided"])
-def test_cancelled_together_they_resume_together(cache: Path, dataset: str, tiny_llama: Path, shard: bool) -> None:
-    config = reward_config(dataset, tiny_llama, batch_size=1, epochs=20, processes=2, checkpoint_every=1000, shard=shard)
-    whole = in_two(cache, config)
-    run = find_run(cache, jobs.submit_one(cache, config))
+@pytest.mark.parametrize("name", ["long", "long, divided"])
+def test_cancelled_together_they_resume_together(cache: Path, together: dict[str, RunDir], name: str) -> None:
+    whole = together[name]
+    run = find_run(cache, jobs.submit_one(cache, whole.config))
     deadline = time.monotonic() + 120
     while not (run.metrics_path.is_file() and len(run.metrics_path.read_text().splitlines()) > 5) and time.monotonic() < deadline:
         time.sleep(0.02)
     jobs.cancel(cache, run.id)
     assert jobs.wait_for_end(run, 120).state == "cancelled"
     reached = metrics(run)[-1]["step"]
-    assert 0 < reached < 120
+    assert 0 < reached < 6 * LONG
     jobs.resume(cache, run.id)
     assert jobs.wait_for_end(run, 300).state == "done"
     assert metrics(run) == metrics(whole)
-    assert pl.Series([line["step"] for line in metrics(run) if line["split"] == "train"]).to_list() == list(range(1, 121))
+    assert [line["step"] for line in metrics(run) if line["split"] == "train"] == list(range(1, 6 * LONG + 1))

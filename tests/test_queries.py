@@ -1,6 +1,5 @@
 """Queries on a cache as the engine leaves it: what is counted, and that nothing chosen gives nothing."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +25,6 @@ from engine.store.status import State
 MADE: list[Figure | Table] = [*FIGURES, *TABLES]
 
 
-@pytest.fixture
-def con(filled_cache: Path) -> Iterator[Connection]:
-    with database.reading(filled_cache) as con:
-        database.show_live(con, filled_cache)
-        yield con
-
-
 @pytest.mark.parametrize("made", MADE, ids=lambda made: made.name)
 def test_only_the_live_queries_read_curves(filled_cache: Path, made: Figure | Table) -> None:
     """The others are answered where the view of live curves was never made, as on a page."""
@@ -43,11 +35,6 @@ def test_only_the_live_queries_read_curves(filled_cache: Path, made: Figure | Ta
                 made.query(con, chosen)
         else:
             made.query(con, chosen)
-
-
-@pytest.fixture
-def chosen(con: Connection) -> Selection:
-    return queries.default_selection(con)
 
 
 def test_default_selection_takes_the_newest_trained_scorer_and_its_untrained_twin(con: Connection, chosen: Selection) -> None:

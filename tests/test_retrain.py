@@ -1,7 +1,6 @@
 """The Retrain dialog: prefilled from what is looked at, live beside the settings, and what it queues."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +21,11 @@ from engine.store.rundir import RunDir, run_dirs, take_lock
 
 
 @pytest.fixture
-def busy(toy_cache: Path, tmp_path: Path) -> Iterator[Path]:
+def busy(own_toy_cache: Path) -> Iterator[Path]:
     """A copy of the toy experiment's cache, whose device is taken: what is queued waits."""
-    cache = Path(shutil.copytree(toy_cache, tmp_path / "copy"))
-    device = take_lock(cache / "locks" / "cpu.lock")
+    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
     assert device is not None
-    yield cache
+    yield own_toy_cache
     os.close(device)
 
 

@@ -1,6 +1,5 @@
 """Tables of runs: what differs between them, how they ended, and what a chosen row opens."""
 
-import shutil
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -43,12 +42,11 @@ def test_a_run_shows_its_last_measurement_with_its_interval(filled_cache: Path) 
     assert found["accuracy"] == pytest.approx({**found["accuracy"], "value": right.value, "low": right.low, "high": right.high})  # type: ignore[dict-item]
 
 
-def test_the_split_that_is_looked_at_goes_before_the_first_one(filled_cache: Path, tmp_path: Path) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    run = RunDir(cache / "runs" / REWARD)
+def test_the_split_that_is_looked_at_goes_before_the_first_one(own_cache: Path) -> None:
+    run = RunDir(own_cache / "runs" / REWARD)
     run.append_metrics(80, "another", {"accuracy": 0.9, "n": 10.0}, 0, 1.0)
-    database.ingest(cache, run.path)
-    assert [measures(cache, split)[REWARD]["share"] for split in ("another", "validation", "absent")] == pytest.approx([0.9, 0.7, 0.9])
+    database.ingest(own_cache, run.path)
+    assert [measures(own_cache, split)[REWARD]["share"] for split in ("another", "validation", "absent")] == pytest.approx([0.9, 0.7, 0.9])
 
 
 def test_only_settings_that_differ_have_a_column(tmp_path: Path) -> None:
@@ -107,10 +105,9 @@ def test_a_figure_that_would_repeat_another_is_not_drawn(filled_cache: Path, mon
     assert "Figure 2<" not in shown
 
 
-def test_a_run_in_the_address_is_opened_with_its_log(filled_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
-    (run_dirs(cache)[0].path / "log.txt").write_text("first line\nlast *line*\n")
-    app = opened(cache, monkeypatch, "runs.py", run=run_dirs(cache)[0].id)
+def test_a_run_in_the_address_is_opened_with_its_log(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run_dirs(own_cache)[0].path / "log.txt").write_text("first line\nlast *line*\n")
+    app = opened(own_cache, monkeypatch, "runs.py", run=run_dirs(own_cache)[0].id)
     assert "first line\nlast *line*" in [c.value for c in app.code]
 
 

@@ -1,8 +1,6 @@
 """Selecting in a figure: what bars and dots stand for, what becomes of it on the page, and the pairs behind it."""
 
 import json
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,23 +20,6 @@ from dashboard.state import slices
 from engine.settings.slices import Contains, OneOf, Range, Slice
 from engine.store import database
 from engine.store.database import Connection
-
-
-@pytest.fixture
-def con(filled_cache: Path) -> Iterator[Connection]:
-    with database.reading(filled_cache) as con:
-        yield con
-
-
-@pytest.fixture
-def chosen(con: Connection) -> Selection:
-    return queries.default_selection(con)
-
-
-@pytest.fixture
-def pairs(con: Connection, chosen: Selection) -> pl.DataFrame:
-    query = "from scored_pairs where scorer_id = $s and split = 'validation' order by margin, pair_id"
-    return database.frame(con, query, {"s": chosen.trained_scorer})
 
 
 def sliced(selection: Selection, *predicates: Any, inverted: bool = False) -> Slice:
@@ -149,13 +130,9 @@ def test_an_unknown_pair_is_said_and_the_first_shown(filled_cache: Path, monkeyp
     assert "1 of " in said(app)
 
 
-def test_a_slice_is_kept_under_a_name_and_chosen_again(
-    filled_cache: Path, tmp_path: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In a copy of the cache: saved from the line under the figure, left, and taken from the chip again."""
-    cache = tmp_path / "cache"
-    shutil.copytree(filled_cache, cache)
-    app = opened(cache, monkeypatch, "reward_model.py", slice=sliced(chosen, wrong(chosen)).as_json())
+def test_a_slice_is_kept_under_a_name_and_chosen_again(own_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saved from the line under the figure, left, and taken from the chip again."""
+    app = opened(own_cache, monkeypatch, "reward_model.py", slice=sliced(chosen, wrong(chosen)).as_json())
     app.text_input(key="slice_name").set_value("ranked *wrong*")
     app.button(key="slice_save").click().run()
     assert json.loads(app.query_params["slice"])["name"] == "ranked *wrong*"
@@ -191,16 +168,15 @@ def test_a_condition_narrows_an_inverted_slice(chosen: Selection) -> None:
 
 
 def test_half_scored_pairs_are_said_and_nothing_is_drawn_of_them(
-    filled_cache: Path, tmp_path: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+    own_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = Path(shutil.copytree(filled_cache, tmp_path / "copy"))
     text = "select chosen_id from pairs where split = 'validation' order by pair_id limit 1"
-    with database.writing(cache) as con:
+    with database.writing(own_cache) as con:
         con.execute(f"delete from rewards where scorer_id in ($trained, $untrained) and text_id in ({text})",
                     {"trained": chosen.trained_scorer, "untrained": chosen.base_scorer})  # fmt: skip
         database.recount(con, database.every_scorer(con))
     for page in ("reward_model.py", "length_bias.py"):
-        app = opened(cache, monkeypatch, page)
+        app = opened(own_cache, monkeypatch, page)
         assert not app.exception
         assert not app.error
         assert "29 of 30 pairs are scored by reward model" in said(app)

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 import pytest
-from filled import fill
 from playwright.sync_api import Browser, Page
 
-from docs.screenshots import PAGES, SIZES, Served, Theme, address, chromium, opened, served, settle
+from docs.screenshots import PAGES, SIZES, Served, Theme, address, opened, settle
 
 pytestmark = pytest.mark.browser
 AXE = files("axe_playwright_python") / "axe.min.js"
@@ -28,19 +27,6 @@ FINDINGS = """async streamlits => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    cache = tmp_path_factory.mktemp("accessible") / "cache"
-    with served(fill(cache, steps=8), cache / "dashboard.log") as running:
-        yield running
-
-
 def findings(page: Page) -> Iterator[str]:
     """What is serious and ours, in both themes and widths."""
     page.evaluate(AXE.read_text())
@@ -52,8 +38,8 @@ def findings(page: Page) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_has_no_serious_finding_of_ours_and_its_headings_are_in_order(name: str, dashboard: Served, browser: Browser) -> None:
-    page = opened(browser, f"{dashboard.url}/{address(name)}")
+def test_a_page_has_no_serious_finding_of_ours_and_its_headings_are_in_order(name: str, filled_dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, f"{filled_dashboard.url}/{address(name)}")
     found = list(findings(page))
     assert not found, "\n".join(found)
     page.context.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from docs.screenshots import Served, chromium, opened, served, settle
+from docs.screenshots import Served, opened, served, settle
 from engine.store.server import server_of
 
 pytestmark = pytest.mark.browser
@@ -20,12 +20,6 @@ WAIT = 180_000  # milliseconds for a process that loads torch on a busy machine
 def cache(toy_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy experiment's cache as one of its own, since its playground writes a lock."""
     return Path(shutil.copytree(toy_cache, tmp_path_factory.mktemp("playground") / "cache"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

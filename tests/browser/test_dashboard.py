@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import time
 import zipfile
@@ -15,10 +14,12 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, Request, expect
 
 from dashboard import figures
-from docs.screenshots import PAGES, Served, address, chromium, opened, served, settle
+from docs.screenshots import PAGES, Served, address, opened, served, settle
 from engine.data.records import Turn, prompt_row
 from engine.data.sources import STARTER
+from engine.model.folders import SENTENCE_MODEL
 from engine.queue import jobs
+from engine.settings.config import EMBEDDED_MODEL
 from engine.store.rundir import RunDir, run_dirs, take_lock
 
 pytestmark = pytest.mark.browser
@@ -34,23 +35,15 @@ POINTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An empty cache with the embedded models; its runs' own models are removed at the end, their logs stay."""
-    models = ROOT / "cache" / "models"
-    if not (models / "smollm2-135m-instruct" / "config.json").is_file():
-        pytest.fail("the embedded model is not there: run ./run.sh setup")
+def cache(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty cache, in which a two-layer model has the embedded one's place: what it learns is tests/test_embedded_model.py's matter."""
+    if not (ROOT / "cache" / "models" / SENTENCE_MODEL / "config.json").is_file():
+        pytest.fail("the embedded sentence model is not there: run ./run.sh setup")
     folder = tmp_path_factory.mktemp("browser") / "cache"
-    folder.mkdir()
-    (folder / "models").symlink_to(models)
-    yield folder
-    for model in (folder / "runs").glob("*/model"):
-        shutil.rmtree(model)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
+    (folder / "models").mkdir(parents=True)
+    (folder / "models" / EMBEDDED_MODEL).symlink_to(tiny_llama)
+    (folder / "models" / SENTENCE_MODEL).symlink_to(ROOT / "cache" / "models" / SENTENCE_MODEL)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +69,7 @@ def trained(cache: Path, dashboard: Served, browser: Browser, sources: dict[str,
     jobs.engine_call(["import", "--name=tiny", *(f"{split}={source}" for split, source in sources.items())], cache)
     runs = opened(browser, f"{dashboard.url}/runs")
     curves = opened(browser, f"{dashboard.url}/training")
-    start_training(runs, "First model", pairs=12)
+    start_training(runs, "First model")
     seen: dict[str, set[str]] = {"progress": set(), "points": set()}
     run = newest(cache)
     while not run.status.finished_at:
@@ -111,11 +104,11 @@ def newest(cache: Path) -> RunDir:
     return run_dirs(cache)[-1]
 
 
-def start_training(page: Page, name: str, pairs: int) -> None:
-    """Fill the Retrain dialog with a tiny configuration and press its button."""
+def start_training(page: Page, name: str) -> None:
+    """Fill the Retrain dialog with a configuration of 600 steps of a few milliseconds and press its button."""
     page.get_by_role("button", name="Retrain …").click()
     dialog = page.get_by_role("dialog")
-    for label, value in (("Training pairs", str(pairs)), ("Maximum tokens", "128"), ("Batch size", "2")):
+    for label, value in (("Epochs", "50"), ("Maximum tokens", "128"), ("Batch size", "2")):
         field = dialog.get_by_role("spinbutton", name=label)
         field.fill(value)
         field.press("Enter")
@@ -179,7 +172,7 @@ def test_every_page_of_an_empty_cache_says_how_to_begin(dashboard: Served, brows
 
 def test_a_run_started_from_the_form_shows_its_progress_and_its_curve_while_it_trains(trained: dict[str, set[str]]) -> None:
     assert len(trained["progress"]) >= 3
-    assert any("of 6 steps" in text for text in trained["progress"])
+    assert any("of 600 steps" in text for text in trained["progress"])
     assert len(trained["points"]) >= 3
 
 
@@ -255,7 +248,7 @@ def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(ca
 @pytest.mark.usefixtures("experiment")
 def test_a_run_goes_on_when_the_dashboard_is_killed(cache: Path, browser: Browser) -> None:
     with served(cache, cache / "second.log") as dashboard:
-        start_training(opened(browser, f"{dashboard.url}/runs"), "Survivor", pairs=4)
+        start_training(opened(browser, f"{dashboard.url}/runs"), "Survivor")
         run, scores = run_dirs(cache)[-2:]  # the scores that make it comparable wait behind it
         while run.status.state == "queued" or run.status.stage == "starting":
             assert not run.status.finished_at

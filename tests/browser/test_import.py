@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from docs.screenshots import chromium, opened, served, settle
+from docs.screenshots import opened, served, settle
 from engine.data.datasets_io import dataset_ids
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(empty_cache: Path, tmp_path: Path) -> Iterator[Page]:
+def page(empty_cache: Path, tmp_path: Path, browser: Browser) -> Iterator[Page]:
     empty_cache.mkdir(parents=True, exist_ok=True)
-    with served(empty_cache, tmp_path / "log") as dashboard, chromium() as browser:
+    with served(empty_cache, tmp_path / "log") as dashboard:
         yield opened(browser, f"{dashboard.url}/data")
 
 

@@ -7,17 +7,11 @@ import pytest
 from filled import fill, pairs
 from playwright.sync_api import Browser, Page, expect
 
-from docs.screenshots import Served, chromium, opened, served, settle
+from docs.screenshots import Served, opened, served, settle
 from engine.data.records import PreferencePair, Turn
 
 pytestmark = pytest.mark.browser
 PROMPTS = 205  # five more than a page of the list has
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

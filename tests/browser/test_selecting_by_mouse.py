@@ -1,13 +1,12 @@
 """Selecting in a figure with the mouse: over bars, on a dot, and what becomes of it: chip, rows, other figures, address."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard import queries
-from docs.screenshots import Served, chromium, opened, served, settle
+from docs.screenshots import Served, opened, settle
 from docs.tour import PLACE
 from engine.store import database
 
@@ -16,18 +15,6 @@ FIRST_DOT = (
     "figure => { const t = document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`)._fullData[0]; return [t.x[0], t.y[0]] }"
 )
 OPACITIES = "figure => document.querySelector(`.st-key-figure_box_${figure} .js-plotly-plot`)._fullData[0].marker.opacity"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def dashboard(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(filled_cache, tmp_path_factory.mktemp("log") / "dashboard.log") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +34,8 @@ def click_first_dot(page: Page, figure: str) -> None:
     settle(page)
 
 
-def test_margins_dragged_over_are_a_chip_rows_and_an_address(dashboard: Served, browser: Browser, wrong: tuple[int, int]) -> None:
-    page = opened(browser, f"{dashboard.url}/reward_model")
+def test_margins_dragged_over_are_a_chip_rows_and_an_address(filled_dashboard: Served, browser: Browser, wrong: tuple[int, int]) -> None:
+    page = opened(browser, f"{filled_dashboard.url}/reward_model")
     (zero, top), (left, _) = page.evaluate(PLACE, ["margins", 0, 4]), page.evaluate(PLACE, ["margins", -1.9, 4])
     page.mouse.move(left, top)
     page.mouse.down()
@@ -73,10 +60,10 @@ def test_margins_dragged_over_are_a_chip_rows_and_an_address(dashboard: Served, 
     expect(page.locator(".st-key-pair_detail")).to_contain_text(f"of {wrong[1]}", timeout=30_000)
 
 
-def test_a_dot_clicked_on_looks_at_its_pairs(dashboard: Served, browser: Browser) -> None:
-    page = opened(browser, f"{dashboard.url}/reward_model")
+def test_a_dot_clicked_on_looks_at_its_pairs(filled_dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, f"{filled_dashboard.url}/reward_model")
     click_first_dot(page, "accuracy_of_groups")
     expect(page.locator(".st-key-slice_line").get_by_role("button", name="prompt type is")).to_be_visible(timeout=30_000)
-    page = opened(browser, f"{dashboard.url}/length_bias")
+    page = opened(browser, f"{filled_dashboard.url}/length_bias")
     click_first_dot(page, "margin_by_length")
     expect(page.locator(".st-key-slice_line [class*=st-key-drop_]")).to_have_count(2, timeout=30_000)

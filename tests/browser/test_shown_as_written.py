@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard import queries
 from dashboard.report import content, export
-from docs.screenshots import PAGES, Served, address, chromium, free_port, served, settle, wait_for_answer
+from docs.screenshots import PAGES, Served, address, free_port, served, settle, wait_for_answer
 from engine.data.records import prompt_row
 from engine.plain import line
 from engine.store import database
@@ -44,12 +44,6 @@ for text in json.load(open("texts.json")):
     st.metric(literal(text), literal(text))
 """
 SHOWN = ("[data-testid=stCaptionContainer]", "[data-testid=stExpander] summary p", "[data-testid=stMetricLabel]")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

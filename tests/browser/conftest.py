@@ -1,0 +1,22 @@
+"""What the browser tests share: one chromium, and one dashboard over the seeded cache."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from docs.screenshots import Served, chromium, served
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def filled_dashboard(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The pages over the whole experiment of tests/filled.py."""
+    with served(filled_cache, tmp_path_factory.mktemp("log") / "dashboard.log") as running:
+        yield running
