@@ -94,7 +94,11 @@ def chromium() -> Iterator[Browser]:
 
 def opened(browser: Browser, url: str, width: int = 1440, theme: Theme = "light") -> Page:
     """A page of the dashboard in a window of its own, drawn to the end."""
-    page = browser.new_context(viewport={"width": width, "height": SIZES[width]}, color_scheme=theme).new_page()
+    return shown(browser.new_context(viewport={"width": width, "height": SIZES[width]}, color_scheme=theme).new_page(), url)
+
+
+def shown(page: Page, url: str) -> Page:
+    """The page with what lies at an address, drawn to the end."""
     page.goto(url)
     settle(page)
     return page

@@ -28,7 +28,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> dict[st
 
 def benched(cache: Path, model: Path, trl: Path | None, *options: str) -> dict[str, Any]:
     environment = {**os.environ, "PREFSCOPE_CACHE": str(cache), "PYTHONPATH": str(trl or ""), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--model", str(model), *options]
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--busy", "--model", str(model), *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     stored = list((cache / "benchmarks").iterdir())

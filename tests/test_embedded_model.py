@@ -61,7 +61,7 @@ def reward(cache: Path, dataset: str) -> RunDir:
 
 @pytest.fixture(scope="module")
 def policy(cache: Path, dataset: str) -> RunDir:
-    run = executed(cache, PolicyConfig(name="dpo", dataset=dataset, batch_size=4, epochs=2, learning_rate=2e-5, **COMMON), recorded=True)
+    run = executed(cache, PolicyConfig(name="dpo", dataset=dataset, batch_size=4, learning_rate=2e-5, **COMMON), recorded=True)
     assert run.status.error is None
     return run
 
@@ -123,7 +123,7 @@ def test_policy_begins_at_its_reference_and_moves(policy: RunDir) -> None:
         margins = "select step, value from metrics where run_id = ? and name = 'rewards/margins' and split = 'validation'"
         found = dict(con.execute(margins, [policy.id]).fetchall())
     assert found[0] == 0
-    assert found[4] != 0
+    assert found[2] != 0
 
 
 def test_answers_are_text_and_scored_by_both_reward_models(

@@ -1,6 +1,7 @@
 """The Retrain dialog: prefilled from what is looked at, live beside the settings, and what it queues."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dashboard.parts.forms import SET_ELSEWHERE
 from dashboard.parts.retrain import GROUPS
 from dashboard.parts.study_form import fields_of, values_of
 from dashboard.queries import default_selection
+from dashboard.state.costs import counting
 from engine.planning.cost import Phase
 from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
 from engine.settings.slices import Range, Slice
@@ -20,13 +22,27 @@ from engine.store import database
 from engine.store.rundir import RunDir, run_dirs, take_lock
 
 
-@pytest.fixture
-def busy(own_toy_cache: Path) -> Iterator[Path]:
-    """A copy of the toy experiment's cache, whose device is taken: what is queued waits."""
-    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+@pytest.fixture(scope="module")
+def held(toy_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the toy experiment's cache whose device is taken: what is queued waits. One for all tests: its tokens are counted once."""
+    cache = Path(shutil.copytree(toy_cache, tmp_path_factory.mktemp("held") / "cache"))
+    device = take_lock(cache / "locks" / "cpu.lock")
     assert device is not None
-    yield own_toy_cache
+    yield cache
     os.close(device)
+
+
+@pytest.fixture
+def busy(held: Path) -> Iterator[Path]:
+    """That cache, with its first runs as they were afterwards, and no others."""
+    before = {run.path: (run.path / "config.json").read_bytes() for run in run_dirs(held)}
+    yield held
+    counting(held).pool.submit(int).result()  # after the processes that count tokens, which read the runs
+    for run in run_dirs(held):
+        if run.path in before:
+            (run.path / "config.json").write_bytes(before[run.path])
+        else:
+            shutil.rmtree(run.path)
 
 
 def dialog(cache: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "reward") -> AppTest:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from docs.screenshots import Served, chromium, served
 
@@ -13,6 +13,14 @@ from docs.screenshots import Served, chromium, served
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Iterator[Page]:
+    """One window for all pages, since a fresh one loads the whole frontend again."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    yield page
+    page.context.close()
 
 
 @pytest.fixture(scope="package")

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Dialog, Page, Request, expect
 
 from dashboard import figures
-from docs.screenshots import PAGES, Served, address, opened, served, settle
+from docs.screenshots import PAGES, Served, address, opened, served, settle, shown
 from engine.data.records import Turn, prompt_row
 from engine.data.sources import STARTER
 from engine.model.folders import SENTENCE_MODEL
@@ -141,9 +141,7 @@ def watched(page: Page) -> list[str]:
 
 def visit(page: Page, dashboard: Served, name: str) -> str:
     """Open a page and return its text; no exception, no broken value, nothing wider than the window."""
-    page.goto(f"{dashboard.url}/{name}")
-    settle(page)
-    text = page.get_by_test_id("stMain").inner_text()
+    text = shown(page, f"{dashboard.url}/{name}").get_by_test_id("stMain").inner_text()
     assert page.get_by_test_id("stException").count() == 0, text
     assert page.get_by_test_id("stAlertContentError").count() == 0, text
     assert not re.search(r"\b(undefined|nan|NaN|null)\b", text)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from dashboard import queries
-from docs.screenshots import Served, opened, settle
+from docs.screenshots import Served, settle, shown
 from docs.tour import PLACE
 from engine.store import database
 
@@ -34,8 +34,8 @@ def click_first_dot(page: Page, figure: str) -> None:
     settle(page)
 
 
-def test_margins_dragged_over_are_a_chip_rows_and_an_address(filled_dashboard: Served, browser: Browser, wrong: tuple[int, int]) -> None:
-    page = opened(browser, f"{filled_dashboard.url}/reward_model")
+def test_margins_dragged_over_are_a_chip_rows_and_an_address(filled_dashboard: Served, window: Page, wrong: tuple[int, int]) -> None:
+    page = shown(window, f"{filled_dashboard.url}/reward_model")
     (zero, top), (left, _) = page.evaluate(PLACE, ["margins", 0, 4]), page.evaluate(PLACE, ["margins", -1.9, 4])
     page.mouse.move(left, top)
     page.mouse.down()
@@ -51,19 +51,20 @@ def test_margins_dragged_over_are_a_chip_rows_and_an_address(filled_dashboard: S
     expect(page.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}", timeout=30_000)
     settle(page)
 
-    elsewhere = opened(browser, page.url)
+    elsewhere = shown(page.context.new_page(), page.url)
     expect(elsewhere.locator(".st-key-slice_line").get_by_role("button", name="margin < 0")).to_be_visible(timeout=30_000)
     expect(elsewhere.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}")
+    elsewhere.close()
 
     chips.get_by_role("button", name="margin < 0").click()
     expect(chips).to_have_count(0, timeout=30_000)
     expect(page.locator(".st-key-pair_detail")).to_contain_text(f"of {wrong[1]}", timeout=30_000)
 
 
-def test_a_dot_clicked_on_looks_at_its_pairs(filled_dashboard: Served, browser: Browser) -> None:
-    page = opened(browser, f"{filled_dashboard.url}/reward_model")
+def test_a_dot_clicked_on_looks_at_its_pairs(filled_dashboard: Served, window: Page) -> None:
+    page = shown(window, f"{filled_dashboard.url}/reward_model")
     click_first_dot(page, "accuracy_of_groups")
     expect(page.locator(".st-key-slice_line").get_by_role("button", name="prompt type is")).to_be_visible(timeout=30_000)
-    page = opened(browser, f"{filled_dashboard.url}/length_bias")
+    page = shown(window, f"{filled_dashboard.url}/length_bias")
     click_first_dot(page, "margin_by_length")
     expect(page.locator(".st-key-slice_line [class*=st-key-drop_]")).to_have_count(2, timeout=30_000)

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard import queries
 from dashboard.report import content, export
-from docs.screenshots import PAGES, Served, address, free_port, served, settle, wait_for_answer
+from docs.screenshots import PAGES, Served, address, free_port, served, settle, shown, wait_for_answer
 from engine.data.records import prompt_row
 from engine.plain import line
 from engine.store import database
@@ -116,12 +116,6 @@ def hostile_cache(server: ThreadingHTTPServer, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def window(browser: Browser) -> Page:
-    """One window for all pages, since a fresh one loads the whole frontend again."""
-    return browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
-
-
-@pytest.fixture(scope="module")
 def hostile(hostile_cache: Path) -> Iterator[Served]:
     with served(hostile_cache, hostile_cache / "dashboard.log") as dashboard:
         yield dashboard
@@ -168,15 +162,13 @@ def leads_nowhere(page: Page, server: ThreadingHTTPServer) -> None:
 def test_a_page_of_hostile_names_leads_nowhere_and_asks_nothing(
     hostile: Served, window: Page, server: ThreadingHTTPServer, name: str
 ) -> None:
-    window.goto(f"{hostile.url}/{address(name)}")
-    settle(window)
+    shown(window, f"{hostile.url}/{address(name)}")
     hover(window)
     leads_nowhere(window, server)
 
 
 def test_hostile_pairs_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
-    window.goto(f"{hostile.url}/data")
-    settle(window)
+    shown(window, f"{hostile.url}/data")
     window.get_by_test_id("stDataFrame").first.click(position={"x": 14, "y": 50})  # the box of the first row
     expect(window.get_by_text("Pick a row to read the pair.")).to_have_count(0)
     settle(window)
@@ -186,8 +178,7 @@ def test_hostile_pairs_lead_nowhere(hostile: Served, window: Page, server: Threa
 def test_a_hostile_prompt_and_its_responses_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
     """A tab, HTML, Markdown and a turn of the direction of writing are characters of the prompt and of its responses."""
     pair = hostile_pair(pairs()[-1], attack(f"http://127.0.0.1:{server.server_port}"))
-    window.goto(f"{hostile.url}/prompts?prompt={prompt_row(pair.turns)['prompt_id']}")
-    settle(window)
+    shown(window, f"{hostile.url}/prompts?prompt={prompt_row(pair.turns)['prompt_id']}")
     article = window.locator("article")
     article.locator("summary").click()
     assert article.get_by_role("heading").text_content() == pair.turns[-1].content
