@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from docs.screenshots import Served, chromium, served
+
+expect.set_options(timeout=30_000)  # milliseconds: a busy machine takes longer than the five seconds of the library
 
 
 @pytest.fixture(scope="package")

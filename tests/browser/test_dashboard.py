@@ -76,7 +76,7 @@ def trained(cache: Path, dashboard: Served, browser: Browser, sources: dict[str,
         seen["progress"] |= set(runs.get_by_test_id("stProgress").all_inner_texts())
         seen["points"].add(str(curves.evaluate(POINTS)))
         runs.wait_for_timeout(300)
-    expect(runs.get_by_test_id("stProgress")).to_have_count(0, timeout=30_000)
+    expect(runs.get_by_test_id("stProgress")).to_have_count(0)
     return seen
 
 
@@ -115,9 +115,9 @@ def start_training(page: Page, name: str) -> None:
     box = dialog.get_by_role("textbox", name="Name", exact=True)
     box.fill(name)
     box.press("Enter")
-    expect(dialog.get_by_text(f"--name {shlex.quote(name)}")).to_be_visible(timeout=30_000)
+    expect(dialog.get_by_text(f"--name {shlex.quote(name)}")).to_be_visible()
     dialog.get_by_role("button", name=re.compile("^Retrain")).click()
-    expect(page.get_by_text(f"{name} is queued")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(f"{name} is queued")).to_be_visible()
 
 
 def watched(page: Page) -> list[str]:
@@ -227,13 +227,13 @@ def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(ca
     page = opened(browser, f"{dashboard.url}/reward_model")
     page.keyboard.press("t")
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("--name 'First model 2'")).to_be_visible(timeout=30_000)
+    expect(dialog.get_by_text("--name 'First model 2'")).to_be_visible()
     epochs = dialog.get_by_role("spinbutton", name="Epochs")
     epochs.fill("3")
     epochs.press("Enter")
-    expect(dialog.get_by_text("--epochs 3")).to_be_visible(timeout=30_000)
+    expect(dialog.get_by_text("--epochs 3")).to_be_visible()
     dialog.get_by_role("button", name=re.compile("^Retrain")).click()
-    expect(page.get_by_text("First model 2 is queued: 2\u00a0runs")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("First model 2 is queued: 2\u00a0runs")).to_be_visible()
     visit(page, dashboard, "runs")
     new = [run for run in run_dirs(cache) if run not in before]
     assert [(run.outline.kind, run.outline.name) for run in new] == [("reward", "First model 2"), ("score", "Scores of First model 2")]

@@ -42,29 +42,29 @@ def test_margins_dragged_over_are_a_chip_rows_and_an_address(filled_dashboard: S
     page.mouse.move(zero - 2, top + 20, steps=8)
     page.mouse.up()
     chips = page.locator(".st-key-slice_line")
-    expect(chips.get_by_role("button", name="margin < 0")).to_be_visible(timeout=30_000)
+    expect(chips.get_by_role("button", name="margin < 0")).to_be_visible()
     expect(chips).to_contain_text(f"{wrong[0]} of {wrong[1]} pairs")
     settle(page)
     expect(page.locator(".st-key-pair_detail")).to_contain_text(f"1 of {wrong[0]}")
     assert len(set(page.evaluate(OPACITIES, "margins"))) == 2
     page.keyboard.press("j")
-    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}", timeout=30_000)
+    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}")
     settle(page)
 
     elsewhere = shown(page.context.new_page(), page.url)
-    expect(elsewhere.locator(".st-key-slice_line").get_by_role("button", name="margin < 0")).to_be_visible(timeout=30_000)
+    expect(elsewhere.locator(".st-key-slice_line").get_by_role("button", name="margin < 0")).to_be_visible()
     expect(elsewhere.locator(".st-key-pair_detail")).to_contain_text(f"2 of {wrong[0]}")
     elsewhere.close()
 
     chips.get_by_role("button", name="margin < 0").click()
-    expect(chips).to_have_count(0, timeout=30_000)
-    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"of {wrong[1]}", timeout=30_000)
+    expect(chips).to_have_count(0)
+    expect(page.locator(".st-key-pair_detail")).to_contain_text(f"of {wrong[1]}")
 
 
 def test_a_dot_clicked_on_looks_at_its_pairs(filled_dashboard: Served, window: Page) -> None:
     page = shown(window, f"{filled_dashboard.url}/reward_model")
     click_first_dot(page, "accuracy_of_groups")
-    expect(page.locator(".st-key-slice_line").get_by_role("button", name="prompt type is")).to_be_visible(timeout=30_000)
+    expect(page.locator(".st-key-slice_line").get_by_role("button", name="prompt type is")).to_be_visible()
     page = shown(window, f"{filled_dashboard.url}/length_bias")
     click_first_dot(page, "margin_by_length")
-    expect(page.locator(".st-key-slice_line [class*=st-key-drop_]")).to_have_count(2, timeout=30_000)
+    expect(page.locator(".st-key-slice_line [class*=st-key-drop_]")).to_have_count(2)
