@@ -160,60 +160,60 @@ def done(cache: Path, run_id: str) -> RunDir:
     return run
 
 
-def test_the_training_pairs_are_scored_before_they_are_cut_to_the_slice(copied: Path) -> None:
+def test_the_training_pairs_are_scored_before_they_are_cut_to_the_slice(own_toy_cache: Path) -> None:
     """12 pairs are 24 responses under two heads; before that is done the new model has 12 pairs at most, in 3 steps of 4."""
-    config = narrow(copied)
-    (first, scoring), (_, model) = chain.chain(copied, config).items()
-    reward = by_kind(copied)["reward"][0].id
+    config = narrow(own_toy_cache)
+    (first, scoring), (_, model) = chain.chain(own_toy_cache, config).items()
+    reward = by_kind(own_toy_cache)["reward"][0].id
     assert isinstance(scoring, ScoreConfig)
     assert (scoring.reward_models, scoring.splits, scoring.generations, scoring.parents) == ((reward,), ("train",), (), (reward,))
     assert (model.parents, model.model_copy(update={"parents": ()})) == ((first,), config)
-    found = cost.cost(copied, chain.chain(copied, config))
+    found = cost.cost(own_toy_cache, chain.chain(own_toy_cache, config))
     assert [(made.items, made.steps, made.at_most) for made in found.runs] == [(24, None, False), (12, 3, True)]
     assert not found.refusals
-    there = narrow(copied, "validation", validation_splits=())
-    assert list(chain.chain(copied, there).values()) == [there], "the validation pairs are scored"
+    there = narrow(own_toy_cache, "validation", validation_splits=())
+    assert list(chain.chain(own_toy_cache, there).values()) == [there], "the validation pairs are scored"
 
 
-def test_one_command_scores_the_pairs_and_trains_on_those_of_the_slice(copied: Path) -> None:
+def test_one_command_scores_the_pairs_and_trains_on_those_of_the_slice(own_toy_cache: Path) -> None:
     """The pairs are those whose margin is below 2 in the score run's own table."""
-    device = take_lock(copied / "locks" / "cpu.lock")
-    first, second = (done(copied, run_id) for run_id in chain.submit(copied, narrow(copied)))
+    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+    first, second = (done(own_toy_cache, run_id) for run_id in chain.submit(own_toy_cache, narrow(own_toy_cache)))
     assert device is not None
     os.close(device)
-    pairs = load_pairs(copied, second.outline.dataset, "train")
-    rewards = table(first, "rewards").filter(scorer_id=looked_at(copied).trained_scorer)
+    pairs = load_pairs(own_toy_cache, second.outline.dataset, "train")
+    rewards = table(first, "rewards").filter(scorer_id=looked_at(own_toy_cache).trained_scorer)
     reward_of = {(prompt, text): reward for prompt, text, reward in rewards.select("prompt_id", "text_id", "reward").iter_rows()}
     kept = [p.pair_id for p in pairs if reward_of[p.prompt_id, text_id(p.chosen)] - reward_of[p.prompt_id, text_id(p.rejected)] < 2]
     assert table(second, "trained_on")["pair_id"].to_list() == kept
     assert 0 < len(kept) < 12
 
 
-def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(copied: Path) -> None:
-    device = take_lock(copied / "locks" / "cpu.lock")
-    first, model = chain.submit(copied, narrow(copied))
-    (second,) = chain.submit(copied, narrow(copied, seed=1))
-    assert find_run(copied, second).outline.parents == (first,)
-    find_run(copied, first).update(state=State.FAILED, error="the disk is full")
+def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(own_toy_cache: Path) -> None:
+    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+    first, model = chain.submit(own_toy_cache, narrow(own_toy_cache))
+    (second,) = chain.submit(own_toy_cache, narrow(own_toy_cache, seed=1))
+    assert find_run(own_toy_cache, second).outline.parents == (first,)
+    find_run(own_toy_cache, first).update(state=State.FAILED, error="the disk is full")
     assert device is not None
     os.close(device)
-    jobs.start_next(copied)
+    jobs.start_next(own_toy_cache)
     for run_id in (model, second):
-        assert find_run(copied, run_id).status.sentence == (
+        assert find_run(own_toy_cache, run_id).status.sentence == (
             f"not started: it needs {first} (Scores of train), which is failed: the disk is full"
         )
 
 
-def test_a_number_of_pairs_is_refused_while_nobody_knows_how_many_the_slice_has(copied: Path) -> None:
+def test_a_number_of_pairs_is_refused_while_nobody_knows_how_many_the_slice_has(own_toy_cache: Path) -> None:
     with pytest.raises(RunError, match="pairs is 4, but how many the slice has is known when 'Scores of train' is done: leave it empty"):
-        chain.submit(copied, narrow(copied, pairs=4))
+        chain.submit(own_toy_cache, narrow(own_toy_cache, pairs=4))
 
 
-def test_a_slice_of_imported_rewards_cannot_be_scored_here(copied: Path) -> None:
-    config, scorer = narrow(copied), looked_at(copied).trained_scorer
-    with database.writing(copied) as con:
+def test_a_slice_of_imported_rewards_cannot_be_scored_here(own_toy_cache: Path) -> None:
+    config, scorer = narrow(own_toy_cache), looked_at(own_toy_cache).trained_scorer
+    with database.writing(own_toy_cache) as con:
         con.execute("update scorers set model_id = null, kind = 'imported' where scorer_id = ?", [scorer])
-    assert list(chain.chain(copied, config).values()) == [config]
+    assert list(chain.chain(own_toy_cache, config).values()) == [config]
 
 
 # The command
