@@ -1,21 +1,19 @@
 """Export at a figure, in a real browser: a format and a width are chosen, and the file comes that was chosen."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from pypdf import PdfReader
 
-from docs.screenshots import chromium, opened, served, settle
+from docs.screenshots import Served, settle, shown
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def page(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with served(filled_cache, tmp_path_factory.mktemp("log") / "dashboard.log") as dashboard, chromium() as browser:
-        yield opened(browser, f"{dashboard.url}/reward_model")
+@pytest.fixture
+def page(filled_dashboard: Served, window: Page) -> Page:
+    return shown(window, f"{filled_dashboard.url}/reward_model")
 
 
 def exported(page: Page, form: str, tmp_path: Path) -> Path:
