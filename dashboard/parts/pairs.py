@@ -26,7 +26,7 @@ def show(selection: Selection) -> None:
         "longest": _("longest first"),
     }
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        search = st.text_input(_("Search prompts and responses"), key="pair_search", type="search", width=360)
+        search = st.text_input(_("Search prompts and responses"), key="pair_search", type="search", width=360, placeholder=_("Search"))
         order = st.selectbox(_("Order"), list(orders), key="pair_order", format_func=orders.__getitem__, width=260)
         st.download_button(
             _("CSV with ids"), lambda: csv_text(data.read(queries.matching_pairs, selection, search=search)), "pairs.csv", "text/csv",
