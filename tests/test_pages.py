@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
-from engine.store import database
+from engine.store import database, opening
 from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -132,7 +132,7 @@ def test_the_filters_of_prompts_are_in_the_url_and_taken_from_it(filled_cache: P
 
 
 def test_a_database_of_another_version_is_a_sentence_on_the_page(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with database.connected(database.database_path(own_cache), False, 5) as con:
+    with opening.connected(database.database_path(own_cache), 5) as con:
         con.execute("update about set value = 'old'")
     app = opened(own_cache, monkeypatch)
     assert not app.exception

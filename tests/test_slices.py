@@ -168,7 +168,10 @@ def test_inverted_are_all_others_also_the_unmeasured(shared: Connection) -> None
 
 
 def test_half_scored_splits_have_no_margins_yet(con: Connection) -> None:
-    con.execute("update coverage set complete = false where split = 'train' and generator_id is null")
+    con.execute("update scorers set kind = 'head'")
+    con.execute("delete from pairs where pair_id = 'd'")
+    con.execute("delete from rewards where text_id = 'good work'")
+    database.recount(con, ["s"])
     assert pairs_of(con, Range(field="margin", low=-9, scorer="s")) == "c"
 
 
@@ -228,8 +231,10 @@ def test_every_view_shows_only_the_rows_of_the_slice(con: Connection) -> None:
 
 
 def test_answers_that_are_scored_in_part_stay_hidden_in_a_slice(con: Connection) -> None:
-    """Prompt p1 is asked in two datasets; of the other one not every answer is scored."""
-    con.execute("update coverage set complete = false where dataset_id = 'other' and generator_id = 'tuned'")
+    """Prompt p1 is asked in two datasets; in the other one p3 is too, whose answer is not scored."""
+    con.execute("update scorers set kind = 'head'")
+    con.execute("insert into pairs values ('y', 'other', 'train', 'p3', 'bad', 'good work', 'safety', 'x.jsonl', 2)")
+    database.recount(con, ["s"])
     hidden = "select count(*) from scored_answers where prompt_id = 'p1' and generator_id = 'tuned'"
     assert con.execute(hidden).fetchall() == [(0,)]
     show_slice(con, Slice(dataset_id="d", predicates=(OneOf(field="pair_id", values=("a",)),)))

@@ -79,16 +79,16 @@ def test_ingesting_again_changes_nothing(copy: Path) -> None:
     assert_same(contents(copy), before)
 
 
-def test_a_repeated_measurement_is_averaged_when_it_comes(copy: Path) -> None:
-    """1 and then 3 and 5 of the same response: 1, then 3."""
+def test_a_repeated_measurement_of_an_answer_is_averaged_when_it_comes(copy: Path) -> None:
+    """1 and then 3 and 5 of the same answer: 1, then 3."""
+    about = {"scorer_id": "s", **contents(copy)["generations"].select("prompt_id", "text_id").row(0, named=True)}
     run = write_run(copy, "20260101-000000-again", RewardConfig(dataset="d"))
     write_table(run.path, "scorers", [{"scorer_id": "s", "name": "s", "kind": "imported"}])
     found = []
     for rewards in ([1.0], [1.0, 3.0, 5.0]):
-        about = {"scorer_id": "s", "prompt_id": "p", "text_id": "t"}
         write_table(run.path, "rewards", [{**about, "reward": r, "record": i} for i, r in enumerate(rewards)])
         database.ingest(copy, run.path)
-        found.append(contents(copy)["measured"].filter(scorer_id="s")["reward"].to_list())
+        found.append(contents(copy)["scored_answers"].filter(scorer_id="s")["reward"].to_list())
     assert found == [[1.0], [3.0]]
 
 

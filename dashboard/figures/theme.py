@@ -5,12 +5,15 @@ Colours are Okabe and Ito's and kin, at least 3:1 against the white and the dark
 
 import re
 import textwrap
+from functools import lru_cache
 
 import plotly.graph_objects as go
+import plotly.io
 
 from dashboard.state.messages import _, marked, wording
 from engine.plain import line
 
+plotly.io.templates.default = None  # every figure gets its own, so that none is copied into it before
 FONT = "Liberation Sans, Arial, Helvetica, Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei, sans-serif"
 COLOURS = {
     "chosen": "#0072B2",
@@ -87,6 +90,7 @@ def fill(who: str) -> dict[str, object]:
     }
 
 
+@lru_cache
 def template(name: str) -> go.layout.Template:
     """light, dark or print. Raises KeyError for another name."""
     ink, soft, grid, paper = PAGES[name]

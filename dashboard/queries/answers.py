@@ -5,6 +5,7 @@ import polars as pl
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.scores import beside
 from dashboard.queries.selection import Selection
+from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, column
 from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
@@ -34,7 +35,11 @@ def compared(selection: Selection) -> dict[str, object]:
 
 def judged(selection: Selection, judge: str) -> dict[str, object]:
     """The comparison under one of JUDGES."""
-    return {**compared(selection), "scorer": selection.base_scorer if judge == "untrained" else selection.trained_scorer}
+    return {**compared(selection), "scorer": judge_of(selection, judge)}
+
+
+def judge_of(selection: Selection, judge: str) -> str | None:
+    return selection.base_scorer if judge == "untrained" else selection.trained_scorer
 
 
 def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -53,8 +58,8 @@ def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def cuts(con: Connection, selection: Selection) -> pl.DataFrame:
     """One row: base_cut and tuned_cut, the share of answers that the token limit cut (Estimates; n is 0 where nobody knows)."""
-    rows = frame(con, f"select who, prompt_id, finish_reason from ({ANSWERS})", compared(selection))
-    found = {who: measured(rows.filter(pl.col("who") == who), ["share_cut"])["share_cut"] for who in ("base", "tuned")}
+    ended = frame(con, f"select who, prompt_id, finish_reason from ({ANSWERS})", compared(selection))
+    found = {who: measured(ended.filter(pl.col("who") == who), ["share_cut"])["share_cut"] for who in ("base", "tuned")}
     return pl.DataFrame([column(f"{who}_cut", [estimate]) for who, estimate in found.items()])
 
 
@@ -68,8 +73,8 @@ def generator_names(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame:
     """A row for the base and one for the tuned generator: who, generator, and the statistics of its answers, each an Estimate."""
-    rows = frame(con, f"select who, a.* from ({ANSWERS}) a order by who, prompt_id, text_id", compared(selection))
-    parts = rows.partition_by("who", maintain_order=True)
+    given = frame(con, f"select who, a.* from ({ANSWERS}) a order by who, prompt_id, text_id", compared(selection))
+    parts = given.partition_by("who", maintain_order=True)
     found = [measured(part, OF_ANSWERS) for part in parts]
     who = pl.Series("series", [part["who"][0] for part in parts], dtype=pl.String)
     table = pl.DataFrame([who, *(column(name, [e[name] for e in found]) for name in OF_ANSWERS)])
@@ -88,9 +93,9 @@ def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     """One row, none without a prompt that both answered and the judge scored: judge, scorer, and Estimates."""
-    values = judged(selection, judge)
-    answers = frame(con, f"from {COMPARED}", values)
-    about = frame(con, "select name as scorer from named_scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
+    scorer = judge_of(selection, judge)
+    answers = rows.compared_answers(con, selection, scorer)
+    about = frame(con, "select name as scorer from named_scorers where scorer_id = $scorer", {"scorer": scorer})
     about = about.select(pl.lit(judge).alias("judge"), "scorer")
     if answers.is_empty():
         return pl.DataFrame(schema={**about.schema, **dict.fromkeys((*OF_COMPARISONS, *SIDES_CUT), ESTIMATE)})

@@ -7,9 +7,8 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from dashboard.queries.answers import COMPARED, judged
-from dashboard.queries.scores import SCORED, scored_by
 from dashboard.queries.selection import Selection
+from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, Estimate, column
 from engine.statistics.lengths import LONGER_BY, alike, with_lengths
 from engine.statistics.lines import line
@@ -33,8 +32,8 @@ OPEN = ("all pairs", "like lengths")  # where the longer response is not the bet
 def scored(con: Connection, selection: Selection) -> dict[str, pl.DataFrame]:
     """The pairs that each scorer has scored, by WHO; only scorers that have scored some."""
     scorers = dict(zip(WHO, (selection.trained_scorer, selection.base_scorer), strict=True))
-    found = {who: frame(con, f"from {SCORED} order by pair_id", scored_by(selection, scorer)) for who, scorer in scorers.items() if scorer}
-    return {who: rows for who, rows in found.items() if not rows.is_empty()}
+    found = {who: rows.scored_pairs(con, selection, scorer) for who, scorer in scorers.items() if scorer}
+    return {who: pairs for who, pairs in found.items() if not pairs.is_empty()}
 
 
 def scorer_name(con: Connection, scorer: str | None) -> str:
@@ -52,12 +51,12 @@ def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
         return pl.DataFrame(schema={"bin": pl.Int64, "low": pl.Int64, "high": pl.Int64, "rule": pl.Float64, "who": pl.String,
                                     "scorer": pl.String, "accuracy": ESTIMATE})  # fmt: skip
     names = {"trained": scorer_name(con, selection.trained_scorer), "untrained": scorer_name(con, selection.base_scorer)}
-    rows, estimates = [], []
+    made, estimates = [], []
     for place, (low, high) in enumerate(length_bins(found["trained"]["longer_by"])):
         for who, pairs in found.items():
             inside = pairs.filter(pl.col("longer_by").is_between(low, high, closed="left"))
             if not inside.is_empty():
-                rows.append(
+                made.append(
                     {
                         "bin": place,
                         "low": low,
@@ -68,7 +67,7 @@ def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
                     }
                 )
                 estimates.append(measured(inside, ["accuracy"])["accuracy"])
-    return pl.DataFrame(rows).with_columns(column("accuracy", estimates))
+    return pl.DataFrame(made).with_columns(column("accuracy", estimates))
 
 
 def length_bins(longer_by: pl.Series) -> list[tuple[int, int]]:
@@ -111,7 +110,7 @@ def accuracy_of_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 19: how many pairs have which margin at which difference in words, and the line through them. Columns as in `with_line`."""
-    pairs = frame(con, f"from {SCORED} order by pair_id", scored_by(selection, selection.trained_scorer))
+    pairs = rows.scored_pairs(con, selection, selection.trained_scorer)
     estimates = measured(pairs, ["length_correlation", "length_slope"]) if len(pairs) else {}
     points = pairs.select(x="longer_by", y="margin", prompt_id="prompt_id")
     return with_line(points, list(estimates.values()), "words", scorer_name(con, selection.trained_scorer))
@@ -119,10 +118,10 @@ def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def gain_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 20: how many prompts gain which reward at which difference in length, and the line through them. Columns as in `with_line`."""
-    answers = frame(con, f"from {COMPARED} order by prompt_id", judged(selection, "trained"))
+    answers = rows.compared_answers(con, selection, selection.trained_scorer)
     estimates = measured(answers, ["gain_length_correlation", "gain_length_slope"]) if len(answers) else {}
-    rows, unit = with_lengths(answers)
-    points = rows.select(x=pl.col("tuned_length") - pl.col("base_length"), y="difference", prompt_id="prompt_id")
+    sized, unit = with_lengths(answers)
+    points = sized.select(x=pl.col("tuned_length") - pl.col("base_length"), y="difference", prompt_id="prompt_id")
     return with_line(points, list(estimates.values()), unit, scorer_name(con, selection.trained_scorer))
 
 
@@ -143,10 +142,10 @@ def with_line(points: pl.DataFrame, estimates: Sequence[Estimate], unit: str, sc
         return pl.DataFrame(
             schema={**schema, "unit": pl.String, "correlation": ESTIMATE, "slope": ESTIMATE, "n": pl.Int64, "scorer": pl.String}
         )
-    rows = pl.concat([cells(points), fitted(points)], how="diagonal").select(pl.col(name).cast(kind) for name, kind in schema.items())
+    drawn = pl.concat([cells(points), fitted(points)], how="diagonal").select(pl.col(name).cast(kind) for name, kind in schema.items())
     about = pl.DataFrame([column("correlation", estimates[:1]), column("slope", estimates[1:])])
     about = about.with_columns(n=pl.lit(len(points)), scorer=pl.lit(scorer), unit=pl.lit(unit))
-    return rows.join(about.select("unit", "correlation", "slope", "n", "scorer"), how="cross")
+    return drawn.join(about.select("unit", "correlation", "slope", "n", "scorer"), how="cross")
 
 
 def cells(points: pl.DataFrame) -> pl.DataFrame:

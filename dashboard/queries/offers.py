@@ -5,9 +5,10 @@ from typing import Literal
 
 import polars as pl
 
-from dashboard.queries.answers import COMPARED, judged
+from dashboard.queries.answers import judged
 from dashboard.queries.scores import reward_summary
 from dashboard.queries.selection import Selection
+from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, Estimate, column
 from engine.statistics.intervals import mean
 from engine.statistics.registry import measured
@@ -66,12 +67,12 @@ def accuracy(con: Connection, selection: Selection, scorer: str) -> dict[str, ob
 
 
 def win_rate(con: Connection, selection: Selection) -> dict[str, object] | None:
-    answers = frame(con, f"from {COMPARED}", judged(selection, "trained"))
+    answers = rows.compared_answers(con, selection, selection.trained_scorer)
     return None if answers.is_empty() else column("win_rate", measured(answers, ["win_rate"]).values())[0]
 
 
-def first(rows: pl.DataFrame, name: str) -> dict[str, object] | None:
-    return None if rows.is_empty() else rows[name][0]
+def first(found: pl.DataFrame, name: str) -> dict[str, object] | None:
+    return None if found.is_empty() else found[name][0]
 
 
 def paired_differences(con: Connection, shown: Selection, second: Selection) -> pl.DataFrame:

@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from dashboard.queries.answers import COMPARED, JUDGES, judged
+from dashboard.queries.answers import COMPARED, JUDGES, judge_of, judged
 from dashboard.queries.selection import Selection
+from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, Estimate, column
 from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
@@ -22,17 +23,17 @@ def win_tie_loss(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 14: a row for each judge that scored both: judge, scorer, won, tied, lost (prompts), win_rate (an Estimate)."""
     found = []
     for judge in reversed(JUDGES):
-        values = judged(selection, judge)
-        answers = frame(con, f"from {COMPARED}", values)
+        judging = judge_of(selection, judge)
+        answers = rows.compared_answers(con, selection, judging)
         if answers.is_empty():
             continue
         signs = answers["difference"].sign()
-        scorer = frame(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": values["scorer"]})["name"][0]
+        scorer = frame(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": judging})["name"][0]
         counts = {name: int((signs == sign).sum()) for name, sign in (("won", 1), ("tied", 0), ("lost", -1))}
         found.append({"judge": judge, "scorer": scorer, **counts, "win_rate": measured(answers, ["win_rate"])["win_rate"]})
     schema = {"judge": pl.String, "scorer": pl.String, **dict.fromkeys(("won", "tied", "lost"), pl.Int64)}
-    rows = pl.DataFrame([{k: v for k, v in row.items() if k != "win_rate"} for row in found], schema=schema)
-    return rows.with_columns(column("win_rate", [row["win_rate"] for row in found]))
+    counted = pl.DataFrame([{k: v for k, v in row.items() if k != "win_rate"} for row in found], schema=schema)
+    return counted.with_columns(column("win_rate", [row["win_rate"] for row in found]))
 
 
 def win_rate_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -50,7 +51,7 @@ def win_rate_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def win_rate_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 16: length (shorter, like, longer: the tuned answer beside the base one, alike within 10 %), win_rate, cut (prompts)."""
-    answers = frame(con, f"from {COMPARED} order by prompt_id", judged(selection, "trained"))
+    answers = rows.compared_answers(con, selection, selection.trained_scorer)
     if answers.is_empty():
         return pl.DataFrame(schema={"length": pl.String, "win_rate": ESTIMATE, "cut": pl.Int64})
     rates = measured(answers, LENGTH_CLASSES)

@@ -167,7 +167,7 @@ def prompt_lines(con: Connection, selection: Selection, prompt_ids: tuple[str, .
 
 def prompt_table(con: Connection, selection: Selection, prompt_ids: tuple[str, ...]) -> pl.DataFrame:
     """Prompts with both answers and the selected scorers' rewards, in the order given: what is saved as CSV."""
-    query = f"{ANSWERED} from both_answers where prompt_id in (select unnest($prompts))"
+    query = f"{ANSWERED.format(which='prompt_id in (select unnest($prompts))')} from both_answers"
     return in_order(frame(con, query, {**compared(selection), **scorers_of(selection), "prompts": list(prompt_ids)}), prompt_ids)
 
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from dashboard.queries.distributions import boxes, histogram
 from dashboard.queries.selection import Selection
-from engine.statistics.claims.evidence import LENGTHS
+from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, column
 from engine.statistics.registry import measured
 from engine.statistics.twins import pairs_of_both
@@ -28,9 +28,9 @@ def scored_by(selection: Selection, scorer: str | None) -> dict[str, object]:
     return {"dataset": selection.dataset_id, "split": selection.split, "scorer": scorer}
 
 
-def beside(rows: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.DataFrame:
+def beside(drawn: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """Rows of a figure, each with the same statistics of all that it shows."""
-    return rows.join(found.select(columns), how="cross")
+    return drawn.join(found.select(columns), how="cross")
 
 
 def score_histogram(con: Connection, selection: Selection, scorer: str | None) -> pl.DataFrame:
@@ -61,7 +61,7 @@ def trained_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def reward_summary(con: Connection, selection: Selection, scorer: str | None, names: Iterable[str] = SUMMARISED) -> pl.DataFrame:
     """One row, none without scored pairs: scorer, kind, n (pairs), and the named statistics, each an Estimate."""
-    pairs = frame(con, f"from {SCORED}", scored_by(selection, scorer))
+    pairs = rows.scored_pairs(con, selection, scorer)
     about = frame(con, "select name as scorer, kind from named_scorers where scorer_id = $scorer", {"scorer": scorer})
     if pairs.is_empty():
         return pl.DataFrame(schema={**about.schema, "n": pl.Int64, **dict.fromkeys(names, ESTIMATE)})
@@ -91,5 +91,5 @@ def margin_histogram(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def length_rule(con: Connection, selection: Selection) -> pl.DataFrame:
     """Accuracy of "the longer response is the better one" on the selected pairs: one row of length_rule (an Estimate), or none."""
-    pairs = frame(con, LENGTHS, {"dataset": selection.dataset_id, "split": selection.split})
+    pairs = rows.lengths(con, selection)
     return pl.DataFrame([column("length_rule", [] if pairs.is_empty() else measured(pairs, ["length_rule"]).values())])

@@ -34,14 +34,14 @@ PAIR = """
 ANSWERED = """
     with answer as (
         select prompt_id, generator_id, text_id, text, a.words, tokens, finish_reason
-        from answers a join texts using (text_id) where generator_id in ($base, $tuned)
+        from answers a join texts using (text_id) where generator_id in ($base, $tuned) and {which}
         qualify row_number() over (partition by prompt_id, generator_id order by generation_id) = 1
     ), scored as (
         select generator_id, prompt_id, text_id, max(reward) filter (scorer_id = $untrained) as untrained,
                max(reward) filter (scorer_id = $trained) as trained
-        from scored_answers where generator_id in ($base, $tuned) and scorer_id in ($untrained, $trained) group by all
+        from scored_answers where generator_id in ($base, $tuned) and scorer_id in ($untrained, $trained) and {which} group by all
     ), judged as (select * from answer left join scored using (generator_id, prompt_id, text_id)),
-    asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split
+    asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split and {which}
               qualify row_number() over (partition by prompt_id order by prompt_type) = 1),
     both_answers as (
         select asked.prompt_id, p.text as prompt, asked.prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
@@ -55,7 +55,7 @@ ANSWERED = """
     )
 """
 SPREAD = f"""
-    {ANSWERED}, ranked as (
+    {ANSWERED.format(which="true")}, ranked as (
         select *, row_number() over (order by difference, prompt_id) - 1 as place, count(*) over () as n
         from both_answers where difference is not null
     )

@@ -9,10 +9,8 @@ import hashlib
 import json
 import logging
 import os
-import random
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,15 +18,28 @@ import duckdb
 import polars as pl
 
 from engine.errors import PrefscopeError, RunError, StoreError
+from engine.store.opening import REMADE, attached, connected, refuse_folder
+from engine.store.opening import Connection as Connection
 from engine.store.rundir import KINDS_OF_FOLDER, RunDir, is_locked, run_dirs, wait_for_lock
 from engine.store.status import State
 
 log = logging.getLogger("engine")
-Connection = duckdb.DuckDBPyConnection
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
-REMADE = "run `./run.sh engine rebuild`, which makes it anew from the files"
+MADE_AFTER_INGEST = {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged"}  # {table: the view of what it holds}
+SCORED_IN = {  # {table of a folder: the scorers of what it has}
+    "rewards": "select distinct scorer_id from read_parquet(?)",
+    "pairs": """
+        select distinct scorer_id from rewards semi join (
+            select prompt_id, unnest([chosen_id, rejected_id]) as text_id from read_parquet(?)) using (prompt_id, text_id)
+    """,
+    "generations": """
+        select distinct scorer_id from rewards semi join (
+            select prompt_id, text_id from generations where generator_id in (select generator_id from read_parquet(?))
+        ) using (prompt_id, text_id)
+    """,
+}
 METRIC_LINES = """
     from (
         select $run_id as run_id, step, split, unnest(map_keys("values")) as name, unnest(map_values("values")) as value, tokens, seconds
@@ -42,48 +53,23 @@ def database_path(cache: Path) -> Path:
     return cache / "align.duckdb"
 
 
-def connected(path: Path, read_only: bool, deadline_seconds: float) -> duckdb.DuckDBPyConnection:
-    """Open the file, waiting for another process to close it. Raises StoreError naming the holder after the deadline."""
-    refuse_folder(path)
-    deadline = time.monotonic() + deadline_seconds
-    while True:
-        try:
-            return duckdb.connect(str(path), read_only=read_only)
-        except (duckdb.IOException, duckdb.ConnectionException) as error:
-            if "lock" not in str(error).lower() and "configuration" not in str(error).lower():
-                raise StoreError(f"{path} cannot be opened: {error}: {REMADE}") from None
-            if time.monotonic() > deadline:
-                raise StoreError(f"{path} was busy for {deadline_seconds:.0f} s: {error}") from None
-            time.sleep(random.uniform(0.01, 0.2))
-        except duckdb.Error as error:
-            raise StoreError(f"{path} cannot be opened: {error}: {REMADE}") from None
-
-
-def refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder, expected the database's file: move it away, and the database is made anew")
-
-
 @contextmanager
-def reading(cache: Path, deadline_seconds: float = 10) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(cache: Path, deadline_seconds: float = 10) -> Iterator[Connection]:
     """A read-only connection; an empty database in memory when there is no file yet."""
     path = database_path(cache)
     if path.exists():
-        con = connected(path, True, deadline_seconds)
-        if schema_of(con) != SCHEMA_SHA256:
-            con.close()
-            raise StoreError(f"{path} was made by another version of Prefscope: {REMADE}")
-    else:
-        con = duckdb.connect()
+        with attached(path, deadline_seconds) as con:
+            if schema_of(con) != SCHEMA_SHA256:
+                raise StoreError(f"{path} was made by another version of Prefscope: {REMADE}")
+            yield con
+        return
+    with closing(duckdb.connect()) as con:
         con.execute(SCHEMA)
-    try:
         yield con
-    finally:
-        con.close()
 
 
 @contextmanager
-def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[duckdb.DuckDBPyConnection]:
+def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[Connection]:
     """A connection inside one transaction: committed when the block ends, rolled back when it raises. Raises StoreError."""
     path = database_path(cache)
     with turn_to_write(cache, deadline_seconds):
@@ -116,19 +102,19 @@ def turn_to_write(cache: Path, deadline_seconds: float) -> Iterator[None]:
         os.close(lock)
 
 
-def opened_for_writing(cache: Path, deadline_seconds: float) -> duckdb.DuckDBPyConnection:
+def opened_for_writing(cache: Path, deadline_seconds: float) -> Connection:
     """A connection to the database, which is made anew first when it is absent or of another schema."""
     path = database_path(cache)
     if path.exists():
-        con = connected(path, False, deadline_seconds)
+        con = connected(path, deadline_seconds)
         if schema_of(con) == SCHEMA_SHA256:
             return con
         con.close()
     make_anew(cache)
-    return connected(path, False, deadline_seconds)
+    return connected(path, deadline_seconds)
 
 
-def schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
+def schema_of(con: Connection) -> str | None:
     """All rows are fetched, since an unfinished result blocks the connection."""
     try:
         rows = con.execute("select value from about where name = 'schema_sha256'").fetchall()
@@ -146,7 +132,7 @@ def ingest(cache: Path, folder: Path) -> None:
         recount(con, scorers_touched(con, folder))
 
 
-def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
+def ingest_into(con: Connection, folder: Path) -> None:
     for table in tables(con):
         path = folder / f"{table}.parquet"
         if path.is_file():
@@ -161,28 +147,26 @@ def ingest_into(con: duckdb.DuckDBPyConnection, folder: Path) -> None:
     con.execute("insert or replace into ingested values (?, ?)", [name_of(folder), stamp(folder)])
 
 
-def scorers_touched(con: duckdb.DuckDBPyConnection, folder: Path) -> list[str]:
-    """Whose coverage a folder changes: who scored something in it, or everybody when it brings pairs or answers."""
-    if (folder / "pairs.parquet").is_file() or (folder / "generations.parquet").is_file():
-        return every_scorer(con)
-    scored = folder / "rewards.parquet"
-    rows = con.execute("select distinct scorer_id from read_parquet(?)", [str(scored)]).fetchall() if scored.is_file() else []
-    return [scorer for (scorer,) in rows]
+def scorers_touched(con: Connection, folder: Path) -> list[str]:
+    """Who scored something in a folder, or elsewhere its pairs or answers of its generators."""
+    files = {name: folder / f"{name}.parquet" for name in SCORED_IN}
+    queries = [(SCORED_IN[name], str(path)) for name, path in files.items() if path.is_file()]
+    return sorted({scorer for query, path in queries for (scorer,) in con.execute(query, [path]).fetchall()})
 
 
-def every_scorer(con: duckdb.DuckDBPyConnection) -> list[str]:
+def every_scorer(con: Connection) -> list[str]:
     return [scorer for (scorer,) in con.execute("select scorer_id from scorers").fetchall()]
 
 
-def recount(con: duckdb.DuckDBPyConnection, scorers: list[str]) -> None:
-    """Average anew what these scorers measured and count how much; one after the other, so that each reads its own rewards only."""
+def recount(con: Connection, scorers: list[str]) -> None:
+    """Make anew what follows from these scorers' rewards; one after the other, so that each reads its own only."""
     for scorer in scorers:
-        for table, view in (("measured", "averaged"), ("coverage", "counted")):
+        for table, view in MADE_AFTER_INGEST.items():
             con.execute(f"delete from {table} where scorer_id = ?", [scorer])
-            con.execute(f"insert into {table} by name select * from {view} where scorer_id = ?", [scorer])
+            con.execute(f"insert into {table} by name select * from {view} where scorer_id = ? order by all", [scorer])
 
 
-def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
+def insert_run(con: Connection, run: RunDir) -> None:
     outline, status = run.outline, run.status.model_dump(mode="json") | {"state": run.outcome}
     row = {
         "run_id": run.id,
@@ -205,14 +189,19 @@ def insert_run(con: duckdb.DuckDBPyConnection, run: RunDir) -> None:
         con.execute(f"insert or replace into metrics by name {METRIC_LINES}", {"run_id": run.id, "path": str(run.metrics_path)})
 
 
-def frame(con: duckdb.DuckDBPyConnection, query: str, values: dict[str, object] | None = None) -> pl.DataFrame:
+def frame(con: Connection, query: str, values: dict[str, object] | None = None) -> pl.DataFrame:
     """The result of a query as a Polars frame; $name in the query stands for values[name]."""
     found: pl.DataFrame = con.sql(query, params=values or {}).pl()
     return found
 
 
-def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
-    return [name for (name,) in con.execute("select table_name from information_schema.tables where table_type = 'BASE TABLE'").fetchall()]
+def tables(con: Connection) -> list[str]:
+    return [
+        name
+        for (name,) in con.execute(
+            "select table_name from information_schema.tables where table_type = 'BASE TABLE' and table_catalog = current_database()"
+        ).fetchall()
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -282,7 +271,7 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
-def left_out_of(con: duckdb.DuckDBPyConnection, folder: Path) -> str | None:
+def left_out_of(con: Connection, folder: Path) -> str | None:
     """Ingest a folder whole, or nothing of it when it is damaged; why not."""
     con.begin()
     try:
@@ -294,7 +283,7 @@ def left_out_of(con: duckdb.DuckDBPyConnection, folder: Path) -> str | None:
     return None
 
 
-def catch_up(con: duckdb.DuckDBPyConnection, cache: Path) -> None:
+def catch_up(con: Connection, cache: Path) -> None:
     """Ingest what the database lacks: folders that changed since, or came, while it was held open or their process was killed.
 
     A run that is going on ingests itself.
@@ -331,7 +320,7 @@ def folders(cache: Path) -> list[Path]:
     return [p for kind in KINDS_OF_FOLDER for p in sorted((cache / kind).glob("[!.]*")) if p.is_dir()]
 
 
-def show_live(con: duckdb.DuckDBPyConnection, cache: Path) -> list[str]:
+def show_live(con: Connection, cache: Path) -> list[str]:
     """Temporary view `curves`: metrics from the database, and those it lacks from the runs' files, each step once.
 
     Only a run that is going on, or has ended and is not ingested yet, is read from its file. Returns these runs' ids.

@@ -197,29 +197,45 @@ create table coverage (
     complete     boolean not null       -- nothing is missing, or it was imported and is all there will be; the others are not shown
 );
 
--- Made after every ingest too: pages join it in every question, and would average millions of rewards again for each.
-create table measured (                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
-    scorer_id    varchar not null,
-    prompt_id    varchar not null,
-    text_id      varchar not null,
-    reward       double not null,       -- the scorer's own unit
-    tokens       integer                -- response tokens, end-of-turn counted; null when not counted
+-- Made with it, by the views ranked and judged: every figure asks for these rows, and joining them anew takes longer than all the rest.
+create table scored_pairs (             -- one row per pair of a split and scorer of both responses; none while pairs are missing
+    scorer_id       varchar not null,
+    dataset_id      varchar not null,
+    split           varchar not null,
+    pair_id         varchar not null,
+    prompt_id       varchar not null,
+    prompt_type     varchar,
+    source          varchar,
+    chosen_reward   double not null,    -- the scorer's own unit
+    rejected_reward double not null,
+    margin          double not null,    -- chosen - rejected
+    chosen_words    integer,
+    rejected_words  integer,
+    longer_by       integer             -- words that the chosen response has more
+);
+
+create table scored_answers (           -- one row per answer and scorer that has scored it; none while answers are missing
+    scorer_id     varchar not null,
+    generator_id  varchar not null,
+    prompt_id     varchar not null,
+    text_id       varchar not null,
+    reward        double not null,      -- the scorer's own unit
+    tokens        double,               -- this and the following as in answers
+    words         integer,
+    finish_reason varchar,
+    generation_id varchar not null
 );
 
 -- Views: the only place that knows how a pair or an answer meets its rewards. Pages, summary, groups and report read these.
 
-create view scored_pairs as             -- one row per pair of a split and scorer of both responses; none while pairs are missing
-select p.dataset_id, p.split, p.pair_id, p.prompt_id, p.chosen_id, p.rejected_id, p.prompt_type, p.source,
-       prompts.language,                -- of the prompt
-       c.scorer_id,
-       c.reward as chosen_reward,       -- the scorer's own unit
-       r.reward as rejected_reward,
-       c.reward - r.reward as margin,
-       tc.words as chosen_words, tr.words as rejected_words,
-       tc.words - tr.words as longer_by,  -- words that the chosen response has more
-       c.tokens as chosen_tokens, r.tokens as rejected_tokens  -- as the scorer counts them; null when not counted
+create view measured as                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
+select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards group by scorer_id, prompt_id, text_id;
+
+create view ranked as                   -- what the table scored_pairs holds
+select c.scorer_id, p.dataset_id, p.split, p.pair_id, p.prompt_id, p.prompt_type, p.source,
+       c.reward as chosen_reward, r.reward as rejected_reward, c.reward - r.reward as margin,
+       tc.words as chosen_words, tr.words as rejected_words, tc.words - tr.words as longer_by
 from pairs p
-left join prompts using (prompt_id)
 join measured c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
 join measured r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
 left join texts tc on tc.text_id = p.chosen_id
@@ -234,16 +250,14 @@ select generator_id, prompt_id, text_id,
        min(a.generation_id) as generation_id
 from generations a left join texts t using (text_id) group by generator_id, prompt_id, text_id;
 
-create view unfinished_answers as       -- prompts whose answers by a generator a scorer has scored in part
-select distinct scorer_id, generator_id, prompt_id
-from coverage join pairs using (dataset_id, split) where not complete and generator_id is not null;
-
-create view scored_answers as           -- one row per answer and scorer that has scored it; none while answers are missing
-select a.generator_id, a.prompt_id, a.text_id, m.scorer_id,
-       m.reward,                        -- the scorer's own unit
-       a.tokens, a.words, a.finish_reason, a.generation_id  -- as in answers
+create view judged as                   -- what the table scored_answers holds
+with unfinished as (                    -- prompts whose answers by a generator a scorer has scored in part
+    select distinct scorer_id, generator_id, prompt_id
+    from coverage join pairs using (dataset_id, split) where not complete and generator_id is not null
+)
+select m.scorer_id, a.generator_id, a.prompt_id, a.text_id, m.reward, a.tokens, a.words, a.finish_reason, a.generation_id
 from answers a join measured m using (prompt_id, text_id)
-anti join unfinished_answers u on u.scorer_id = m.scorer_id and u.generator_id = a.generator_id and u.prompt_id = a.prompt_id;
+anti join unfinished u on u.scorer_id = m.scorer_id and u.generator_id = a.generator_id and u.prompt_id = a.prompt_id;
 
 create view compared_answers as         -- one row per prompt that two generators answered, and scorer of both; several answers averaged
 with answered as not materialized (
@@ -283,11 +297,9 @@ select b.generator_id as base_id, t.generator_id as tuned_id,
 from known b join known t on b.generator_id <> t.generator_id
 left join different d on d.base_id = b.generator_id and d.tuned_id = t.generator_id;
 
-create view averaged as                 -- what the table measured holds
-select scorer_id, prompt_id, text_id, avg(reward) as reward, max(tokens) as tokens from rewards group by scorer_id, prompt_id, text_id;
-
-create view counted as                  -- what the table coverage holds, counted from measured
-with chosen_few as (                         -- pairs that the scorer's own run measures of a split
+create view counted as                  -- what the table coverage holds, counted from the rows
+with scored as (select distinct scorer_id, prompt_id, text_id from rewards),
+chosen_few as (                         -- pairs that the scorer's own run measures of a split
     select scorer_id, min(cast(r.config ->> 'validation_pairs' as integer)) as few
     from scorers s join runs r on r.run_id = s.model_id
          or (s.kind = 'untrained_head' and r.config ->> 'model' = s.model_id and cast(r.config ->> 'seed' as integer) = s.seed)
@@ -302,13 +314,13 @@ cells as (
     select c.scorer_id, p.dataset_id, p.split, cast(null as varchar) as generator_id, count(*) as scored,
            least(any_value(w.pairs), coalesce(any_value(few), any_value(w.pairs))) as expected
     from pairs p join whole w using (dataset_id, split)
-    join measured c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
-    join measured r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
+    join scored c on c.prompt_id = p.prompt_id and c.text_id = p.chosen_id
+    join scored r on r.prompt_id = p.prompt_id and r.text_id = p.rejected_id and r.scorer_id = c.scorer_id
     left join chosen_few f on f.scorer_id = c.scorer_id
     group by c.scorer_id, p.dataset_id, p.split
     union all
     select s.scorer_id, a.dataset_id, a.split, a.generator_id, count(*), any_value(expected)
-    from answered a join measured s using (prompt_id, text_id)
+    from answered a join scored s using (prompt_id, text_id)
     join given g on g.generator_id = a.generator_id and g.dataset_id is not distinct from a.dataset_id
          and g.split is not distinct from a.split
     group by s.scorer_id, a.dataset_id, a.split, a.generator_id

@@ -1,13 +1,16 @@
 """Which rows a slice selects, and a connection that sees no others.
 
-`show_slice` puts temporary views in front of `pairs` and `answers`. DuckDB looks a name up among temporary objects first, also inside the
-views of schema.sql, so that scored_pairs, scored_answers and compared_answers follow; tests/test_slices.py holds it to that.
+`show_slice` puts temporary views in front of pairs, answers and what was scored of them. DuckDB looks a name up among temporary objects
+first, also inside the views of schema.sql, so that compared_answers follows; tests/test_slices.py holds it to that.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -59,6 +62,8 @@ REWARD_RUNS = """
     select scorer_id, run_id from scorers join runs on run_id = model_id
     where scorer_id in (select unnest($scorers)) and runs.kind = 'reward' order by run_id
 """
+OF_PAIR, OF_PROMPT = "dataset_id, split, pair_id", "prompt_id"  # keys
+SLICED = {"pairs": OF_PAIR, "scored_pairs": OF_PAIR, "answers": OF_PROMPT, "scored_answers": OF_PROMPT}  # {table or view: its key}
 PINNED = "slice_pairs"  # of a run's folder
 NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
@@ -139,16 +144,18 @@ def show_slice(con: Connection, wanted: Slice | None) -> None:
 
     Nothing is written. What was counted before (coverage, word_counts) and maps stay whole; `whole` names what lies behind a view.
     """
-    for kind, name in (("view", "pairs"), ("view", "answers"), ("table", "unfinished_answers"), ("table", "slice_pairs")):
-        con.execute(f"drop {kind} if exists temp.main.{name}")
+    for name in SLICED:
+        con.execute(f"drop view if exists temp.main.{name}")
+    for name in ("slice_pairs", "slice_said"):
+        con.execute(f"drop table if exists temp.main.{name}")
     if wanted is None:
         return
     con.register("selected", selected(con, wanted).to_arrow())
     con.execute("create temp table slice_pairs as from selected")
     con.unregister("selected")
-    con.execute("create temp table unfinished_answers as from unfinished_answers")  # of all pairs
-    con.execute(f"create temp view answers as from {whole(con, 'answers')} semi join temp.main.slice_pairs using (prompt_id)")
-    con.execute(f"create temp view pairs as from {whole(con, 'pairs')} semi join temp.main.slice_pairs using (dataset_id, split, pair_id)")
+    con.execute("create temp table slice_said as select ? as said", [wanted.as_json()])
+    for name, key in SLICED.items():
+        con.execute(f"create temp view {name} as from {whole(con, name)} semi join temp.main.slice_pairs using ({key})")
 
 
 def whole(con: Connection, name: str) -> str:
@@ -159,18 +166,58 @@ def whole(con: Connection, name: str) -> str:
 
 def selected(con: Connection, wanted: Slice) -> pl.DataFrame:
     """dataset_id, split, pair_id, prompt_id of a slice's pairs, found once for each state of the database."""
+    file = file_of(con)
+    return selected_of(file, wanted) if file else frame(con, *rows(wanted))
+
+
+class File(NamedTuple):
+    """The database's file in one state."""
+
+    path: Path
+    changed_ns: int
+    bytes: int
+
+
+def file_of(con: Connection) -> File | None:
+    """What a connection reads; None of one in memory, or for writing."""
     query = "select path, readonly from duckdb_databases() where database_name = current_database()"
     ((path, read_only),) = con.execute(query).fetchall()
-    if not read_only:  # in memory, or being written
-        return frame(con, *rows(wanted))
+    if not read_only:
+        return None
     stat = Path(path).stat()
-    return selected_of(Path(path).parent, stat.st_mtime_ns, stat.st_size, wanted)
+    return File(Path(path), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=8)
-def selected_of(cache: Path, changed_ns: int, size: int, wanted: Slice) -> pl.DataFrame:
-    with reading(cache) as con:
+def selected_of(file: File, wanted: Slice) -> pl.DataFrame:
+    with reading(file.path.parent) as con:
         return frame(con, *rows(wanted))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A query, its values, and what the connection that it is asked of sees."""
+
+    file: File
+    slice: str | None  # as JSON
+    query: str
+    values: tuple[tuple[str, str | None], ...]
+    con: Connection = dataclasses.field(compare=False)
+
+
+def frame_once(con: Connection, query: str, values: dict[str, str | None]) -> pl.DataFrame:
+    """The result of a query as `frame` gives it, kept for whoever asks the same of the same rows."""
+    file = file_of(con)
+    if file is None:
+        return frame(con, query, dict(values))
+    ((sliced,),) = con.execute("select count(*) from duckdb_tables() where temporary and table_name = 'slice_said'").fetchall()
+    said = con.execute("select said from temp.main.slice_said").fetchall()[0][0] if sliced else None
+    return kept(Asked(file, said, query, tuple(values.items()), con))
+
+
+@lru_cache(maxsize=12)
+def kept(asked: Asked) -> pl.DataFrame:
+    return frame(asked.con, asked.query, dict(asked.values))
 
 
 def pairs_of(cache: Path, wanted: Slice) -> pl.DataFrame:

@@ -22,7 +22,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from engine.data.records import digest
-from engine.store import database, rundir
+from engine.store import database, rundir, slices
 from engine.store.rundir import RunDir
 
 from .measure import Task
@@ -88,6 +88,7 @@ def timed(work: Callable[[], AppTest]) -> tuple[float, float, AppTest]:
 def visit(page: str) -> tuple[float, float, float, float]:
     """Wall and CPU seconds of a first visit, and of one control."""
     st.cache_data.clear()
+    slices.kept.cache_clear()
     app = AppTest.from_file(str(APP), default_timeout=300)
     app.switch_page(f"views/{page}.py")
     wall, cpu, app = timed(app.run)

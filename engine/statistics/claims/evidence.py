@@ -7,27 +7,15 @@ import polars as pl
 from engine.plain import line
 from engine.settings.hyperparameters import AnyPolicyLoss
 from engine.settings.options import models_in, named, titled
+from engine.statistics import rows
 from engine.statistics.comparison import Comparison
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
 from engine.statistics.wording import Term, Value
-from engine.store.database import Connection, frame
+from engine.store.database import Connection
+from engine.store.database import frame as asked
 from engine.store.slices import whole
 
-SCORED = """
-    select scorer_id, pair_id, prompt_id, prompt_type, source, margin, chosen_words, rejected_words
-    from scored_pairs where scorer_id in ($trained, $untrained) and dataset_id = $dataset and split = $split order by pair_id
-"""
-LENGTHS = """
-    select prompt_id, c.words as chosen_words, r.words as rejected_words
-    from pairs join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
-    where dataset_id = $dataset and split = $split order by pair_id
-"""
-COMPARED = """
-    select * from compared_answers
-    where base_id = $base and tuned_id = $tuned and scorer_id in ($trained, $untrained)
-      and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
-"""
 NAMES = """
     select generator_id, g.name, g.kind, r.config ->> '$.loss.name' as loss
     from named_generators g left join models m using (model_id) left join runs r using (run_id) where generator_id in ($base, $tuned)
@@ -61,7 +49,7 @@ class Evidence:
 
     def read(self, query: str, **values: object) -> pl.DataFrame:
         """The result of a query in which $dataset, $split, $trained, $untrained, $base and $tuned stand for the comparison's."""
-        return frame(self.con, query, {name: value for name, value in {**self.places, **values}.items() if f"${name}" in query})
+        return asked(self.con, query, {name: value for name, value in {**self.places, **values}.items() if f"${name}" in query})
 
     @cached_property
     def untrained(self) -> str | None:
@@ -70,17 +58,13 @@ class Evidence:
         return None if found.is_empty() else str(found.item())
 
     @cached_property
-    def scored(self) -> pl.DataFrame:
-        return self.read(SCORED)
-
-    @cached_property
     def pairs(self) -> pl.DataFrame:
         """What the trained scorer says of the pairs."""
-        return self.scored.filter(scorer_id=self.comparison.trained_scorer) if self.comparison.trained_scorer else self.scored.clear()
+        return rows.scored_pairs(self.con, self.comparison, self.comparison.trained_scorer)
 
     @cached_property
     def untrained_pairs(self) -> pl.DataFrame:
-        return self.scored.filter(scorer_id=self.untrained) if self.untrained else self.scored.clear()
+        return rows.scored_pairs(self.con, self.comparison, self.untrained)
 
     @cached_property
     def pairs_of_both(self) -> pl.DataFrame:
@@ -91,20 +75,16 @@ class Evidence:
     @cached_property
     def lengths(self) -> pl.DataFrame:
         """prompt_id, chosen_words, rejected_words of all pairs of the split, scored or not."""
-        return self.read(LENGTHS)
-
-    @cached_property
-    def compared(self) -> pl.DataFrame:
-        return self.read(COMPARED)
+        return rows.lengths(self.con, self.comparison)
 
     @cached_property
     def answers(self) -> pl.DataFrame:
         """Both generators' answers under the trained scorer."""
-        return self.compared.filter(scorer_id=self.comparison.trained_scorer) if self.comparison.trained_scorer else self.compared.clear()
+        return rows.compared_answers(self.con, self.comparison, self.comparison.trained_scorer)
 
     @cached_property
     def untrained_answers(self) -> pl.DataFrame:
-        return self.compared.filter(scorer_id=self.untrained) if self.untrained else self.compared.clear()
+        return rows.compared_answers(self.con, self.comparison, self.untrained)
 
     @cached_property
     def what_pairs(self) -> Term:
@@ -121,8 +101,8 @@ class Evidence:
     @cached_property
     def names(self) -> dict[str, str]:
         """What sentences call base and tuned: the base model, a policy by its loss, anything else by its own name."""
-        rows = {row["generator_id"]: row for row in self.read(NAMES).iter_rows(named=True)}
-        found = {who: rows.get(self.places[who]) for who in ("base", "tuned")}
+        named_here = {row["generator_id"]: row for row in self.read(NAMES).iter_rows(named=True)}
+        found = {who: named_here.get(self.places[who]) for who in ("base", "tuned")}
         losses = [row["loss"] for row in found.values() if row and row["loss"]]
         return {who: name_of(row, by_loss=len(set(losses)) == len(losses)) for who, row in found.items() if row}
 
@@ -140,9 +120,9 @@ def shortened(name: str) -> str:
     return plain if len(plain) <= LONGEST_NAME else plain[: LONGEST_NAME - 1] + "…"
 
 
-def one(rows: pl.DataFrame, name: str) -> Estimate | None:
+def one(frame: pl.DataFrame, name: str) -> Estimate | None:
     """A registered statistic of these rows; None where there are none."""
-    return None if rows.is_empty() else measured(rows, [name])[name]
+    return None if frame.is_empty() else measured(frame, [name])[name]
 
 
 def given(**estimates: Estimate | None) -> dict[str, Value]:
