@@ -131,7 +131,7 @@ def drawn_of(cache: Path, figure: str, *names: str) -> go.Figure:
 def axes(plot: go.Figure) -> list[tuple[str, list[str]]]:
     """Each vertical axis's title and the names of the curves on it."""
     titled = {axis.plotly_name.replace("axis", ""): axis.title.text.replace("<br>", " ") for axis in plot.select_yaxes()}
-    return [(title, [t.name for t in plot.data if (t.yaxis or "y") == name and t.x != (None,)]) for name, title in titled.items()]
+    return [(title, [t.name for t in plot.data if (t.yaxis or "y") == name and list(t.x) != [None]]) for name, title in titled.items()]
 
 
 @pytest.mark.parametrize(

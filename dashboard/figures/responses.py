@@ -53,7 +53,7 @@ def response_map(frame: pl.DataFrame) -> go.Figure:
             "line": {"width": 1, "color": COLOURS[side]},
         }
         plot.add_scatter(
-            x=rows["x"].to_list(), y=rows["y"].to_list(), mode="markers", marker=marker, name=called(side), showlegend=True,
+            x=rows["x"].to_numpy(), y=rows["y"].to_numpy(), mode="markers", marker=marker, name=called(side), showlegend=True,
             text=[paragraph(t) for t in rows["text"]], hovertemplate="%{text}",
         )  # fmt: skip
         stands_for(plot.data[-1], [{"pair_id": pair} for pair in rows["pair_id"]])

@@ -3,6 +3,7 @@
 import math
 from typing import Any, SupportsInt
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
@@ -183,12 +184,12 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
         band(plot, rows, x, line["color"], name, row=row, col=1)
     elif many:
         plot.add_scatter(
-            x=rows[x].to_list(), y=rows["value"].to_list(), mode="lines", line={"color": line["color"], "width": 1}, opacity=0.3,
+            x=rows[x].to_numpy(), y=rows["value"].to_numpy(), mode="lines", line={"color": line["color"], "width": 1}, opacity=0.3,
             hoverinfo="skip", showlegend=False, legendgroup=name, row=row, col=1,
         )  # fmt: skip
     plot.add_scatter(
-        x=rows[x].to_list(),
-        y=rows["smooth" if many else "value"].to_list(),
+        x=rows[x].to_numpy(),  # numbers in one piece: Plotly checks lists one by one
+        y=rows["smooth" if many else "value"].to_numpy(),
         mode="lines" if len(rows) > 1 else "markers",
         line={**line, "width": 2.5 if many or seeds else 1.5},
         name=name,
@@ -202,8 +203,8 @@ def curve(plot: go.Figure, rows: pl.DataFrame, x: str, line: dict[str, str], nam
 
 def band(plot: go.Figure, rows: pl.DataFrame, x: str, colour: str, name: str, **place: int) -> None:
     """From the lowest to the highest of several seeds, without a line of its own."""
-    ends = rows[x].to_list() + rows[x].to_list()[::-1]
-    values = rows["high"].to_list() + rows["low"].to_list()[::-1]
+    ends = np.concatenate([rows[x], rows[x].reverse()])
+    values = np.concatenate([rows["high"], rows["low"].reverse()])
     plot.add_scatter(
         x=ends, y=values, mode="lines", line={"width": 0}, fill="toself", fillcolor=translucent(colour, 0.22), hoverinfo="skip",
         showlegend=False, legendgroup=name, **place,

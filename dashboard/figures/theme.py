@@ -4,7 +4,6 @@ Colours are Okabe and Ito's and kin, at least 3:1 against the white and the dark
 """
 
 import re
-import textwrap
 from functools import lru_cache
 
 import plotly.graph_objects as go
@@ -62,8 +61,8 @@ def excerpt(text: object, chars: int = 30) -> str:
 
 def paragraph(text: object, width: int = 60, lines: int = 4) -> str:
     """A few escaped lines for a hover box."""
-    wrapped = textwrap.wrap(line(text), width) or [""]
-    return "<br>".join(escaped(part) for part in wrapped[:lines]) + ("…" if len(wrapped) > lines else "")
+    wrapped = re.findall(rf"\S.{{0,{width - 1}}}(?=\s|$)|\S{{{width}}}", line(text))  # textwrap's are slow for a map's thousands
+    return "<br>".join(map(escaped, wrapped[:lines])) + ("…" if len(wrapped) > lines else "")
 
 
 def called(who: str) -> str:

@@ -7,6 +7,7 @@ import polars as pl
 from engine.settings.slices import AnyPredicate, Slice
 from engine.statistics.comparison import CALLED_BASE, Comparison, newest
 from engine.store.database import Connection, frame
+from engine.store.slices import frame_once
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ COMPARABLE = """
 
 def choices(con: Connection) -> Choices:
     """What can be chosen: datasets with splits, runs by kind, scorers and generators with where they were used."""
-    return Choices(*(frame(con, query) for query in (DATASETS, SPLITS, RUNS, SCORERS, GENERATORS, STUDIES, GROUP_FIELDS)))
+    return Choices(*(frame_once(con, query) for query in (DATASETS, SPLITS, RUNS, SCORERS, GENERATORS, STUDIES, GROUP_FIELDS)))
 
 
 def default_selection(con: Connection, dataset_id: str | None = None, split: str | None = None) -> Selection:

@@ -33,8 +33,8 @@ PAIR = """
 """
 ANSWERED = """
     with answer as (
-        select prompt_id, generator_id, text_id, text, a.words, tokens, finish_reason
-        from answers a join texts using (text_id) where generator_id in ($base, $tuned) and {which}
+        select prompt_id, generator_id, text_id, words, tokens, finish_reason
+        from answers where generator_id in ($base, $tuned) and {which}
         qualify row_number() over (partition by prompt_id, generator_id order by generation_id) = 1
     ), scored as (
         select generator_id, prompt_id, text_id, max(reward) filter (scorer_id = $untrained) as untrained,
@@ -44,25 +44,30 @@ ANSWERED = """
     asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split and {which}
               qualify row_number() over (partition by prompt_id order by prompt_type) = 1),
     both_answers as (
-        select asked.prompt_id, p.text as prompt, asked.prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
+        select asked.prompt_id, asked.prompt_type, b.text_id as base_text_id, t.text_id as tuned_text_id,
                b.words as base_words, t.words as tuned_words, b.tokens as base_tokens, t.tokens as tuned_tokens,
                b.finish_reason = 'length' as base_cut, t.finish_reason = 'length' as tuned_cut,
                b.untrained as base_untrained, t.untrained as tuned_untrained, b.trained as base_trained, t.trained as tuned_trained,
                t.trained - b.trained as difference
-        from asked join prompts p using (prompt_id)
+        from asked
         left join judged b on b.prompt_id = asked.prompt_id and b.generator_id = $base
         left join judged t on t.prompt_id = asked.prompt_id and t.generator_id = $tuned
     )
+"""
+TOLD = """
+    select prompt_id, p.text as prompt, prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
+           {rows}.* exclude (prompt_id, prompt_type, base_text_id, tuned_text_id)
+    from {rows} join prompts p using (prompt_id)
+    left join texts b on b.text_id = base_text_id left join texts t on t.text_id = tuned_text_id
 """
 SPREAD = f"""
     {ANSWERED.format(which="true")}, ranked as (
         select *, row_number() over (order by difference, prompt_id) - 1 as place, count(*) over () as n
         from both_answers where difference is not null
-    )
+    ), spread as (from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i)))
     select prompt, base_answer, tuned_answer, base_cut, tuned_cut, base_untrained, tuned_untrained, base_trained, tuned_trained,
            difference, prompt_id
-    from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i))
-    order by difference desc, prompt_id
+    from ({TOLD.format(rows="spread")}) order by difference desc, prompt_id
 """
 
 

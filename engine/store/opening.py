@@ -35,9 +35,11 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
     """
     con = patiently(lambda: joined(path), path, deadline_seconds)
     try:
+        con.execute(f"use {name_of(path)}")
         yield con
     finally:
-        left(path, con)
+        con.close()
+        leave(path)
 
 
 def joined(path: Path) -> Connection:
@@ -46,13 +48,10 @@ def joined(path: Path) -> Connection:
             file = str(path).replace("'", "''")
             instance().execute(f"attach '{file}' as {name_of(path)} (read_only)")
         readers[path] += 1
-        con = instance().cursor()
-    con.execute(f"use {name_of(path)}")
-    return con
+        return instance().cursor()
 
 
-def left(path: Path, con: Connection) -> None:
-    con.close()
+def leave(path: Path) -> None:
     with ONE_AT_A_TIME:
         readers[path] -= 1
         if not readers[path]:

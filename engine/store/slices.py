@@ -6,7 +6,7 @@ first, also inside the views of schema.sql, so that compared_answers follows; te
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -201,21 +201,21 @@ class Asked:
     file: File
     slice: str | None  # as JSON
     query: str
-    values: tuple[tuple[str, str | None], ...]
+    values: tuple[tuple[str, object], ...]
     con: Connection = dataclasses.field(compare=False)
 
 
-def frame_once(con: Connection, query: str, values: dict[str, str | None]) -> pl.DataFrame:
+def frame_once(con: Connection, query: str, values: Mapping[str, object] | None = None) -> pl.DataFrame:
     """The result of a query as `frame` gives it, kept for whoever asks the same of the same rows."""
     file = file_of(con)
     if file is None:
-        return frame(con, query, dict(values))
+        return frame(con, query, dict(values or {}))
     ((sliced,),) = con.execute("select count(*) from duckdb_tables() where temporary and table_name = 'slice_said'").fetchall()
     said = con.execute("select said from temp.main.slice_said").fetchall()[0][0] if sliced else None
-    return kept(Asked(file, said, query, tuple(values.items()), con))
+    return kept(Asked(file, said, query, tuple((values or {}).items()), con))
 
 
-@lru_cache(maxsize=12)
+@lru_cache(maxsize=32)
 def kept(asked: Asked) -> pl.DataFrame:
     return frame(asked.con, asked.query, dict(asked.values))
 
