@@ -10,10 +10,9 @@ from wordcloud import WordCloud
 
 from dashboard import queries
 from dashboard.figures.registry import figure, stands_for
-from dashboard.figures.responses import IMPORT
 from dashboard.figures.shapes import filled
 from dashboard.figures.theme import COLOURS, FONT, called, caption, escaped, fill, say
-from dashboard.state.messages import _
+from dashboard.state.messages import _, plural
 
 WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
 BASE_LINE = 0.25  # of the type, below the middle of a text as Plotly places it
@@ -98,16 +97,17 @@ def counted_said(frame: pl.DataFrame) -> str:
 
 
 MIN_BARS = 8
+NO_WORDS = "No word is left without stop words."
 FEWEST = 5  # words that a figure is made of
 
 
 def in_a_sentence(sentence: str, n: int) -> go.Figure:
     """Too few words for a figure."""
-    return caption(say(escaped(sentence)), _("{n} words without stop words").format(n=n))
+    return caption(say(escaped(sentence)), plural("{n} word without stop words", "{n} words without stop words", n).format(n=n))
 
 
 @figure(
-    number="3c", name="words_chosen", title="Which words do chosen responses use?", page="data", query=queries.chosen_words, empty=IMPORT
+    number="3c", name="words_chosen", title="Which words do chosen responses use?", page="data", query=queries.chosen_words, empty=NO_WORDS
 )
 def words_chosen(frame: pl.DataFrame) -> go.Figure:
     return cloud(frame, "chosen")
@@ -119,7 +119,7 @@ def words_chosen(frame: pl.DataFrame) -> go.Figure:
     title="Which words do rejected responses use?",
     page="data",
     query=queries.rejected_words,
-    empty=IMPORT,
+    empty=NO_WORDS,
 )
 def words_rejected(frame: pl.DataFrame) -> go.Figure:
     return cloud(frame, "rejected")

@@ -177,6 +177,8 @@ def went(ids: list[str]) -> None:
     go = st.session_state[KEY].go or {}
     if "page" in go:
         address.put("page", [str(go["page"])])
+        if go.get("prompt"):
+            address.put("prompt", [go["prompt"]])
     elif "close" in go:
         address.forget("prompt")
     elif go:

@@ -1,7 +1,7 @@
 // Prompts in a list, and the answers to one of them beside it; or the answers alone.
 //
 // Text from outside is set as text and never as HTML. What is chosen goes to Python as the trigger `go`: {prompt} opens a prompt,
-// {place} the one at a place of the whole order, {page} turns the page of the list, {close} goes back to the list.
+// {place} the one at a place of the whole order, {page, prompt} turns the page of the list, {close} goes back to the list.
 
 const NARROW = 640 // pixels of this component; as in the style sheet
 const PAUSE = 140 // milliseconds without another key before Python is asked for a prompt
@@ -115,8 +115,8 @@ class View {
     this.rows.scrollTop = 0
     if (!rows.length) this.rows.append(made("li", "nothing soft", this.words.nothing))
     const page = Math.floor(first / size)
-    const before = button("‹", "", () => this.go({ page: page }))
-    const after = button("›", "", () => this.go({ page: page + 2 }))
+    const before = button("‹", "", () => this.page(page))
+    const after = button("›", "", () => this.page(page + 2))
     before.disabled = first === 0
     after.disabled = first + rows.length >= total
     before.ariaLabel = this.words.before
@@ -181,6 +181,13 @@ class View {
       this.waiting = undefined
       this.go(where)
     }, pause)
+  }
+
+  // Another page of the list. It takes the prompt along that was opened last, whose own message it may overtake.
+  page(page) {
+    clearTimeout(this.waiting)
+    this.waiting = undefined
+    this.go({ page, prompt: this.frame.classList.contains("reading") ? this.marked : undefined })
   }
 
   // One further or back, over the end of a page too.
