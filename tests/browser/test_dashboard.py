@@ -105,10 +105,10 @@ def newest(cache: Path) -> RunDir:
 
 
 def start_training(page: Page, name: str) -> None:
-    """Fill the Retrain dialog with a configuration of 600 steps of a few milliseconds and press its button."""
+    """Fill the Retrain dialog with 600 steps of few tokens, too few in all to compile the layers, and press its button."""
     page.get_by_role("button", name="Retrain …").click()
     dialog = page.get_by_role("dialog")
-    for label, value in (("Epochs", "50"), ("Maximum tokens", "128"), ("Batch size", "2")):
+    for label, value in (("Epochs", "25"), ("Maximum tokens", "32"), ("Batch size", "1")):
         field = dialog.get_by_role("spinbutton", name=label)
         field.fill(value)
         field.press("Enter")
