@@ -105,7 +105,7 @@ def test_the_table_of_lengths_shows_the_statistics_of_its_pairs(con: Connection,
 def test_the_page_shows_what_is_drawn_of_length_and_the_pairs_behind(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "length_bias.py")
     assert not app.exception
-    assert len(app.get("plotly_chart")) == 6
+    assert len(app.get("plotly_chart")) == 5
     assert {"Where length cannot decide", "Margins and length", "Tuned answers and length"} <= {h.value for h in app.header}
     assert not app.metric
     table = next(frame.value for frame in app.dataframe if "which" in frame.value.columns)
