@@ -2,6 +2,7 @@
 
 import codecs
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from io import TextIOWrapper
@@ -34,6 +35,18 @@ def escape(code: int) -> str:
         return f"\\u{code:04x}"
     high, low = divmod(code - 0x10000, 0x400)
     return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
+
+
+def shell_words(words: Iterable[str]) -> str:
+    r"""A command as one types it into bash: quoted where that is needed, and what cannot be seen as an escape, $'\u202e'."""
+    return " ".join(shell_word(word) for word in words)
+
+
+def shell_word(word: str) -> str:
+    if not re.search(f"[{UNSEEN}]", word):
+        return shlex.quote(word)
+    plain = re.sub(r"[\\']", r"\\\g<0>", word)
+    return "$'" + re.sub(f"[{UNSEEN}]", lambda found: f"\\U{ord(found[0]):08x}", plain) + "'"
 
 
 def escape_unknown(streams: Iterable[TextIO]) -> None:

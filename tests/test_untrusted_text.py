@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -23,7 +24,7 @@ from dashboard.report.captions import Sources
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
 from engine.__main__ import main
-from engine.plain import UNSEEN, line, printable
+from engine.plain import UNSEEN, line, printable, shell_words
 from engine.store import database
 from engine.store.rundir import run_dirs
 
@@ -232,3 +233,11 @@ def test_an_error_shows_what_a_file_or_an_option_holds_without_obeying_it(
     told = capsys.readouterr().err
     assert "\\u001b[2J" in told
     assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("name", ["\u202egnp.exe", "it's \\ a\u2066 $(id) `id`", "two\nlines\x1b[31m", "plain", ""])
+def test_a_command_shows_what_cannot_be_seen_and_bash_reads_the_name_from_it(name: str) -> None:
+    """The Retrain drawer and the page Report show such commands with names in them."""
+    command = shell_words(["printf", "%s", name])
+    assert not re.search(f"[{UNSEEN}]", command)
+    assert subprocess.run(["bash", "-c", command], capture_output=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode() == name

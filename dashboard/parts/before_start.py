@@ -8,6 +8,7 @@ from dashboard.state import data
 from dashboard.state.costs import Tokens, cost_of, tokens_of
 from dashboard.state.messages import _, counted, marked, reported
 from engine.errors import PrefscopeError
+from engine.plain import printable
 from engine.planning.cost import Cost, Phase
 from engine.planning.references import awaited
 from engine.queue import chain
@@ -136,7 +137,7 @@ def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> No
     """The same on the command line, to be copied."""
     if study:
         st.caption(data.literal(_("The same as a file, for ./run.sh engine study FILE.json")))
-        st.code(study.model_dump_json(exclude_defaults=True, indent=1), language=None, wrap_lines=True)
+        st.code(printable(study.model_dump_json(exclude_defaults=True, indent=1)), language=None, wrap_lines=True)
         return
     st.caption(_("The same as a command"))
     try:

@@ -1,6 +1,5 @@
 """The page Report: a gallery to tick, captions to edit, the document's pages to look at, and the zip."""
 
-import shlex
 import threading
 from collections.abc import Callable
 
@@ -15,6 +14,7 @@ from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
 from dashboard.state import data
 from dashboard.state.messages import _, language, marked, of
 from engine.errors import PrefscopeError
+from engine.plain import shell_words
 from engine.store.rundir import cache_path
 
 NAMES = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "html": "HTML", "tex": "LaTeX", "csv": "CSV", "json": "JSON + redraw.py"}
@@ -143,7 +143,7 @@ def make_and_take(request: content.Request) -> None:
 def in_a_shell(request: content.Request, preset: str) -> None:
     """The command that writes this report with its captions as they are made, from the newest models."""
     st.caption(_("The same in a shell, of the newest finished models and with captions as they are made:"))
-    st.code(f"./run.sh {shlex.join(arguments(request, preset))}", language=None, wrap_lines=True)
+    st.code(f"./run.sh {shell_words(arguments(request, preset))}", language=None, wrap_lines=True)
 
 
 def arguments(request: content.Request, preset: str) -> list[str]:

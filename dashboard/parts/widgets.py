@@ -20,6 +20,7 @@ from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _, estimated, marked, reported
 from engine.errors import PrefscopeError
+from engine.plain import line
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
 from engine.statistics.estimate import ESTIMATE, Estimate
@@ -208,7 +209,7 @@ def preflight(found: dict[str, Any]) -> None:
         for sentence in map(reported, found["warnings"]):
             st.warning(data.literal(sentence))
         for name, text in found["facts"].items():
-            st.text(f"{labels[name]}: {text}")
+            st.text(line(f"{labels[name]}: {text}"))
         for sentence in map(reported, found["unknown"]):
             st.caption(data.literal(sentence))
         if not found["refusals"]:

@@ -6,12 +6,12 @@ that is trained on a slice the training pairs are scored, where the slice asks f
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.plain import shell_words
 from engine.planning.preflight import require
 from engine.queue import jobs
 from engine.queue.jobs import AnyConfig
@@ -159,7 +159,7 @@ def command(config: TrainConfig, then: Sequence[str] = (), between: str = " ") -
         if word.startswith("--"):
             parts.append([])
         parts[-1].append(word)
-    return between.join(map(shlex.join, parts))
+    return between.join(map(shell_words, parts))
 
 
 # What is looked at
