@@ -17,7 +17,7 @@ APP = ROOT / "dashboard" / "app.py"
 PAGES = sorted(path.name for path in (ROOT / "dashboard" / "views").glob("*.py"))
 
 
-def opened(cache: Path, monkeypatch: pytest.MonkeyPatch, page: str = "overview.py", **url: str) -> AppTest:
+def opened(cache: Path, monkeypatch: pytest.MonkeyPatch, page: str = "overview.py", **url: str | list[str]) -> AppTest:
     monkeypatch.setenv("PREFSCOPE_CACHE", str(cache))
     app = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in url.items():

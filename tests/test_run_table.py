@@ -15,6 +15,7 @@ from dashboard.queries.run_table import run_measures
 from dashboard.state.data import Run
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig
 from engine.settings.hyperparameters import LengthControl, SimPO
+from engine.settings.slices import Range, Slice
 from engine.statistics.intervals import wilson
 from engine.store import database
 from engine.store.rundir import RunDir, run_dirs, write_json
@@ -72,6 +73,16 @@ def test_a_run_is_told_by_its_settings_unlike_the_defaults(tmp_path: Path) -> No
     assert unusual(row(tmp_path, "b", changed)) == "pairs 320, rate 3e−05, length control: penalty 0.01"
 
 
+def test_a_slice_is_one_setting_said_in_words(tmp_path: Path) -> None:
+    """By its conditions, or its name when it has one."""
+    wrong = Slice(dataset_id=DATASET, predicates=(Range(field="margin", scorer="s", high=0),))
+    rows = [row(tmp_path, "all", RewardConfig(dataset=DATASET)), row(tmp_path, "part", RewardConfig(dataset=DATASET, slice=wrong))]
+    assert differing(rows) == ["slice"]
+    assert rows[1].settings["slice"] == "margin < 0"
+    named = RewardConfig(dataset=DATASET, slice=wrong.model_copy(update={"name": "ranked wrong"}))
+    assert row(tmp_path, "named", named).settings["slice"] == "ranked wrong"
+
+
 def test_an_interval_is_drawn_to_scale() -> None:
     """From 40 to 100 % on 110 pixels after 5: 70 % stands in the middle, at 60."""
     found = drawings.interval(wilson(21, 30), 0)
@@ -103,6 +114,13 @@ def test_a_figure_that_would_repeat_another_is_not_drawn(filled_cache: Path, mon
     shown = "".join(h.proto.body for h in app.get("html"))
     assert "Figure 1<" in shown
     assert "Figure 2<" not in shown
+
+
+def test_a_run_that_took_no_step_is_no_second_curve(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    none = write_run(own_cache, "20260103-000000-cancelled", RewardConfig(name="cancelled", dataset=DATASET))
+    database.ingest(own_cache, none.path)
+    app = opened(own_cache, monkeypatch, "training.py", reward_runs=[REWARD, none.id])
+    assert "Figure 2<" not in "".join(h.proto.body for h in app.get("html"))
 
 
 def test_a_run_in_the_address_is_opened_with_its_log(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

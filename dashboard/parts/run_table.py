@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import drawings, widgets
+from dashboard.parts import drawings, slices, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.queries import Selection
 from dashboard.queries.curves import settings_key
@@ -86,7 +86,9 @@ def settings_of(run: Run) -> Settings:
     """Every setting of a run; one that its file does not have is the default."""
     values = run.outline.model_dump()
     with suppress(PrefscopeError):  # one of another version is shown as it is written
-        values = parse_written(values, "").model_dump()
+        config = parse_written(values, "")
+        wanted = getattr(config, "slice", None)
+        values = config.model_dump() | ({"slice": slices.named(wanted)} if wanted else {})
     return flat(values)
 
 

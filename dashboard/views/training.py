@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import figures
+from dashboard import figures, queries
 from dashboard.parts import crosshair, figure, run_table, widgets
 from dashboard.state import data
 from dashboard.state.data import Run
@@ -26,7 +26,8 @@ def curves() -> None:
         x_axis=axis,
         smoothing=smoothing,
     )
-    repeats = ("reward_training_compared",) if len(shown.reward_runs) < 2 else ()  # of one run it would be Figure 1 again
+    compared = data.read(queries.reward_curves_compared, shown, key="reward_training_compared")["run_id"].n_unique() > 1
+    repeats = () if compared else ("reward_training_compared",)  # of one run it would be Figure 1 again
     drawn = [f.name for f in figures.on_page("training") if f.name not in repeats and not (f.name == "study_runs" and not shown.study)]
     with st.container(key=CURVES):
         figure.side_by_side(drawn, shown, level=2)
