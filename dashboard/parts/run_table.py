@@ -181,7 +181,7 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         "interval": st.column_config.ImageColumn(_("40 to 100 %"), width=136),
         "n": st.column_config.NumberColumn(_("n")),
         "time": st.column_config.TextColumn(_("Time"), alignment="right", width=96),
-        "state": st.column_config.TextColumn(_("State")),
+        "state": st.column_config.TextColumn(_("State"), width=150),
     }
     return shown(table, headings, rows, f"runs_{kind}")
 
@@ -236,7 +236,7 @@ def everything(selection: Selection) -> None:
     }
     headings = {
         "run": st.column_config.TextColumn(_("Run")),
-        "state": st.column_config.TextColumn(_("State")),
+        "state": st.column_config.TextColumn(_("State"), width=150),
         "kind": st.column_config.TextColumn(_("Kind")),
         "dataset": st.column_config.TextColumn(_("Dataset")),
         "result": st.column_config.TextColumn(_("Result"), width=270),

@@ -1,6 +1,7 @@
 """What the address of a page says: every choice stands in it, so that a link shows the same, also after later runs."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -35,8 +36,23 @@ def asked_of(name: str, options: Container[str], complaint: str) -> list[str]:
 def put(name: str, values: list[str]) -> None:
     """Put values into the address, and bring them back on the other pages; none removes the name."""
     st.session_state.setdefault("chosen", {})[name] = values
-    if values != st.query_params.get_all(name):
+    waiting: dict[str, list[str]] | None = st.session_state.get("waiting")
+    if waiting is not None:
+        waiting[name] = values
+    elif values != st.query_params.get_all(name):
         st.query_params[name] = values
+
+
+@contextmanager
+def in_one_step() -> Iterator[None]:
+    """What is put meanwhile enters the address at the end and together: the browser's Back has one step for it, not one for each name."""
+    st.session_state["waiting"] = {}
+    try:
+        yield
+    finally:
+        waiting: dict[str, list[str]] = st.session_state.pop("waiting")
+        if changed := {name: values for name, values in waiting.items() if values != st.query_params.get_all(name)}:
+            st.query_params.update(changed)
 
 
 def forget(*names: str) -> None:
