@@ -25,7 +25,7 @@ from engine.settings import slices
 from engine.settings.config import CONFIGS
 from engine.settings.hyperparameters import AnyPolicyLoss, OnPolicy, Weighted
 from engine.settings.options import models_in, titled
-from engine.statistics import claims, estimate, wording
+from engine.statistics import claims, estimate, seeds, wording
 from engine.statistics.registry import STATISTICS
 from engine.store.status import Reason, State
 
@@ -59,7 +59,10 @@ METHODS = (
     "Fisher's interval", "robust standard error",
     "interval of a difference, from those of both",
 )  # fmt: skip
-ENDS = (estimate.NO_INTERVAL, f"{estimate.NO_INTERVAL}: all values are equal", "above {low}", "below {high}")
+ENDS = (
+    seeds.METHOD, estimate.NO_INTERVAL, *(f"{estimate.NO_INTERVAL}: {why}" for why in ("all values are equal", "one run", "by definition")),
+    "above {low}", "below {high}",
+)  # fmt: skip
 HEADER = """msgid ""
 msgstr ""
 "Language: {language}\\n"

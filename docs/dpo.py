@@ -630,11 +630,11 @@ print("gradient of IPO in log π(chosen) at a difference of 4, 5, 6 nats:", [rou
 
 # %% [markdown]
 # **KTO** (Ethayarajh et al. 2024, Eq. 8) judges each response by itself against a reference point $z_0$, an estimate of the KL divergence:
-# $L = \lambda_w (1 - \sigma(\beta\Delta_c - z_0)) + \lambda_l (1 - \sigma(z_0 - \beta\Delta_r))$. It needs no pairs, only responses
+# $L = \lambda_w (1 - \sigma(\beta(\Delta_c - z_0))) + \lambda_l (1 - \sigma(\beta(z_0 - \Delta_r)))$. It needs no pairs, only responses
 # marked as good or bad (Prefscope gives it pairs), and it lets go of a response far from $z_0$ on either side, wrong labels included.
 #
 # **KTO**（Ethayarajh 等 2024，公式 8）把每个回答单独与参考点 $z_0$（KL 散度的估计）比较：
-# $L = \lambda_w (1 - \sigma(\beta\Delta_c - z_0)) + \lambda_l (1 - \sigma(z_0 - \beta\Delta_r))$。它不需要成对的数据，
+# $L = \lambda_w (1 - \sigma(\beta(\Delta_c - z_0))) + \lambda_l (1 - \sigma(\beta(z_0 - \Delta_r)))$。它不需要成对的数据，
 # 只需要标为好或坏的回答（Prefscope 给它的是成对的），对远离 $z_0$ 的回答，无论在哪一侧，它都会放手，标错的也一样。
 
 # %%

@@ -192,9 +192,10 @@ def run_study(options: argparse.Namespace) -> int:
 
 def print_study(name: str, as_json: bool) -> None:
     from engine.queue import study
+    from engine.statistics import summary
 
     rows = study.show(cache_path(), name)
-    say(json.dumps(rows, indent=1, ensure_ascii=False) if as_json else study.as_text(rows))
+    say(summary.as_json(rows) if as_json else study.as_text(rows))
 
 
 def show_groups(options: argparse.Namespace) -> None:

@@ -135,6 +135,10 @@ def test_without_a_browser_there_are_no_pictures_to_choose(monkeypatch: pytest.M
     assert "need Chrome or Chromium" in (pictures.missing() or "")
 
 
+def test_the_browser_s_page_loads_nothing_from_a_network() -> None:
+    assert re.findall(r'src="(\w+):', pictures.PAGE.generate_index()) == ["file", "file"]
+
+
 def test_sources_are_called_by_their_names(filled_cache: Path) -> None:
     with database.reading(filled_cache) as con:
         known = captions.sources(con, default_selection(con))

@@ -17,6 +17,7 @@ from dashboard.figures.registry import outlined
 from dashboard.figures.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
 from dashboard.queries import Selection
 from dashboard.queries.curves import units_of
+from dashboard.state.messages import speaking
 from engine.settings.config import PolicyConfig
 from engine.settings.hyperparameters import DPO, IPO, KTO, SimPO, Weighted
 from engine.store import database
@@ -27,6 +28,23 @@ IDS = [f.name for f in FIGURES]
 
 def sentences(plot: go.Figure) -> str:
     return " ".join(note.text.replace("<br>", " ") for note in plot.layout.annotations)
+
+
+def test_counts_on_bars_stand_on_paper(con: Connection, chosen: Selection) -> None:
+    """Those of Figure 14 take what the template says of notes on marks, which without such a note shows none."""
+    plot = render(find("win_tie_loss"), con, chosen, "dark")
+    (on_marks,) = plot.layout.template.layout.annotations
+    counts = [note.text for note in plot.layout.annotations if note.templateitemname == on_marks.name]
+    rows = queries.win_tie_loss(con, chosen).select("won", "tied", "lost").unpivot()["value"]
+    assert sorted(counts) == sorted(str(n) for n in rows if n)
+    assert (on_marks.bgcolor, on_marks.visible) == (PAGES["dark"][3], False)
+
+
+def test_numbers_on_axes_are_written_as_in_the_sentences_of_each_language() -> None:
+    with speaking("zh"):
+        assert template("light").layout.separators == ".,"
+    with speaking("en"):
+        assert template("light").layout.separators == ".\u202f"
 
 
 def test_figures_stand_in_report_order() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from test_pages import opened, said
 
 from dashboard import queries
-from dashboard.figures import find, render
+from dashboard.figures import drawn, find, render
 from dashboard.figures.registry import marks
+from dashboard.figures.theme import legend_rows
 from dashboard.queries import Selection
 from dashboard.queries.lengths import cells, length_bins
 from dashboard.state import slices
@@ -72,6 +73,17 @@ def test_dots_by_length_are_the_accuracy_of_the_pairs_they_stand_for(con: Connec
     assert list(rule.y) == pytest.approx([((part["longer_by"].sign() + 1) / 2).mean() for part in inside])
 
 
+def test_scorers_whose_long_names_begin_alike_are_told_apart(con: Connection, chosen: Selection) -> None:
+    """Names of 200 characters and markup are cut to 24; the role before them says which is which. A narrow screen has a line for each."""
+    rows = queries.accuracy_by_length(con, chosen).with_columns(scorer=pl.lit("<b>Reward model</b> of the second week " * 5))
+    plot = drawn(find("accuracy_by_length"), rows)
+    assert [trace.name for trace in plot.data] == [
+        "the longer one",
+        *(f"{who}: &lt;b&gt;Reward model&lt;/b&gt; of…" for who in ("trained", "untrained")),
+    ]
+    assert legend_rows(plot) == 3
+
+
 @pytest.mark.parametrize("name", ["margin_by_length", "gain_by_length"])
 def test_dots_hold_as_many_rows_as_their_two_ranges_select(name: str, filled_cache: Path, con: Connection, chosen: Selection) -> None:
     plot, n = render(find(name), con, chosen), find(name).query(con, chosen)["n"][0]
@@ -99,7 +111,9 @@ def test_the_table_of_lengths_shows_the_statistics_of_its_pairs(con: Connection,
     rows = queries.accuracy_of_lengths(con, chosen)
     expected = {which: measured(pairs, [name])[name].value for which, name in names.items()}
     assert {which: cell["value"] for which, cell in rows.select("which", "trained_accuracy").iter_rows()} == pytest.approx(expected)
-    assert [cell is None for cell in rows["length_rule"]] == [False, False, True, True]
+    *_, longer, shorter = rows["length_rule"]
+    assert (longer["value"], shorter["value"], longer["method"]) == (1, 0, "no interval: by definition")
+    assert (longer["n"], shorter["n"]) == tuple(cell["n"] for cell in rows["trained_accuracy"][2:])
 
 
 def test_the_page_shows_what_is_drawn_of_length_and_the_pairs_behind(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from engine.settings.slices import Contains, OneOf, Range, Slice, parse_predicat
 from engine.statistics.summary import as_text, summary
 from engine.store import database
 from engine.store.database import Connection
-from engine.store.slices import rows, show_slice
+from engine.store.slices import once, rows, show_slice
 
 PAIRS = [
     ("train", "a", "p1", "safety", "x.jsonl", "good work", "bad", 2.0, 0.0),
@@ -255,6 +255,23 @@ def test_a_slice_of_a_file_sees_what_was_written_since(filled_cache: Path, tmp_p
             for _ in range(2):
                 show_slice(con, Slice(dataset_id=dataset, predicates=(OneOf(field="prompt_type", values=("advice", "general")),)))
                 assert con.execute("select count(*) from pairs").fetchall() == expected != [(0,)]
+
+
+def test_what_was_asked_once_of_the_same_rows_is_kept(filled_cache: Path) -> None:
+    """Two figures ask, on connections of their own; a slice shows other rows, so it is asked anew."""
+    asked = []
+
+    def counted(con: Connection, split: str) -> pl.DataFrame:
+        asked.append(split)
+        return database.frame(con, "select count(*) as n from pairs where split = $split", {"split": split})
+
+    found = []
+    for shown in (None, None, ADVICE):
+        with database.reading(filled_cache) as con:
+            show_slice(con, shown)
+            found.append(once(con, counted, "validation")["n"].item())
+    assert asked == ["validation"] * 2
+    assert found[0] == found[1] > found[2]
 
 
 # What the summary, the pages and the report show

@@ -8,7 +8,7 @@ from dashboard.figures.answers import JUDGE
 from dashboard.figures.dots import Dot, dots
 from dashboard.figures.registry import JUDGED, POLICIES, SCORERS, figure
 from dashboard.figures.shapes import bars, by, filled
-from dashboard.figures.theme import INK, caption, excerpt, fill
+from dashboard.figures.theme import INK, ON_MARKS, caption, excerpt, fill
 from dashboard.state.messages import _, counted, estimated, marked
 from engine.statistics.estimate import Estimate
 
@@ -39,14 +39,10 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
         )  # fmt: skip
         starts = {"won": pl.zeros(len(frame), eager=True), "tied": frame["won"], "lost": frame["won"] + frame["tied"]}[part]
         for place, (start, n) in enumerate(zip(starts, frame[part], strict=True)):
-            colour = {"color": "#04241A"} if part == "won" else {}  # on the hatched bar the ink of the page
-            plot.add_annotation(
-                text=filled("{n}", n=n) if n else "",
-                x=(start + n / 2) / whole[place],
-                y=labels[place],
-                font={"weight": 700, **colour},
-                showarrow=False,
-            )
+            if n:
+                plot.add_annotation(
+                    text=filled("{n}", n=n), x=(start + n / 2) / whole[place], y=labels[place], visible=True, templateitemname=ON_MARKS
+                )
     rates = frame["win_rate"].struct.field("value").to_list()
     plot.add_scatter(
         x=rates, y=[place + 0.36 for place in range(len(frame))], error_x={**bars(frame["win_rate"]), "width": 5}, mode="markers",

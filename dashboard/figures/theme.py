@@ -45,6 +45,7 @@ PAGES = {  # ink, soft ink, grid, paper
     "dark": ("#E8EAED", "#A6ADB5", "#33383F", "#0E1117"),
     "print": ("#000000", "#333333", "#DDDDDD", "#FFFFFF"),
 }
+ON_MARKS = "on marks"  # the name of an annotation that stands on bars, hatched ones too: with the page's paper behind it
 TITLE_CHARS, SUBTITLE_CHARS = 44, 60  # what fits on a screen 390 pixels wide
 
 
@@ -89,9 +90,14 @@ def fill(who: str) -> dict[str, object]:
     }
 
 
-@lru_cache
 def template(name: str) -> go.layout.Template:
     """light, dark or print. Raises KeyError for another name."""
+    return made(name, wording().thousands)
+
+
+@lru_cache
+def made(name: str, thousands: str) -> go.layout.Template:
+    """thousands: what stands between them in numbers on axes and in hover boxes, as in sentences."""
     ink, soft, grid, paper = PAGES[name]
     axis = {
         "gridcolor": grid, "linecolor": soft, "zerolinecolor": soft, "tickcolor": soft, "showline": True, "zeroline": False,
@@ -134,9 +140,12 @@ def template(name: str) -> go.layout.Template:
             }
             | {"pad": {"t": 12, "l": 12}, "subtitle": {"font": {"size": 12, "color": soft}}},
             "annotationdefaults": {"font": {"size": 12, "color": soft}, "showarrow": False},
+            "annotations": [
+                {"name": ON_MARKS, "visible": False, "bgcolor": paper, "borderpad": 1, "font": {"size": 12, "color": ink, "weight": 700}}
+            ],
             "colorscale": {"sequential": [[0, paper], [1, COLOURS["trained"]]]},
             "bargap": 0,
-            "separators": f".{wording().thousands}",  # of numbers on axes and in hover boxes, as in sentences
+            "separators": f".{thousands}",
         }
     )
 

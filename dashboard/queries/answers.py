@@ -9,7 +9,7 @@ from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, column
 from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
-from engine.store.slices import frame_once
+from engine.store.slices import frame_once, once
 
 ASKED = "prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)"
 WHO = "case generator_id when $base then 'base' else 'tuned' end"
@@ -124,12 +124,12 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def generators_under_scorers(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 9a: box statistics, one panel (facet, and its name) per scorer, one box (series) per generator."""
-    return reward_boxes(con, selection).rename({"who": "series", "judge": "facet", "scorer": "name"}).drop("generator")
+    return once(con, reward_boxes, selection).rename({"who": "series", "judge": "facet", "scorer": "name"}).drop("generator")
 
 
 def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 9b: box statistics, one panel (facet, and its name) per generator, one box (series) per scorer."""
-    return reward_boxes(con, selection).rename({"judge": "series", "who": "facet", "generator": "name"}).drop("scorer")
+    return once(con, reward_boxes, selection).rename({"judge": "series", "who": "facet", "generator": "name"}).drop("scorer")
 
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:

@@ -1,15 +1,15 @@
 """What length has to do with who is right, with margins, and with what tuned answers gain."""
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
+from math import inf, isfinite
 
 import numpy as np
 import polars as pl
 
 from dashboard.queries.selection import Selection
 from engine.statistics import rows
-from engine.statistics.estimate import ESTIMATE, Estimate, column
+from engine.statistics.estimate import ESTIMATE, NO_INTERVAL, Estimate, column
 from engine.statistics.lengths import LONGER_BY, alike, with_lengths
 from engine.statistics.lines import line
 from engine.statistics.registry import measured
@@ -26,7 +26,7 @@ GROUPS = {
     "chosen longer": LONGER_BY > 0,
     "chosen shorter": LONGER_BY < 0,
 }
-OPEN = ("all pairs", "like lengths")  # where the longer response is not the better or the worse one by definition
+DECIDED = {"chosen longer": 1.0, "chosen shorter": 0.0}  # how often taking the longer response is right there, by definition
 
 
 def scored(con: Connection, selection: Selection) -> dict[str, pl.DataFrame]:
@@ -90,8 +90,8 @@ def starts(values: pl.Series) -> list[int]:
 def accuracy_of_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
     """Table 5: accuracy on all pairs, on those of like lengths, and where the chosen response is longer and shorter.
 
-    Columns: which (pairs), trained_accuracy, untrained_accuracy, length_rule (Estimates; null for a scorer that there is not, and
-    where the rule is right or wrong by definition).
+    Columns: which (pairs), trained_accuracy, untrained_accuracy, length_rule (Estimates; null for a scorer that there is not, and without
+    an interval where the rule is right or wrong by definition).
     """
     found = scored(con, selection)
     if "trained" not in found:
@@ -102,10 +102,15 @@ def accuracy_of_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
     def of(who: str) -> list[Estimate | None]:
         return [measured(found[who].filter(GROUPS[name]), ["accuracy"])["accuracy"] if who in found else None for name in kept]
 
-    rule = [measured(parts[name], ["length_rule"])["length_rule"] if name in OPEN else None for name in kept]
+    rule = [by_definition(name, len(parts[name])) or measured(parts[name], ["length_rule"])["length_rule"] for name in kept]
     return pl.DataFrame(
         [pl.Series("which", kept), *(column(name, of(who)) for who, name in ACCURACIES.items()), column("length_rule", rule)]
     )
+
+
+def by_definition(name: str, n: int) -> Estimate | None:
+    """The accuracy of the length rule in a group that its own answer makes."""
+    return Estimate(DECIDED[name], -inf, inf, n, method=f"{NO_INTERVAL}: by definition") if name in DECIDED else None
 
 
 def margin_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -165,7 +170,7 @@ def cells(points: pl.DataFrame) -> pl.DataFrame:
 def spread(values: pl.Series) -> float:
     """Standard deviation; 1 where there is none."""
     found = values.cast(pl.Float64).std()
-    return found if isinstance(found, float) and found and math.isfinite(found) else 1.0
+    return found if isinstance(found, float) and found and isfinite(found) else 1.0
 
 
 def fitted(points: pl.DataFrame) -> pl.DataFrame:

@@ -22,6 +22,7 @@ TEMPLATE = Path(__file__).with_name("document.typ")
 PAGE_INCHES = 6.69  # between the margins of an A4 page
 CITED = {  # keys of references.bib, and what a document says that rests on them
     "wilson1927probable": "Wilson",
+    "student1908probable": "Student",
     "monroe2008fightin": "Monroe",
     "benjamini1995controlling": "Benjamini",
     "mcinnes2018umap": "UMAP",

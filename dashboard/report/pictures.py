@@ -1,9 +1,11 @@
 """Figures as SVG and PNG, drawn by a Chrome or Chromium of this computer, and as PDF, which Typst makes of the SVG."""
 
+import asyncio
 import itertools
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from engine.errors import PrefscopeError
 
 PICTURES = ("pdf", "svg", "png")
 DOTS_PER_INCH = 300  # of a PNG
-ONE_AT_A_TIME = threading.Lock()  # the picture maker is not thread-safe
+PAGE = kaleido.PageGenerator(mathjax=False)  # MathJax would come from a network
+TABS = 2  # of the browser, each of which draws in a process of its own
+ONE_AT_A_TIME = threading.Lock()  # a second browser would only slow the first
 Begun = Callable[[str, float], None]  # is told the name of what is being made, and which share of all was made before
 
 
@@ -81,21 +85,32 @@ def draw(pictures: Iterable[Picture], begun: Begun = quiet) -> None:
         path.unlink()
 
 
-def by_browser(pictures: Iterable[Picture], begun: Callable[[Picture], None]) -> None:
-    """SVG and PNG, each in its turn."""
+class Browser(kaleido.Kaleido):  # type: ignore[misc]  # Kaleido has no types
+    """Chrome with pages that draw many figures: Kaleido would load a page anew after each, with five megabytes of JavaScript in it."""
 
-    def jobs() -> Iterator[dict[str, Any]]:
-        for picture in pictures:
-            begun(picture)
-            yield picture.job()
+    async def _return_kaleido_tab(self, tab: Any) -> None:
+        await self.tabs_ready.put(tab)
 
-    with ONE_AT_A_TIME:
+
+def by_browser(pictures: Sequence[Picture], begun: Callable[[Picture], None]) -> None:
+    """SVG and PNG, a few at a time."""
+
+    async def drawn() -> None:
+        free = asyncio.Semaphore(TABS)
+        async with Browser(n=min(TABS, len(pictures)), page_generator=PAGE) as browser:
+
+            async def one(picture: Picture) -> None:
+                async with free:
+                    begun(picture)
+                    await browser.write_fig_from_object(picture.job(), cancel_on_error=True)
+
+            await asyncio.gather(*map(one, pictures))
+
+    with ONE_AT_A_TIME, ThreadPoolExecutor(1) as thread:  # in a thread without an event loop
         try:
-            errors = kaleido.write_fig_from_object_sync(jobs(), kopts={"n": 1})
+            thread.submit(asyncio.run, drawn()).result()
         except Exception as error:  # the browser's and the library's own, of many kinds
             raise PrefscopeError(_("The pictures could not be made: {error}").format(error=error)) from error
-    if errors:
-        raise PrefscopeError(_("The pictures could not be made: {error}").format(error=errors[0]))
 
 
 def picture(plot: go.Figure, style: Style, form: str) -> bytes:

@@ -113,8 +113,8 @@ def kto(
 ) -> PairLoss:
     """A chosen response is a gain and a rejected one a loss, both measured from a reference point.
 
-    L = λ_w (1 − σ(β Δ_c − z₀)) + λ_l (1 − σ(z₀ − β Δ_r)),  z₀ = β shift
-    Ethayarajh et al. 2024, Eq. 7 and 8, on pairs. shift: `reference_point` of the whole effective batch, a scalar in nats.
+    L = λ_w (1 − σ(β (Δ_c − z₀))) + λ_l (1 − σ(β (z₀ − Δ_r)))
+    Ethayarajh et al. 2024, Eq. 8, on pairs. shift: z₀, the `reference_point` of the whole effective batch, a scalar in nats.
     """
     chosen, rejected = log_ratios(policy, reference)
     gain = 1 - torch.sigmoid(beta * (chosen - shift))

@@ -21,6 +21,7 @@ from engine.queue.preset import DataSource
 from engine.settings.config import CONFIGS, AnyRun, TrainConfig, parse
 from engine.settings.files import load_declared
 from engine.settings.hyperparameters import Frozen
+from engine.statistics.estimate import Estimate
 from engine.statistics.groups import study_table
 from engine.store import database
 from engine.store.rundir import RunDir, now, run_dirs, write_table
@@ -176,7 +177,8 @@ def show(cache: Path, name: str) -> list[dict[str, Any]]:
         raise ConfigError(f"study {name!r} not found, expected one of {known}")
     catch_up(cache, name)
     with database.reading(cache) as con:
-        return study_table(con, name).to_dicts()
+        rows = study_table(con, name).to_dicts()
+    return [{**row, "accuracy": row["accuracy"] and Estimate(**row["accuracy"])} for row in rows]
 
 
 def as_text(rows: list[dict[str, Any]]) -> str:
@@ -184,19 +186,25 @@ def as_text(rows: list[dict[str, Any]]) -> str:
     rows = list(map(on_one_line, rows))
     wide, wider = (2 + max([len(head), *(len(r[head] or "–") for r in rows)]) for head in ("configuration", "split"))
     lines = [
-        "accuracy: mean ± standard deviation over seeds (lowest to highest); a policy's is that of its implicit reward; like length: "
-        "accuracy on pairs whose responses differ by at most 10 % in length",
-        f"{'configuration':{wide}}{'split':{wider}}{'runs':>4}  {'accuracy':32}{'like length':>12}{'reward mean':>12}"
+        "accuracy: mean over seeds [95 % interval by Student's t], standard deviation, lowest to highest; a policy's is that of its "
+        "implicit reward; like length: accuracy on pairs whose responses differ by at most 10 % in length",
+        f"{'configuration':{wide}}{'split':{wider}}{'runs':>4}  {'accuracy':44}{'like length':>12}{'reward mean':>12}"
         f"{'std':>8}{'seconds':>9}{'peak GB':>9}  state",
     ]
     for r in rows:
-        spread = "" if r["accuracy_std"] is None else f" ± {r['accuracy_std']:.3f}"
-        accuracy = "–" if r["accuracy"] is None else f"{r['accuracy']:.3f}{spread} ({r['accuracy_min']:.3f} to {r['accuracy_max']:.3f})"
+        accuracy = over_seeds(r["accuracy"], r["accuracy_std"], r["accuracy_min"], r["accuracy_max"])
         matched, reward, std, seconds, peak = (f"{r[k]:.{d}f}" if r[k] is not None else "–" for k, d in NUMBERS.items())
         state = f"{r['state']}: {r['reason']}" if r["reason"] else r["state"]
-        row = f"{r['configuration']:{wide}}{r['split'] or '–':{wider}}{r['runs']:>4}  {accuracy:32}"
+        row = f"{r['configuration']:{wide}}{r['split'] or '–':{wider}}{r['runs']:>4}  {accuracy:44}"
         lines.append(f"{row}{matched:>12}{reward:>12}{std:>8}{seconds:>9}{peak:>9}  {state}")
     return "\n".join(lines)
+
+
+def over_seeds(mean: Estimate | None, std: float | None, lowest: float | None, highest: float | None) -> str:
+    """0.650 [0.015 to 1.000], 0.071, 0.600 to 0.700; of one run 0.650."""
+    if mean is None:
+        return "–"
+    return f"{mean.value:.3f}" if std is None else f"{mean.value:.3f} [{mean.interval()}], {std:.3f}, {lowest:.3f} to {highest:.3f}"
 
 
 NUMBERS = {"accuracy_length_matched": 3, "reward_mean": 3, "reward_std": 3, "seconds": 0, "peak_gb": 2}  # {column: decimals}

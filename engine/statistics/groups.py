@@ -7,6 +7,7 @@ import polars as pl
 from engine.plain import on_one_line
 from engine.statistics.estimate import Estimate, column
 from engine.statistics.rewards import accuracy
+from engine.statistics.seeds import mean_over_seeds
 from engine.store.database import Connection, frame
 from engine.store.status import Reason
 
@@ -65,9 +66,9 @@ def study_runs(con: Connection, study: str | None) -> pl.DataFrame:
 
 
 def study_table(con: Connection, study: str | None) -> pl.DataFrame:
-    """One row per configuration and validation split: runs, done, accuracy (mean, std over seeds with n − 1, min, max),
-    accuracy_length_matched, reward_mean and reward_std (means over seeds), n (pairs), seconds (mean), peak_gb (highest), state, reason (the
-    first error).
+    """One row per configuration and validation split: runs, done, accuracy (an Estimate: the mean over seeds; std with n − 1, min, max),
+    accuracy_length_matched, reward_mean and reward_std (means over seeds), n (pairs), seconds (mean), peak_gb (highest), state, reason
+    (the first error).
     """
     rows = study_runs(con, study)
     value, done = pl.col("accuracy"), pl.col("state") == "done"
@@ -78,11 +79,13 @@ def study_table(con: Connection, study: str | None) -> pl.DataFrame:
     )  # fmt: skip
     measured = rows.drop_nulls("split").group_by("configuration", "split", maintain_order=True)
     of_splits = measured.agg(
-        value.mean(), value.std().alias("accuracy_std"), value.min().alias("accuracy_min"), value.max().alias("accuracy_max"),
+        value.drop_nulls(), value.std().alias("accuracy_std"), value.min().alias("accuracy_min"), value.max().alias("accuracy_max"),
         pl.col("accuracy_length_matched", "reward_mean", "reward_std").mean(), pl.col("n").max(),
     )  # fmt: skip
     both = of_runs.join(of_splits, on="configuration", how="left", maintain_order="left_right")
-    return both.with_columns(pl.Series("state", [outcome(s) for s in both["state"]], dtype=pl.String)).select(STUDY_COLUMNS)
+    means = [mean_over_seeds(values) if values else None for values in both["accuracy"].to_list()]
+    states = pl.Series("state", [outcome(s) for s in both["state"]], dtype=pl.String)
+    return both.with_columns(states, column("accuracy", means)).select(STUDY_COLUMNS)
 
 
 def outcome(states: pl.Series) -> str:

@@ -6,7 +6,7 @@ first, also inside the views of schema.sql, so that compared_answers follows; te
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -196,28 +196,37 @@ def selected_of(file: File, wanted: Slice) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Asked:
-    """A query, its values, and what the connection that it is asked of sees."""
+    """A function of a connection, its other arguments, and what the connection sees."""
 
     file: File
     slice: str | None  # as JSON
-    query: str
-    values: tuple[tuple[str, object], ...]
+    asks: Callable[..., pl.DataFrame]
+    values: tuple[Hashable, ...]
     con: Connection = dataclasses.field(compare=False)
 
 
-def frame_once(con: Connection, query: str, values: Mapping[str, object] | None = None) -> pl.DataFrame:
-    """The result of a query as `frame` gives it, kept for whoever asks the same of the same rows."""
+def once(con: Connection, asks: Callable[..., pl.DataFrame], *values: Hashable) -> pl.DataFrame:
+    """asks(con, *values), kept for whoever asks the same of the same rows."""
     file = file_of(con)
     if file is None:
-        return frame(con, query, dict(values or {}))
+        return asks(con, *values)
     ((sliced,),) = con.execute("select count(*) from duckdb_tables() where temporary and table_name = 'slice_said'").fetchall()
     said = con.execute("select said from temp.main.slice_said").fetchall()[0][0] if sliced else None
-    return kept(Asked(file, said, query, tuple((values or {}).items()), con))
+    return kept(Asked(file, said, asks, values, con))
 
 
 @lru_cache(maxsize=32)
 def kept(asked: Asked) -> pl.DataFrame:
-    return frame(asked.con, asked.query, dict(asked.values))
+    return asked.asks(asked.con, *asked.values)
+
+
+def frame_once(con: Connection, query: str, values: Mapping[str, object] | None = None) -> pl.DataFrame:
+    """The result of a query as `frame` gives it, kept in the same way."""
+    return once(con, queried, query, tuple((values or {}).items()))
+
+
+def queried(con: Connection, query: str, values: tuple[tuple[str, object], ...]) -> pl.DataFrame:
+    return frame(con, query, dict(values))
 
 
 def pairs_of(cache: Path, wanted: Slice) -> pl.DataFrame:
