@@ -18,7 +18,8 @@ from babel.messages.pofile import read_po, write_po
 from pydantic import BaseModel
 
 from dashboard.report import content
-from dashboard.state.messages import COUNTED, LANGUAGES, LOCALE, PLACE, REPORTED
+from dashboard.state.messages import COUNTED, LANGUAGES, LOCALE, NAMED, PLACE, REPORTED
+from engine.data import formats
 from engine.queue.preset import PRESETS
 from engine.queue.study import STUDIES
 from engine.settings import slices
@@ -51,6 +52,7 @@ TYPED_WRONG = (  # what pydantic says of a setting that was typed in
     "String should have at most {max_length} characters",
 )
 SAYING = ("problems", "warnings", "unknown", "notes")  # lists of sentences
+RETURNING = ("why_not_started", "wrong_run", "stopped", "sentence", "ended", "unforeseen", "reason_to_end", "settle")  # give sentences
 TERMINAL = ("engine/__main__", "engine/commands/", "engine/statistics/")  # whose errors no page shows
 FEWEST_LETTERS = 8  # of a reported sentence beside its values, so that it is recognised
 COUNTABLE = (*wording.ONE, "responses", "steps")  # units of progress and of what an estimate rests on
@@ -80,6 +82,8 @@ def gathered() -> Catalog:
         found.add(message, locations=[(file, 0)])
     for many, one in wording.ONE.items():
         found.add((one, many), locations=[("engine/statistics/wording.py", 0)], context=COUNTED)
+    for text in names():
+        found.add(text, locations=[("docs/catalogue.py", 0)], context=NAMED)
     for text, file in reported():
         found.add(text, locations=[(file, 0)], context=REPORTED)
     return found
@@ -114,6 +118,7 @@ def registered() -> Iterator[Said]:
     for path in sorted((*PRESETS.glob("*.json"), *STUDIES.glob("*.json"))):
         yield json.loads(path.read_text(encoding="utf-8"))["title"], path.relative_to(ROOT).as_posix()
     yield from of(COUNTABLE, "engine (units)")
+    yield from of((*formats.REASONS.values(), *(known.description for known in formats.FORMATS.values())), "engine/data/formats.py")
     for loss in models_in(AnyPolicyLoss):
         shown = loss()
         assert isinstance(shown, OnPolicy)
@@ -137,12 +142,23 @@ def of_settings(model: type[BaseModel]) -> Iterator[str]:
             yield from of_settings(inner)
 
 
+def names() -> Iterator[str]:
+    """Names that nobody gave: of the presets' runs, of what is made from runs, of the usual splits, of the demo's kinds of prompts."""
+    presets = [json.loads(path.read_text(encoding="utf-8"))["runs"] for path in sorted(PRESETS.glob("*.json"))]
+    yield from dict.fromkeys(label for runs in presets for label in runs if re.search(r"\b[a-z]{3}|[A-Z][a-z]{3}", label))
+    yield from ("Policy", "Base", "untrained", "untrained (seed {seed})", "untrained ({model})", "untrained ({model}, seed {seed})")
+    yield from ("{run}, untrained", "{run}, {n} seeds", "{run}, seed {n}", "Scores of {run}", "Answers of {run}")
+    yield from ("starter", "train", "validation", "test", "advice", "general", "reasoning", "safety", "writing")
+
+
 def reported() -> Iterator[Said]:
     """What the engine says in whole sentences, as templates."""
     for file, tree in trees("engine"):
         if file.startswith(TERMINAL):
             continue
         said = [template for node in ast.walk(tree) for spoken in said_by(node) for template in templates(spoken)]
+        given = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f.name in RETURNING]
+        said += [text for f in given for node in ast.walk(f) if isinstance(node, ast.Return) for text in templates(node.value)]
         said += [text for text in constants(tree) if " " in text and "\n" not in text]
         yield from of((text for text in said if len(re.findall(r"[a-z]", PLACE.sub("", text))) >= FEWEST_LETTERS), file)
     yield from of(TYPED_WRONG, "pydantic")
@@ -173,7 +189,7 @@ def called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-def templates(node: ast.expr) -> list[str]:
+def templates(node: ast.expr | None) -> list[str]:
     """A string, a filled string or a choice of them, with a name in braces for each value."""
     match node:
         case ast.Constant(value=str(text)):
@@ -183,7 +199,7 @@ def templates(node: ast.expr) -> list[str]:
             return ["".join(str(part.value) if isinstance(part, ast.Constant) else placed(part, names) for part in parts)]
         case ast.IfExp(body=first, orelse=second):
             return [*templates(first), *templates(second)]
-        case ast.Tuple(elts=several):
+        case ast.Tuple(elts=several) | ast.List(elts=several):
             return [text for one in several for text in templates(one)]
     return []
 

@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     runs = command("runs", list_runs, "list the runs, or act on one: runs cancel|resume|retry|delete|free-weights RUN")
     runs.add_argument("action", nargs="?", choices=["cancel", "resume", "retry", "delete", "free-weights", "watch"])
     runs.add_argument("run", nargs="?")
+    runs.add_argument("--scoring", action="store_true", help="with cancel: cancel the scoring that was queued only for it, too")
     check = command("preflight", check_run, "what a run would need, as JSON, for a configuration as JSON")
     check.add_argument("config")
     one = command("run", execute_run, "do the work of a queued run in this process (what the queue starts)")
@@ -219,12 +220,13 @@ def list_runs(options: argparse.Namespace) -> int:
     from engine.queue import jobs, removal
 
     cache = cache_path()
-    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": removal.delete}
-    calls["free-weights"] = removal.free_weights
+    calls = {"resume": jobs.resume, "retry": jobs.retry, "delete": removal.delete, "free-weights": removal.free_weights}
     if options.action and not options.run:
         raise PrefscopeError(f"runs {options.action} needs the id of a run")
     if options.action == "watch":
         return watch([options.run])
+    if options.action == "cancel":
+        return cancel_run(options.run, options.scoring)
     if options.action:
         answer = calls[options.action](cache, options.run)
         say(answer or f"{options.action}: {options.run}")
@@ -237,6 +239,21 @@ def list_runs(options: argparse.Namespace) -> int:
         say(f"{run.id:52} {run.outline.kind:9} {state:10} {line(run.outline.name)}  {line(where)}")
     for folder, why in damaged(cache, "runs").items():
         say(f"{folder.name:52} {'damaged':20} {line(why)}")
+    return 0
+
+
+def cancel_run(run_id: str, with_scoring: bool) -> int:
+    """Cancel a run, and say what goes with it and what stays."""
+    from engine.queue import jobs
+
+    cache = cache_path()
+    waiting, scoring = jobs.waiting_for(cache, run_id), jobs.scoring_only_for(cache, run_id)
+    jobs.cancel(cache, run_id, with_scoring)
+    say(f"cancel: {run_id}")
+    for run in waiting:
+        say(f"not started, because it waits for it: {run.id}")
+    for run in scoring:
+        say(f"cancel: {run.id}" if with_scoring else f"still queued, only for it: {run.id} (runs cancel {run.id}, or --scoring)")
     return 0
 
 

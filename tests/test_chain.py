@@ -200,8 +200,41 @@ def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(
     jobs.start_next(own_toy_cache)
     for run_id in (model, second):
         assert find_run(own_toy_cache, run_id).status.sentence == (
-            f"not started: it needs {first} (Scores of train), which is failed: the disk is full"
+            "not started: it needs Scores of train, which is failed: the disk is full"
         )
+
+
+def test_cancelling_a_model_takes_what_waits_for_it_and_the_scoring_that_is_only_for_it(own_toy_cache: Path) -> None:
+    """While another model waits for the scoring too, it stays; what was cancelled together waits together again."""
+    cache, device = own_toy_cache, take_lock(own_toy_cache / "locks" / "cpu.lock")
+    together = [find_run(cache, run_id) for run_id in chain.submit(cache, narrow(cache), repeated(cache, "reward"))]
+    scoring, model, after = together
+    assert (jobs.waiting_for(cache, model.id), jobs.scoring_only_for(cache, model.id)) == ([after], [scoring])
+    assert jobs.scoring_only_for(cache, after.id) == []
+    (other,) = chain.submit(cache, narrow(cache, seed=1))
+    assert jobs.scoring_only_for(cache, model.id) == []
+    jobs.cancel(cache, other)
+    jobs.cancel(cache, model.id, scoring=True)
+    assert [run.status.state for run in together] == [State.CANCELLED] * 3
+    assert after.status.sentence == "not started: it needs again, which is cancelled"
+    jobs.resume(cache, model.id)
+    assert [run.status.state for run in together] == [State.QUEUED] * 3
+    assert device is not None
+    os.close(device)
+
+
+def test_the_command_line_says_what_a_cancelled_run_takes_with_it(
+    own_toy_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(own_toy_cache))
+    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+    scoring, model, after = chain.submit(own_toy_cache, narrow(own_toy_cache), repeated(own_toy_cache, "reward"))
+    assert main(["runs", "cancel", model, "--scoring"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"cancel: {model}", f"not started, because it waits for it: {after}", f"cancel: {scoring}",
+    ]  # fmt: skip
+    assert device is not None
+    os.close(device)
 
 
 def test_a_number_of_pairs_is_refused_while_nobody_knows_how_many_the_slice_has(own_toy_cache: Path) -> None:
@@ -273,14 +306,11 @@ def test_the_command_queues_the_same_runs_as_the_page(
 def test_time_is_that_of_finished_runs_scaled_by_the_work(own_toy_cache: Path) -> None:
     """The toy reward run trained 12 pairs in 3 steps. Given 8 s of training within 20 s, and 240 tokens of a pair where it had t / 12:
 
-    two epochs are 6 steps of 4 pairs, 24 × 240 tokens at t / 8 tokens a second; 12 s stand before and after. The score run scored
-    24 rewards (6 pairs under two heads) and the answers' in 40 s; the new one scores 12 answers twice.
+    two epochs are 6 steps of 4 pairs, 24 × 240 tokens at t / 8 tokens a second; 12 s stand before and after.
     """
-    runs = by_kind(own_toy_cache)
-    reward, scores = runs["reward"][0], runs["score"][0]
+    reward = by_kind(own_toy_cache)["reward"][0]
     tokens = last_of(reward).tokens
     set_times(reward, 20, trained=8)
-    set_times(scores, 40)
     planned = chain.chain(own_toy_cache, again(reward, epochs=2), repeated(own_toy_cache, "reward"))
     found = cost.cost(own_toy_cache, planned, Sample(12, 0, 240.0, 300))
     around, training, scoring = found.phases
@@ -288,29 +318,31 @@ def test_time_is_that_of_finished_runs_scaled_by_the_work(own_toy_cache: Path) -
     assert around.seconds == pytest.approx(12)
     assert tokens is not None
     assert training.seconds == pytest.approx(24 * 240 / (tokens / 8), rel=0.01)
-    rows = scores.table("rewards")
-    assert rows is not None
-    assert scoring.items == 12
-    assert scoring.seconds == pytest.approx(24 * 40 / rows.height)
     assert found.seconds == pytest.approx(sum(p.seconds or 0 for p in found.phases))
     assert found.steps == 6
     assert not found.guesses
     assert not found.unknown
 
 
-def test_scoring_that_was_never_done_is_guessed_from_what_reward_models_took_beside_training(own_toy_cache: Path) -> None:
-    """20 s less 8 s of training for 6 pairs, 2 responses each, at as many validations as there were: 12 s / (12 × validations) a response.
-
-    The new run scores 12 answers twice.
+def test_scoring_has_one_pace_and_the_one_of_a_busy_machine_is_said_beside_it(own_toy_cache: Path) -> None:
+    """The reward run scored 6 pairs at each validation in the 12 s beside its training: 1 / validations s a response. The score run's rows
+    took it 50 s, longer by far. The new model scores 12 answers under two heads; once its run is gone, the first pace is all there is.
     """
     runs = by_kind(own_toy_cache)
-    set_times(runs["reward"][0], 20, trained=8)
-    planned = chain.chain(own_toy_cache, again(runs["reward"][0]), repeated(own_toy_cache, "reward"))
-    shutil.rmtree(runs["score"][0].path)
-    validations = sum(x.split == "validation" for x in runs["reward"][0].measured)
+    reward, scores = runs["reward"][0], runs["score"][0]
+    set_times(reward, 20, trained=8)
+    set_times(scores, 50)
+    pace, rows = 1 / sum(x.split == "validation" for x in reward.measured), scores.table("rewards")
+    assert rows is not None
+    planned = chain.chain(own_toy_cache, again(reward), repeated(own_toy_cache, "reward"))
     *_, scoring = cost.cost(own_toy_cache, planned).phases
-    assert scoring.seconds == pytest.approx(24 * 12 / (12 * validations))
-    assert not scoring.measured
+    assert scoring.items == 12
+    assert (scoring.seconds, scoring.slowest) == pytest.approx((24 * pace, 24 * 50 / rows.height))
+    assert f"({24 * 50 / rows.height:.0f} s on a busy machine)" in cost.as_text(cost.cost(own_toy_cache, planned)).replace("about ", "")
+    shutil.rmtree(scores.path)
+    *_, alone = cost.cost(own_toy_cache, planned).phases
+    assert alone.seconds == pytest.approx(24 * pace)
+    assert alone.slowest is None
 
 
 def test_time_from_unlike_runs_is_a_guess_and_without_any_unknown(own_toy_cache: Path, empty_cache: Path) -> None:

@@ -111,7 +111,7 @@ def test_disk_holds_the_model_and_the_checkpoints() -> None:
 
 def test_disk_that_is_too_full_is_refused(tmp_path: Path) -> None:
     disk.check_disk(tmp_path / "not" / "there", 1)
-    with pytest.raises(RunError, match=r"the disk is too full: needs about 1180591620717\.4 GB, .* GB are free in "):
+    with pytest.raises(RunError, match=r"the disk is too full: needs about 1180591620717\.4 GB, .* GB are free for "):
         disk.check_disk(tmp_path, 2**70)
 
 

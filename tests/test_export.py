@@ -41,7 +41,7 @@ def drawing(figure: figures.Figure, rows: pl.DataFrame) -> tuple[registry.Plot, 
 def test_a_pdf_is_as_wide_as_the_column_in_the_type_of_the_text_and_small(shown: dict[str, Shown], tmp_path: Path) -> None:
     """Hatching, dots that are seen through, curves: 3.3 in are 237.6 pt, 4 px are 3 pt. What stands lowest is on the page."""
     lowest = {
-        "scores_trained": "reward [the scorer's own unit]",
+        "scores_trained": "reward [the reward model's own unit]",
         "margin_by_length": "chosen longer by [words]",
         "reward_training": "optimiser steps",
         "generators_under_scorers": "tuned",
@@ -105,7 +105,7 @@ def test_the_html_of_a_figure_loads_nothing_from_outside(shown: dict[str, Shown]
 
 def test_a_caption_says_n_interval_method_models_and_data(shown: dict[str, Shown]) -> None:
     words = files.content(shown["scores_trained"], "txt", Style(), KNOWN).decode()
-    for part in ("n = ", "accuracy ", "[", "Wilson", "Data: Pairs & <b>more</b> 50%, validation.", "trained scorer: RM_1", "slice: margin"):
+    for part in ("n = ", "accuracy ", "[", "Wilson", "Data: Pairs & <b>more</b> 50%, validation.", "reward model: RM_1", "slice: margin"):
         assert part in words
     assert "Net_0" not in words  # it is in Figure 4a, not in this one
     curves = files.content(shown["reward_training"], "txt", Style(), KNOWN).decode()

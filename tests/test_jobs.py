@@ -170,7 +170,7 @@ def test_failed_parent_takes_its_followers_out_of_the_queue(cache: Path, configu
     until(lambda: all(run.status.state in ("failed", "cancelled") for run in runs))
     assert [run.status.state for run in runs] == ["failed", "cancelled", "cancelled"]
     assert "has no config.json" in str(runs[0].status.error)
-    why = f"it needs {parent} ({runs[0].outline.name}), which is failed: {runs[0].status.error}"
+    why = f"it needs {runs[0].outline.name}, which is failed: {runs[0].status.error}"
     assert runs[1].status.sentence == f"not started: {why}"
 
     lock = wait_for_lock(cache / "locks" / "cpu.lock", 30)
@@ -237,7 +237,7 @@ def test_full_disk_stops_the_run_and_keeps_the_last_good_checkpoint(cache: Path,
     status = jobs.wait_for_end(run, 60)
     assert status.state == "failed"
     assert "could not be saved" in str(status.error)
-    assert "GB are free in" in str(status.error)
+    assert "GB are free for" in str(status.error)
     kept = checkpoints(run)[-1]
     assert {p.name for p in kept.iterdir()} == {"weights.safetensors", "optimizer.pt", "state.json"}
     assert not list((run.path / "checkpoints").glob(".*"))

@@ -182,7 +182,7 @@ def test_a_run_that_would_fail_is_refused_and_checked_without_being_queued(own_c
     assert app.header[-1].value == "All runs"
     next(b for b in app.button if b.label == "Check").click().run(timeout=120)
     assert any("the embedded model is not in" in e.value for e in app.error)
-    assert "Work: 30 prompts" in [t.value for t in app.text]
+    assert "answer 30 prompts" in [c.value for c in app.caption]
     assert run_dirs(own_cache) == before
 
 

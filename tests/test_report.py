@@ -102,7 +102,7 @@ def test_the_html_document_loads_nothing_and_says_whose_numbers_these_are(whole:
     with database.reading(filled_cache) as con:
         asked = default_selection(con)
     assert str(asked.split) in own
-    assert all(word in own for word in ("Preference report", "<dt>Data</dt>", "<dt>Date</dt>", "<dt>Trained scorer</dt>", "n = "))
+    assert all(word in own for word in ("Preference report", "<dt>Data</dt>", "<dt>Date</dt>", "<dt>Reward model</dt>", "n = "))
 
 
 def test_conditions_on_rewards_do_not_decide_who_is_right(filled_cache: Path) -> None:

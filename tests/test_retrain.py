@@ -197,5 +197,7 @@ def test_values_are_numbers_truth_values_or_words() -> None:
 
 def test_phases_of_one_kind_stand_together_and_one_that_is_unknown_makes_all_unknown() -> None:
     known = [Phase("a", "scoring", 4, "responses", 2.0), Phase("b", "scoring", 6, "responses", 3.0, measured=False)]
-    assert together(known) == [("score 10 responses", 5.0, False)]
-    assert together([*known, Phase("c", "scoring", None, "responses", None)])[0][1] is None
+    assert [(part.label, part.seconds) for part in together(known)] == [("score 10 responses (a guess)", 5.0)]
+    assert together([*known, Phase("c", "scoring", None, "responses", None)])[0].seconds is None
+    slow = Phase("c", "scoring", 10, "responses", 60.0, slowest=600.0)
+    assert [(part.label, part.seconds) for part in together([known[0], slow])] == [("score 14 responses (busy machine: 10 min)", 62.0)]

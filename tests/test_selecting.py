@@ -13,10 +13,10 @@ from test_pages import opened, said
 from dashboard import queries
 from dashboard.figures import find, render
 from dashboard.figures.registry import FADED, marks
-from dashboard.parts.slices import named
 from dashboard.queries import Selection
 from dashboard.queries.selection import without_rewards
 from dashboard.state import slices
+from dashboard.state.slices import named
 from engine.settings.slices import Contains, OneOf, Range, Slice
 from engine.store import database
 from engine.store.database import Connection

@@ -17,7 +17,7 @@ from dashboard import figures, queries
 from dashboard.figures.theme import broken, columns_of
 from dashboard.report import content, export, typesetting
 from dashboard.state import messages
-from dashboard.state.messages import _, counted, estimated, language, reported, speaking
+from dashboard.state.messages import _, counted, estimated, language, ours, reported, speaking
 from docs import catalogue
 from engine.settings.config import CONFIGS
 from engine.statistics.claims import claims
@@ -217,3 +217,15 @@ def test_without_a_chinese_font_the_report_says_so() -> None:
     with speaking("zh"):
         assert "Noto Sans CJK" in (typesetting.missing_font(none) or "")
         assert typesetting.missing_font(typesetting.fonts()) is None
+
+
+def test_names_that_nobody_gave_are_said_in_the_viewers_language_and_others_stay() -> None:
+    """Those of presets' runs, with a number or inside another, of the usual splits and of the demo's types; never a user's own."""
+    with speaking("zh"):
+        assert (ours("Reward model"), ours("Reward model 2"), ours("Base")) == ("奖励模型", "奖励模型 2", "基础")
+        assert (ours("Scores of Reward model 2"), ours("Scores of mine")) == ("奖励模型 2 的打分", "mine 的打分")
+        assert (ours("untrained (seed 7)"), ours("validation"), ours("safety")) == ("未训练（随机种子 7）", "验证集", "安全")
+        own = ["mine", "mine 2", "DPO", "validation_hard", "My reward model", "Safety", ""]
+        assert [ours(name) for name in own] == own
+        assert reported("scoring with Reward model, untrained") == "正在用奖励模型（未训练）打分"
+    assert ours("Reward model") == "Reward model"

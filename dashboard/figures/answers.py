@@ -74,7 +74,7 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
 @figure(
     number="9a",
     name="generators_under_scorers",
-    title="Whose answers does each scorer prefer?",
+    title="Whose answers does each reward model prefer?",
     page="dpo_vs_base",
     query=queries.generators_under_scorers,
     empty=JUDGE,
@@ -94,7 +94,7 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
 @figure(
     number="9b",
     name="scorers_on_generators",
-    title="Do the scorers agree on an answer?",
+    title="Do the reward models agree on an answer?",
     page="dpo_vs_base",
     query=queries.scorers_on_generators,
     empty=JUDGE,
@@ -104,7 +104,7 @@ def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
     plot = paired_boxes(frame).update_yaxes(matches="y")
     sizes = filled(_("n = {n:,} answers each"), n=frame["n"].to_numpy().max())
     middles = _("diamond: median, {interval}").format(interval=by(*frame["median"]))
-    units = _("units differ between scorers: compare panels, not boxes")
+    units = _("units differ between reward models: compare panels, not boxes")
     return caption(plot, sizes, units, middles, cut(frame.row(0, named=True)))
 
 
@@ -113,7 +113,7 @@ def judged(frame: pl.DataFrame) -> go.Figure:
     won = first["win_rate"]
     parts = filled(_("n = {n:,} prompts"), n=won["n"]), _("tuned preferred on {value}").format(value=written(won)), by(won)
     return caption(
-        histogram(frame, _("reward [the scorer's own unit]"), fields={"base": "base_reward", "tuned": "tuned_reward"}),
+        histogram(frame, _("reward [the reward model's own unit]"), fields={"base": "base_reward", "tuned": "tuned_reward"}),
         excerpt(first["facet"], 40),
         *parts,
         _("lines: medians"),

@@ -2,25 +2,25 @@
 
 import polars as pl
 
-from dashboard.state.messages import _, marked
+from dashboard.state.messages import _, marked, ours
 from engine.store.status import State
 
 FIELDS = {"prompt_type": marked("Type of prompt"), "source": marked("Source of the pair")}  # what can name the group of a pair
-REWARD = marked("A scorer's reward has no unit and no zero: only differences under the same scorer mean something.")
+REWARD = marked("A reward model's reward has no unit and no zero: only differences under the same reward model mean something.")
 CUT = marked("It reached the limit of new tokens and ends in the middle: it is at least this long.")
 HEADINGS: dict[str, tuple[str, ...]] = {  # of a column: its heading, and the sentences of its tooltip
     "prompt": (marked("Prompt"),),
     "prompt_type": (marked("Type"), marked("The kind of prompt, as the dataset states it.")),
     "difference": (
         marked("Tuned − base"),
-        marked("The tuned answer's reward minus the base answer's, by the trained scorer. Above 0: tuned wins."),
+        marked("The tuned answer's reward minus the base answer's, by the reward model. Above 0: tuned wins."),
     ),
     "response": (marked("Response"),),
     "text": (marked("Text"),),
     "words": (marked("Words"),),
-    "untrained": (marked("Reward, untrained"), marked("By the scorer whose last layer was never trained."), REWARD),
-    "trained": (marked("Reward, trained"), marked("By the trained scorer."), REWARD),
-    "scorer": (marked("Scorer"),),
+    "untrained": (marked("Reward, untrained"), marked("By the reward model whose last layer was never trained."), REWARD),
+    "trained": (marked("Reward, trained"), marked("By the reward model."), REWARD),
+    "scorer": (marked("Reward model"),),
     "which": (marked("On"),),
     "length_rule": (
         marked("The longer one"),
@@ -29,10 +29,14 @@ HEADINGS: dict[str, tuple[str, ...]] = {  # of a column: its heading, and the se
     "reward": (marked("Reward"), REWARD),
     "base_answer": (marked("Base answer"),),
     "tuned_answer": (marked("Tuned answer"),),
-    "base_trained": (marked("Base, trained scorer"), marked("The base answer's reward by the trained scorer."), REWARD),
-    "tuned_trained": (marked("Tuned, trained scorer"), marked("The tuned answer's reward by the trained scorer."), REWARD),
-    "base_untrained": (marked("Base, untrained scorer"), marked("The base answer's reward by the untrained scorer."), REWARD),
-    "tuned_untrained": (marked("Tuned, untrained scorer"), marked("The tuned answer's reward by the untrained scorer."), REWARD),
+    "base_trained": (marked("Base, reward model"), marked("The base answer's reward by the reward model."), REWARD),
+    "tuned_trained": (marked("Tuned, reward model"), marked("The tuned answer's reward by the reward model."), REWARD),
+    "base_untrained": (marked("Base, untrained reward model"), marked("The base answer's reward by the untrained reward model."), REWARD),
+    "tuned_untrained": (
+        marked("Tuned, untrained reward model"),
+        marked("The tuned answer's reward by the untrained reward model."),
+        REWARD,
+    ),
     "base_words": (marked("Base words"),),
     "tuned_words": (marked("Tuned words"),),
     "base_tokens": (marked("Base tokens"), marked("New tokens of the base answer, as its model counts them.")),
@@ -85,6 +89,8 @@ WORDED: dict[str, tuple[str, ...]] = {  # columns whose cells are words of ours,
     "state": tuple(State),
 }
 
+NAMES = ("prompt_type", "scorer", "group", "trained_on", "split", "configuration")  # columns whose cells are names, some of them ours
+
 UNREAD = ("_id", "_n", "_counted", "_unit", "_prompts")  # ends of the names of columns that are left out
 
 
@@ -102,7 +108,7 @@ def read_by_people(rows: pl.DataFrame) -> list[str]:
 
 def in_our_words(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with our words in the language that is spoken."""
-    known = [values for values in rows if values.name in ("field", *WORDED)]
+    known = [values for values in rows if values.name in ("field", *WORDED, *NAMES)]
     return rows.with_columns(pl.Series(c.name, [v and said(c.name, v) for v in c], dtype=pl.String) for c in known)
 
 
@@ -110,4 +116,4 @@ def said(name: str, value: str) -> str:
     """A cell of a column: a word of ours in the language that is spoken, anything else as it is."""
     if name == "field":
         return _(FIELDS.get(value, value))
-    return _(value) if value in WORDED.get(name, ()) else value
+    return _(value) if value in WORDED.get(name, ()) else ours(value)

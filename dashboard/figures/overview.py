@@ -16,7 +16,7 @@ ORDER = ("trained", "rule", "untrained")
 
 @figure(
     number="11", name="far_from_guessing", title="How far from guessing is each?", page="overview", query=queries.far_from_guessing,
-    empty="Score pairs or answers to see here how far the scorers are from guessing.", size="large",
+    empty="Score pairs or answers to see here how far the reward models are from guessing.", size="large",
     models=(*POLICIES, *SCORERS),
 )  # fmt: skip
 def far_from_guessing(frame: pl.DataFrame) -> go.Figure:
@@ -24,7 +24,7 @@ def far_from_guessing(frame: pl.DataFrame) -> go.Figure:
     rule = _("The longer one wins (rule)")
     found = [Dot(row["row"] or rule, row["who"], row["share"], heading=_(HEADINGS[row["question"]])) for row in rows]
     low = min(0.3, *(max(0.0, row["share"]["low"]) for row in rows))
-    names = {"trained": _("trained scorer"), "untrained": _("untrained scorer"), "rule": _("rule")}
+    names = {"trained": _("reward model"), "untrained": _("untrained reward model"), "rule": _("rule")}
     n = _("n = {n:,} {things}")
     sizes = {row["question"]: filled(n, n=row["share"]["n"], things=_(row["share"]["counted"])) for row in rows}
     plot = dots(found, names, _("share"), low=low).update_traces(showlegend=False)  # each row says whose it is

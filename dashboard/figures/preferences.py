@@ -72,7 +72,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
 def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
     field = frame["field"][0]
     found = [Dot(row["group"] or _("none"), "tuned", row["win_rate"], {field: row["group"] or None}) for row in frame.iter_rows(named=True)]
-    return caption(dots(found, {}, _("win rate")), sizes(frame), _("by the trained scorer"), by(*frame["win_rate"]), _(GUESSING))
+    return caption(dots(found, {}, _("win rate")), sizes(frame), _("by the reward model"), by(*frame["win_rate"]), _(GUESSING))
 
 
 def sizes(frame: pl.DataFrame) -> str:
@@ -95,7 +95,7 @@ def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
         dots(found, {}, _("win rate")),
         sizes(frame),
         _("beside the base answer"),
-        _("by the trained scorer"),
+        _("by the reward model"),
         by(*frame["win_rate"]),
         both,
         _(GUESSING),

@@ -37,7 +37,7 @@ def lengths(frame: pl.DataFrame) -> go.Figure:
     title="Do chosen and rejected lie apart?",
     page="data",
     query=queries.response_map,
-    empty="Start an embed run on the Runs page to lay the responses out on a map.",
+    empty="Map the responses on the page Runs to see them here.",
 )
 def response_map(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure()

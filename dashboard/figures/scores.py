@@ -16,7 +16,7 @@ SCORE = "Train a reward model, then start a score run on the Runs page, to see r
 def scores(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
     accuracy = _("accuracy {value}").format(value=written(first["accuracy"]))
-    plot = histogram(frame, _("reward [the scorer's own unit]"), fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
+    plot = histogram(frame, _("reward [the reward model's own unit]"), fields={"chosen": "chosen_reward", "rejected": "rejected_reward"})
     return caption(
         plot, excerpt(first["facet"], 40), filled(_("n = {n:,} pairs"), n=first["n"]), accuracy, by(first["accuracy"]), _("lines: medians")
     )
@@ -24,7 +24,7 @@ def scores(frame: pl.DataFrame) -> go.Figure:
 
 def score_boxes(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure(boxes(frame, across=True))
-    plot.update_xaxes(title_text=_("reward [the scorer's own unit]"))
+    plot.update_xaxes(title_text=_("reward [the reward model's own unit]"))
     plot.update_yaxes(categoryorder="array", categoryarray=[called("rejected"), called("chosen")], showgrid=False, ticks="", showline=False)
     middles = ", ".join(f"{called(row['series'])} {written(row['median'])}" for row in frame.iter_rows(named=True))
     sizes = filled(_("n = {n:,} pairs"), n=frame["n"].to_numpy().max())

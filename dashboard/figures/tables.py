@@ -7,7 +7,7 @@ TABLES += [
     Table(
         "1",
         "preference_pair",
-        "How do both scorers rate one pair?",
+        "How do both reward models rate one pair?",
         "reward_model",
         queries.preference_pair,
         "Import preference pairs and score them to see one pair with its rewards.",

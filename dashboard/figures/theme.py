@@ -9,7 +9,7 @@ from functools import lru_cache
 import plotly.graph_objects as go
 import plotly.io
 
-from dashboard.state.messages import _, marked, wording
+from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 
 plotly.io.templates.default = None  # every figure gets its own, so that none is copied into it before
@@ -30,7 +30,7 @@ NAMES = {  # of what is compared, as axes and legends name it
     "base": marked("base"),
     "tuned": marked("tuned"),
     "untrained": marked("untrained"),
-    "trained": marked("trained"),
+    "trained": marked("reward model"),
     "rule": marked("rule"),
     "margin": marked("margin"),
     "difference": marked("difference"),
@@ -56,7 +56,7 @@ def escaped(text: object) -> str:
 
 def excerpt(text: object, chars: int = 30) -> str:
     """One short escaped line: a legend entry, a tick label."""
-    plain = line(text)
+    plain = ours(line(text))
     return escaped(plain if len(plain) <= chars else plain[: chars - 1].rstrip() + "…")
 
 

@@ -156,7 +156,7 @@ def drawn(detail: Detail) -> dict[str, Any]:
     return {
         "id": detail.id,
         "turns": [{"role": names.get(role, line(role)) if told else "", "text": text} for role, text in detail.turns],
-        "heads": {"scorer": _("Scorer"), "base": _(TITLES["base"]), "tuned": _(TITLES["tuned"]), "difference": _("Tuned − base")},
+        "heads": {"scorer": _("Reward model"), "base": _(TITLES["base"]), "tuned": _(TITLES["tuned"]), "difference": _("Tuned − base")},
         "scores": [drawn_score(score) for score in detail.scores],
         "sides": drawn_answers(detail.answers),
         "folds": [{"title": list(fold.title), "sides": drawn_answers(fold.answers)} for fold in detail.folds],

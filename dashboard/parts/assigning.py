@@ -44,7 +44,7 @@ def pairs(sample: Sample, answers: Answers) -> tuple[str, dict[str, Any]] | None
     """The format and its options; None while a column is missing, which is said."""
     detected = sample.format() or "mapped"
     names = [detected, *(name for name in FORMATS if name != detected)]
-    help = "\n".join(f"- {data.literal(f'{name}: {FORMATS[name].description}')}" for name in names)
+    help = "\n".join(f"- {data.literal(f'{name}: {_(FORMATS[name].description)}')}" for name in names)
     format = answers.ask("format", detected, st.selectbox, _("Read as"), names, format_func=format_name, help=help)
     if format == "mapped":
         found = assigned(sample, answers)
@@ -55,7 +55,7 @@ def pairs(sample: Sample, answers: Answers) -> tuple[str, dict[str, Any]] | None
 
 
 def format_name(name: str) -> str:
-    return _("Columns, assigned here") if name == "mapped" else name
+    return _("columns, each assigned by name") if name == "mapped" else name
 
 
 def option(format: str, name: str, kind: Any, default: Any, answers: Answers) -> Any:

@@ -1,11 +1,12 @@
 """What stands beside the settings of a run to come: its time, memory and disk, what is in its way, and the same as a command."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 from dashboard.state import data
-from dashboard.state.costs import Tokens, cost_of, tokens_of
+from dashboard.state.costs import Tokens, cost_of, said_by, tokens_of
 from dashboard.state.messages import _, counted, marked, reported
 from engine.errors import PrefscopeError
 from engine.plain import printable
@@ -57,14 +58,24 @@ def side(config: TrainConfig, then: Sequence[str], study: Study | None, planned:
     return not (found.refusals or tokens.sentences)
 
 
+def check(config: RunConfig) -> None:
+    """The same of one run that trains nothing, once it is asked for."""
+    with st.spinner(_("Reading the pairs and the model")):
+        looked = data.preflight(config)
+    tokens = said_by(looked)
+    with st.container(border=True):
+        panel(cost_of({"": config}, tokens.sample), tokens)
+        for sentence in map(reported, looked["unknown"]):
+            st.caption(data.literal(sentence))
+
+
 def panel(found: Cost, tokens: Tokens) -> None:
     st.metric(_("Before it starts"), data.literal(headline(found)))
     if found.seconds:
         st.html(bar(found.phases))
     with st.container(gap="xxsmall"):
-        for what, seconds, measured in together(found.phases):
-            value = _("unknown") if seconds is None else about(seconds)
-            fact(what if measured or seconds is None else _("{what} (a guess)").format(what=what), value)
+        for part in together(found.phases):
+            fact(part.label, _("unknown") if part.seconds is None else about(part.seconds))
         if found.memory_bytes:
             fact(
                 _("memory at most (measured)") if found.memory_measured else _("memory at most (estimated)"),
@@ -82,8 +93,26 @@ def headline(found: Cost) -> str:
     return (_("more than {time}") if found.unknown else form).format(time=about(found.seconds))
 
 
-def together(phases: Sequence[Phase]) -> list[tuple[str, float | None, bool]]:
-    """(what with how much of it, seconds, whether it was measured): phases of one kind as one, those before training apart."""
+@dataclass(frozen=True)
+class Part:
+    """Phases of one kind as one."""
+
+    what: str  # with how much of it
+    seconds: float | None
+    measured: bool
+    slowest: float | None  # seconds, where a run took far longer
+
+    @property
+    def label(self) -> str:
+        if self.seconds is None:
+            return self.what
+        if self.slowest:
+            return _("{what} (busy machine: {time})").format(what=self.what, time=about(self.slowest))
+        return self.what if self.measured else _("{what} (a guess)").format(what=self.what)
+
+
+def together(phases: Sequence[Phase]) -> list[Part]:
+    """Phases of one kind as one, those before training apart."""
     first = next((i for i, phase in enumerate(phases) if phase.what == "before and after"), 0)
     found = []
     for is_first, part in ((True, phases[:first]), (False, phases[first:])):
@@ -92,8 +121,10 @@ def together(phases: Sequence[Phase]) -> list[tuple[str, float | None, bool]]:
             items, unit = sum(phase.items or 0 for phase in same), same[0].unit
             known = [phase.seconds for phase in same]
             seconds = None if None in known else sum(s for s in known if s is not None)
+            slowest = sum(phase.slowest or phase.seconds or 0 for phase in same) if any(phase.slowest for phase in same) else None
             label = _("{what} {n:,} {unit}").format(what=_(WHAT[what]), n=items, unit=_(unit)) if items else _(WHAT[what])
-            found.append((_("first {what}").format(what=label) if is_first else label, seconds, all(phase.measured for phase in same)))
+            said = _("first {what}").format(what=label) if is_first else label
+            found.append(Part(said, seconds, all(phase.measured for phase in same), slowest))
     return found
 
 
@@ -125,12 +156,16 @@ def checks(found: Cost, tokens: Tokens) -> None:
     if tokens.pending:
         st.caption(_("Counting tokens …"))
     if sample and sample.cut:
-        share = f"{sample.cut / sample.sampled:.1%}"
-        st.warning(data.literal(_("{share} of the pairs are longer than allowed: their prompt's beginning is cut.").format(share=share)))
+        share = wording.percent(sample.cut / sample.sampled)
+        of_pairs = any(made.unit == "pairs" for made in found.runs)
+        text = _("{share} of the pairs are longer than allowed: their prompt's beginning is cut.") if of_pairs else (
+            _("{share} of the prompts are longer than allowed: their beginning is cut.")
+        )  # fmt: skip
+        st.warning(data.literal(text.format(share=share)))
     for sentence in found.warnings:
-        st.warning(data.literal(reported(sentence)))
+        st.warning(data.literal(data.told(sentence)))
     for sentence in dict.fromkeys((*found.refusals, *tokens.sentences)):
-        st.error(data.literal(reported(sentence)))
+        st.error(data.literal(data.told(sentence)))
 
 
 def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> None:

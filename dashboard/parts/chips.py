@@ -12,7 +12,7 @@ from dashboard.figures.headings import FIELDS
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Choices, Selection
 from dashboard.state import address, data, slices
-from dashboard.state.messages import _
+from dashboard.state.messages import _, ours
 from engine.plain import line
 
 MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
@@ -75,7 +75,7 @@ def selection() -> tuple[Selection, data.Second | None]:
         chip(against(*generators[:2], _("no answers")), *generators)
         second = beside(found, scorers[2], generators[2])
         chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
-        slice_parts.chip(found, shortened(slice_parts.named(found.slice)))
+        slice_parts.chip(found, shortened(slices.named(found.slice)))
         if data.read(queries.dataset, found)["source"][0] == "starter":
             st.badge(
                 _("demo set"), color="gray", help=_("A small set written by a language model for demonstration, not human annotations.")
@@ -112,7 +112,7 @@ def of_data(known: Choices) -> tuple[Choice, Choice]:
     splits = known.splits.filter(pl.col("dataset_id") == dataset.value)["split"].to_list()
     preferred = default_of(dataset.value).split
     help = _("Figures, rates and prompts are about the pairs of this part of the dataset.")
-    return dataset, choice("split", _("Split"), {s: line(s) for s in splits}, preferred, help)
+    return dataset, choice("split", _("Split"), {s: ours(line(s)) for s in splits}, preferred, help)
 
 
 def of_models(known: Choices, default: Selection) -> tuple[tuple[Choice, Choice, Choice], tuple[Choice, Choice, Choice]]:
@@ -123,12 +123,12 @@ def of_models(known: Choices, default: Selection) -> tuple[tuple[Choice, Choice,
     ]
     scorers, generators = names(here[0], "scorer_id"), names(here[1], "generator_id")
     untrained = _("A reward model whose last layer was never trained: what accuracy is worth without training.")
-    trained = choice("trained", _("Trained scorer"), scorers, default.trained_scorer, _("The reward model under test."))
-    base = choice("base", _("Base scorer"), scorers, default.base_scorer, untrained)
+    trained = choice("trained", _("Reward model"), scorers, default.trained_scorer, _("The reward model under test."))
+    base = choice("base", _("Untrained reward model"), scorers, default.base_scorer, untrained)
     tuned = choice("tuned_answers", _("Tuned answers"), generators, default.tuned_generator)
     given = choice("base_answers", _("Base answers"), generators, default.base_generator)
     return (
-        (trained, base, another("with", _("Another scorer beside it"), scorers, trained.value)),
+        (trained, base, another("with", _("Another reward model beside it"), scorers, trained.value)),
         (tuned, given, another("with_answers", _("Other answers beside them"), generators, tuned.value, given.value)),
     )
 
@@ -160,7 +160,7 @@ def names(rows: pl.DataFrame, column: str) -> dict[str, str]:
     """{id: name}; a name that stands for several ids gets the end of the id."""
     rows = rows.unique(column, maintain_order=True).with_columns(pl.col("name").map_elements(line, return_dtype=pl.String))
     several = set(rows.filter(pl.col("name").is_duplicated())["name"].to_list())
-    return {i: f"{n} ({i[-4:]})" if n in several else n for i, n in rows.select(column, "name").iter_rows()}
+    return {i: f"{ours(n)} ({i[-4:]})" if n in several else ours(n) for i, n in rows.select(column, "name").iter_rows()}
 
 
 def choice(

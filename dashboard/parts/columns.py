@@ -15,10 +15,10 @@ LINE_CHARS, LINE_PIXELS, MOST_LINES = 33, 20, 8  # of a long text's column
 
 
 def readable(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns a person reads, each estimate as its value and the ends of its interval, numbers rounded."""
+    """The columns a person reads, each estimate as its value and the ends of its interval, shares in per cent, rounded."""
     rows = flat(rows)
     shown = rows.select(read_by_people(rows))
-    return in_our_words(shown.with_columns(pl.col("^accuracy.*$").exclude(pl.String).round(3)))
+    return in_our_words(shown.with_columns((pl.col("^accuracy.*$").exclude(pl.String) * 100).round(1)))
 
 
 def headed(rows: pl.DataFrame) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def column(values: pl.Series, words: tuple[str, ...]) -> Any:
     heading, *sentences = map(_, words)
     help = " ".join(sentences) or None
     if values.name.startswith("accuracy") and values.dtype.is_float():
-        return st.column_config.NumberColumn(heading, help=literal(help), format="percent")
+        return st.column_config.NumberColumn(heading, help=literal(help), format="%.1f\u00a0%%")
     if values.dtype.is_float():
         return st.column_config.NumberColumn(heading, help=literal(help), format="%.2f")
     return st.column_config.Column(heading, help=literal(help), width=TEXT_PIXELS if is_long(values) else None)

@@ -8,7 +8,7 @@ from dashboard import queries
 from dashboard.parts import answers
 from dashboard.queries import Selection
 from dashboard.state import data, slices
-from dashboard.state.messages import _
+from dashboard.state.messages import _, ours
 from engine.statistics.wording import number
 
 
@@ -33,7 +33,7 @@ def example(row: dict[str, Any], title: str) -> None:
     prompt = row["prompt_id"]
     with st.container(border=True, height="stretch", gap="xsmall"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", horizontal_alignment="distribute"):
-            parts = title, row["prompt_type"], number(row["difference"], signed=True)
+            parts = title, ours(row["prompt_type"] or ""), number(row["difference"], signed=True)
             st.caption(data.literal("\u00a0· ".join(part for part in parts if part)), width="content")
             st.page_link(
                 "views/prompts.py", label=_("Read both"), icon=":material/arrow_forward:", icon_position="right",

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from dashboard import queries
 from dashboard.state import data
 from dashboard.state.data import literal
-from dashboard.state.messages import _, reported
+from dashboard.state.messages import _, ours, reported
 from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, RunConfig, shortened
 from engine.settings.hyperparameters import Weighted
 from engine.settings.options import models_in, named, titled
@@ -120,7 +120,7 @@ def known_values(dataset: str) -> Known:
     splits = data.read(queries.choices).splits.filter(dataset_id=dataset)["split"].to_list()
     runs = data.runs()
     named = {kind: {r.id: f"{r.name} ({_(r.status.state)})" for r in runs if r.kind == kind} for kind in CONFIGS}
-    return {"split": {split: split for split in splits}, **named}
+    return {"split": {split: ours(split) for split in splits}, **named}
 
 
 def form_for(model: type[RunConfig], given: dict[str, Any], known: Known, submit: str, second: Second | None = None) -> RunConfig | None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.state import data
-from dashboard.state.messages import _, counted, reported
+from dashboard.state.messages import _, counted, ours, reported
 from engine.data.formats import REASONS
 from engine.data.preview import Check, shown
 from engine.data.rejects import Dropped
@@ -15,7 +15,7 @@ PAIRS = 5  # shown as they are read
 
 def kept(looked: Check) -> None:
     """Counts, each reason with an example, and the first pairs as they are read."""
-    splits = ", ".join(f"{number(pairs, 0)} {split}" for split, pairs in looked.splits.items())
+    splits = ", ".join(f"{number(pairs, 0)} {ours(split)}" for split, pairs in looked.splits.items())
     out = looked.records - len(looked.kept)
     all_kept, some = _("All {records} kept ({splits})."), _("{kept} of {records} kept ({splits}); {dropped} left out.")
     text = (some if out else all_kept).format(
@@ -45,8 +45,8 @@ def reasons(dropped: tuple[Dropped, ...]) -> None:
     rows = [
         {
             _("Records"): one.records,
-            _("Left out because"): REASONS.get(one.reason, one.reason),
-            _("For instance"): _("line {line}: {detail}").format(line=one.line, detail=one.detail),
+            _("Left out because"): _(REASONS.get(one.reason, one.reason)),
+            _("For instance"): _("line {line}: {detail}").format(line=one.line, detail=reported(one.detail)),
             _("Record"): one.excerpt,
         }
         for one in dropped

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.queries import Selection
 from dashboard.state import address, data
-from dashboard.state.messages import _, estimated
+from dashboard.state.messages import _, estimated, ours
 from engine.statistics.estimate import Estimate
 
 
@@ -37,7 +37,7 @@ def sentence(row: dict[str, Any]) -> str:
         if row["kind"] == "scorer"
         else _("{name} finished: win rate {new}, shown here {old}.")
     )
-    return said.format(name=row["name"], new=new, old=old)
+    return said.format(name=ours(row["name"]), new=new, old=old)
 
 
 def use(row: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from dashboard.parts import answers, figure
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
-from dashboard.state.messages import _, counted
+from dashboard.state.messages import _, counted, ours
 from engine.statistics.wording import number
 
 LONG_CHARS, LONG_PIXELS = 500, 330  # texts longer than this scroll, so that the next pair stands where this one did
@@ -26,7 +26,7 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
     scored = row["margin"] is not None
     with st.container(border=True, gap="xsmall", key="pair_detail"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
-            figure.heading(*(_("Table 1"), _("How do both scorers rate this pair?")) if scored else ("", _("The pair")))
+            figure.heading(*(_("Table 1"), _("How do both reward models rate this pair?")) if scored else ("", _("The pair")))
             st.caption(data.literal(place), width="content")
             st.download_button(
                 _("CSV"), lambda: csv_text(data.read(queries.preference_pair, replace(selection, pair_id=pair_id))), "preference_pair.csv",
@@ -38,7 +38,7 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
             answers.beside(response(row, "chosen"), response(row, "rejected"), turns, key="pair_answers")
         st.caption(data.literal(difference(row)))
         line = _("line {n}").format(n=row["line"]) if row["line"] else None
-        st.caption(data.literal("\u00a0· ".join(part for part in (row["prompt_type"], row["source"], line, pair_id) if part)))
+        st.caption(data.literal("\u00a0· ".join(part for part in (ours(row["prompt_type"] or ""), row["source"], line, pair_id) if part)))
 
 
 def response(row: dict[str, Any], side: answers.Role) -> answers.Answer:

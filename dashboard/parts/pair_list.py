@@ -11,7 +11,7 @@ from dashboard.parts import pair
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
 from dashboard.state import address, data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, ours
 from engine.statistics.wording import number
 
 ROWS = 12  # on a page
@@ -58,7 +58,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
         pl.col("prompt").str.slice(0, 200),
         pl.Series("margin", [number(margin, signed=True) for margin in rows["margin"]]),
         pl.Series("bar", [bar(*row) for row in rows.select("margin", "widest").iter_rows()], dtype=pl.String),
-        "prompt_type",
+        pl.Series("prompt_type", [kind and ours(kind) for kind in rows["prompt_type"]], dtype=pl.String),
         pl.Series("longer_by", [number(words, 0, signed=True) for words in rows["longer_by"]]),
     )
     st.dataframe(
@@ -68,9 +68,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
         row_height=32,
         column_config={
             "prompt": st.column_config.TextColumn(_("Prompt"), width=160),
-            "margin": st.column_config.TextColumn(
-                _("Margin"), alignment="right", help=_("Chosen − rejected reward by the trained scorer.")
-            ),
+            "margin": st.column_config.TextColumn(_("Margin"), alignment="right", help=_("Chosen − rejected reward by the reward model.")),
             "bar": st.column_config.ImageColumn("", width=70),
             "prompt_type": st.column_config.TextColumn(_("Type")),
             "longer_by": st.column_config.TextColumn(_("Words ±"), alignment="right", help=_("Words that the chosen response has more.")),

@@ -8,7 +8,7 @@ from dashboard.parts import pair, verdict, widgets
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, ours
 from engine.plain import line
 from engine.statistics.wording import number
 
@@ -62,7 +62,8 @@ def list_of(rows: pl.DataFrame, key: str) -> str | None:
     texts = [pl.col(name).map_elements(line, return_dtype=pl.String) for name in ("prompt", "chosen", "rejected")]
     counts = [pl.Series(name, [number(words, 0) for words in rows[name]]) for name in ("chosen_words", "rejected_words")]
     longer = pl.Series("longer_by", [number(words, 0, signed=True) for words in rows["longer_by"]])
-    shown = rows.select(*texts, longer, *counts, "prompt_type", "source")
+    kinds = pl.Series("prompt_type", [kind and ours(kind) for kind in rows["prompt_type"]], dtype=pl.String)
+    shown = rows.select(*texts, longer, *counts, kinds, "source")
     more = _("Words of the chosen response minus words of the rejected one.")
     columns = {
         "prompt": st.column_config.TextColumn(_("Prompt"), width=210),

@@ -11,7 +11,7 @@ from dashboard.parts import widgets
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
-from dashboard.state.messages import _, counted, marked
+from dashboard.state.messages import _, counted, marked, ours
 from engine.data.records import Turn
 from engine.machine import memory
 from engine.machine.device_plan import expected_device
@@ -53,7 +53,7 @@ def writers(selection: Selection) -> Named:
     found = {}
     for row in data.read(offered.writers, selection).iter_rows(named=True):
         given = {name: row[name] for name in ("system_prompt", "max_tokens", "precision") if row[name] is not None}
-        found[row["side"]] = (line(row["name"]), Writer(policy=row["model_id"], **given))
+        found[row["side"]] = (ours(line(row["name"])), Writer(policy=row["model_id"], **given))
     return found
 
 
@@ -64,7 +64,8 @@ def judges(selection: Selection) -> tuple[Judges, list[str]]:
     for row in data.read(offered.judges, selection).iter_rows(named=True):
         if not (cache_path() / "runs" / row["run_id"] / "model").is_dir():
             continue
-        trained, untrained = distinct(line(row["name"]), found), distinct(_("{name}, untrained").format(name=line(row["name"])), found)
+        name = ours(line(row["name"]))
+        trained, untrained = distinct(name, found), distinct(_("{name}, untrained").format(name=name), found)
         found |= {trained: Judge(run=row["run_id"]), untrained: Judge(run=row["run_id"], trained=False)}
         if row["scorer_id"] == selection.trained_scorer:
             selected += [trained, untrained]
@@ -236,7 +237,7 @@ def show_scores(played: Played) -> None:
     sides = list(played.texts)
     rows = [
         {
-            _("Scorer"): found["name"],
+            _("Reward model"): found["name"],
             **{_(SIDES[side]): number(reward) for side, reward in zip(sides, found["rewards"], strict=True)},
             **({_("Difference"): number(found["rewards"][1] - found["rewards"][0], signed=True)} if len(sides) == 2 else {}),
         }
@@ -244,6 +245,6 @@ def show_scores(played: Played) -> None:
     ]
     right = {name: st.column_config.Column(alignment="right") for name in list(rows[0])[1:]}
     st.dataframe(rows, hide_index=True, column_config=right, key="play_scores")
-    st.caption(_("A scorer's reward has no unit and no zero: only differences under the same scorer mean something."))
+    st.caption(_("A reward model's reward has no unit and no zero: only differences under the same reward model mean something."))
     if any(any(found["truncated"]) for found in played.scores):
-        st.caption(_("A text was cut to the scorer's maximum of tokens before it was scored."))
+        st.caption(_("A text was cut to the reward model's maximum of tokens before it was scored."))

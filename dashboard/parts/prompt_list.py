@@ -14,7 +14,7 @@ from dashboard.parts.answers import Answer, Detail, Fold, Listed, Role, Row, Sco
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import address, data
-from dashboard.state.messages import _, marked, wording
+from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.statistics.wording import number
 
@@ -60,11 +60,11 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
         search = searched()
         place = st.container(width="content")
         prompt_type = chosen(
-            "type", _("Type"), {t: line(t) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
+            "type", _("Type"), {t: ours(line(t)) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
         flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=120, help=_(ABOUT_FLAGS))
         order = chosen("order", _("Order"), said(ORDERS)) or "difference"
-        scorer = chosen("scorer", _("Scorer"), judges, width=130)
+        scorer = chosen("scorer", _("Reward model"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
         rows = data.read(queries.prompts, selection, **{name: value for name, value in asdict(asked).items() if name != "preferred"})
         with place:
@@ -198,7 +198,7 @@ def list_rows(selection: Selection, asked: Asked, rows: pl.DataFrame) -> list[Ro
         share = row["difference"] / largest if largest and row["difference"] is not None else None
         about = lines[row["prompt_id"]]
         flags = [_(label) for flag, label in answers.FLAGS.items() if holds[flag]]
-        made.append(Row(row["prompt_id"], about["prompt"], about["prompt_type"] or "", row["difference"], share, flags))
+        made.append(Row(row["prompt_id"], about["prompt"], ours(about["prompt_type"] or ""), row["difference"], share, flags))
     return made
 
 
@@ -221,7 +221,7 @@ def detail(selection: Selection, asked: Asked, prompt_id: str, ids: list[str]) -
         pair or (folds.pop(0).answers if folds else ()),
         [score(row, scales) for row in about.judgements.iter_rows(named=True)],
         folds,
-        about="\u00a0· ".join(part for part in (about.prompt_type, selection.split) if part),
+        about="\u00a0· ".join(ours(part) for part in (about.prompt_type, selection.split) if part),
         place=wording().fill(_("{n} of {total}"), {"n": ids.index(prompt_id) + 1, "total": len(ids)}),
     )
 

@@ -1,7 +1,7 @@
 """Retrain: a dialog over every page, prefilled from what is looked at, with the runs that make the new model comparable."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import streamlit as st
@@ -10,10 +10,11 @@ from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _, counted, marked, of
+from dashboard.state.messages import _, counted, marked, of, ours
+from dashboard.state.slices import in_full
 from engine.errors import PrefscopeError
 from engine.plain import line
-from engine.planning.references import awaited
+from engine.planning.references import awaited, existing
 from engine.queue import chain, study
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.slices import Slice
@@ -84,8 +85,8 @@ def dialog(selection: Selection) -> None:
     )
     kind: Kind = picked or "reward"
     source = st.session_state.get("retrain_from") or data.read(chain.run_of_model, replace(selection, slice=None), kind)
-    given, begun = beginning(selection, kind, source)
-    st.caption(data.literal(begun))
+    given, taken = beginning(selection, kind, source)
+    about = st.container()
     left, right = st.columns([3, 2], gap="medium")
     with left:
         before = st.container()
@@ -93,6 +94,7 @@ def dialog(selection: Selection) -> None:
         several = st.toggle(_("As a study: with several values or seeds"), key="retrain_study") if config else False
         planned_study = study_form.asked(config) if config and several else None
         then = () if several else comparable(selection, kind)
+    about.caption(data.literal(f"{trained_anew(config)} {taken}" if config else taken))
     ready = False
     if config and (planned_study or not several):
         with right:
@@ -100,7 +102,7 @@ def dialog(selection: Selection) -> None:
             ready = planned is not None and before_start.side(config, then, planned_study, planned)
         with before:
             score_first(planned or {})
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, horizontal_alignment="right", key="retrain_foot"):
         if st.button(_("Cancel"), key="retrain_cancel"):
             close()
             st.rerun()
@@ -114,54 +116,87 @@ def beginning(selection: Selection, kind: Kind, source: str | None) -> tuple[dic
         given: dict[str, Any] = {"kind": kind, "dataset": selection.dataset_id, "name": chain.fresh_name(cache_path(), _(KINDS[kind]))}
         if selection.split and selection.split != "train":
             given["validation_splits"] = (selection.split,)
-        return given, _("Nothing that is looked at was trained here: these are the defaults.")
+        return given, _("Nothing that is looked at was trained here: the settings are the defaults.")
     config = find_run(cache_path(), source).config
     given = {name: getattr(config, name) for name in type(config).model_fields}
     given |= {"name": chain.fresh_name(cache_path(), config.name), "parents": (), "study": None, "configuration": None}
     if st.session_state.get("retrain_on_slice"):
         given["pairs"] = None  # all of the slice
-    return given, _("Starts from {name}. Nothing is overwritten.").format(name=line(config.name))
+    return given, _("The settings below are those of {name}, which stays as it is.").format(name=ours(line(config.name)))
+
+
+def trained_anew(config: TrainConfig) -> str:
+    """What the run makes of which network, in a sentence: nothing goes on with the model whose settings it takes."""
+    if config.kind == "reward":
+        whole, adapters = (
+            _("A new reward model is trained: {model} with a new head, all weights."),
+            _("A new reward model is trained: adapters (LoRA) and a new head on {model}."),
+        )
+    else:
+        whole, adapters = _("A new policy is trained: all weights of {model}."), _("A new policy is trained: adapters (LoRA) on {model}.")
+    network = existing(cache_path(), config.model)
+    return (adapters if config.lora else whole).format(model=ours(line(network.outline.name)) if network else line(config.model))
 
 
 def asked_config(kind: Kind, given: dict[str, Any], prefix: str) -> TrainConfig | None:
     """The configuration that the five groups give; what is wrong is said below them."""
     model: type[TrainConfig] = RewardConfig if kind == "reward" else PolicyConfig
     asker = Asker(model, given, forms.known_values(given["dataset"]), prefix, says_change=True)
+    slices = Slices.of(given, prefix)
     values: dict[str, Any] = {}
     for title, (telling, others) in GROUPS.items():
         here = [name for name in (*telling, *others) if name in model.model_fields]
         here.sort(key=lambda name: name != "name")
+        part = slices.now if title == "Data" else None
         with st.expander(
-            heading(asker, _(TITLES[title]), telling, here), expanded=title in ("Data", "Optimisation"), key=f"{prefix}_{title}"
+            heading(asker, _(TITLES[title]), telling, here, part), expanded=title in ("Data", "Optimisation"), key=f"{prefix}_{title}"
         ):
             picked = forms.picked_of(asker, here)
             with st.grid(min_column_width=200):
                 values |= {name: forms.asked(asker, name, picked) for name in here if name in (*telling, "name")}
                 if title == "Data":
-                    values["slice"] = asked_slice(given, prefix)
+                    values["slice"] = slices.asked()
             with st.expander(_("More"), type="compact", key=f"{prefix}_{title}_more"), st.grid(min_column_width=200):
                 values |= {name: forms.asked(asker, name, picked) for name in here if name not in values}
     config = forms.checked(model, {**given, **values})
     return config if isinstance(config, TrainConfig) else None
 
 
-def asked_slice(given: dict[str, Any], prefix: str) -> Slice | None:
-    """What is trained on alone: all pairs, the slice that is looked at, or a saved one."""
-    looked_at = data.selection().slice
-    offered = {wanted.as_json(): wanted for wanted in (given.get("slice"), looked_at, *saved(cache_path())) if wanted}
-    here = {key: wanted for key, wanted in offered.items() if wanted.dataset_id == given["dataset"]}
-    names = {None: _("all training pairs"), **{key: line(wanted.words()) for key, wanted in here.items()}}
-    begun = looked_at if st.session_state.get("retrain_on_slice") else given.get("slice")
-    first = list(names).index(begun.as_json()) if begun and begun.as_json() in names else 0
+@dataclass(frozen=True)
+class Slices:
+    """What can be trained on alone: all pairs, the slice that the settings have or that is looked at, or a saved one."""
 
-    def all_of_it() -> None:
-        st.session_state[f"{prefix}_pairs"] = None
+    offered: Mapping[str | None, Slice]  # by its JSON
+    first: str | None  # of them, with which it begins
+    prefix: str  # of the widgets' keys
 
-    picked = st.selectbox(
-        _("Slice"), list(names), first, names.__getitem__, key=f"{prefix}_slice_{first}", help=_("Train on these pairs alone."),
-        on_change=all_of_it,
-    )  # fmt: skip
-    return here.get(picked)
+    @classmethod
+    def of(cls, given: Mapping[str, Any], prefix: str) -> "Slices":
+        looked_at, own = data.selection().slice, given.get("slice")
+        found = {one.as_json(): one for one in (own, looked_at, *saved(cache_path())) if one and one.dataset_id == given["dataset"]}
+        begun = looked_at if st.session_state.get("retrain_on_slice") else own
+        return cls(found, begun.as_json() if begun and begun.as_json() in found else None, prefix)
+
+    @property
+    def key(self) -> str:
+        return f"{self.prefix}_slice_{[None, *self.offered].index(self.first)}"
+
+    @property
+    def now(self) -> Slice | None:
+        """What is chosen now."""
+        return self.offered.get(st.session_state.get(self.key, self.first))
+
+    def asked(self) -> Slice | None:
+        names = {None: _("all training pairs"), **{key: line(in_full(one)) for key, one in self.offered.items()}}
+
+        def all_of_it() -> None:
+            st.session_state[f"{self.prefix}_pairs"] = None
+
+        picked = st.selectbox(
+            _("Slice"), list(names), list(names).index(self.first), names.__getitem__, key=self.key, help=_("Train on these pairs alone."),
+            on_change=all_of_it,
+        )  # fmt: skip
+        return self.offered.get(picked)
 
 
 def score_first(planned: Mapping[str, RunConfig]) -> None:
@@ -174,13 +209,18 @@ def score_first(planned: Mapping[str, RunConfig]) -> None:
         "The slice asks for rewards that the pairs of {split} do not have yet. First comes {scoring}; then it is known which pairs are in "
         "the slice, and training on them begins. If scoring fails, nothing is trained."
     )
-    st.info(data.literal(text.format(split=trains.train_split, scoring=line(waits_for))))
+    st.info(data.literal(text.format(split=ours(trains.train_split), scoring=ours(line(waits_for)))))
 
 
-def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str]) -> str:
-    """A group's title, the values of its telling fields, and how many of its fields were changed."""
+def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str], part: Slice | None = None) -> str:
+    """A group's title, the values of its telling fields, and how many of its fields were changed. part: what is trained on alone."""
     now = [asker.question(name) for name in telling if name in fields]
-    summary = ", ".join(f"{_(q.field.title or q.name).lower()} {q.said(q.now)}" for q in now)
+    said = {q.name: f"{_(q.field.title or q.name).lower()} {q.said(q.now)}" for q in now}
+    if part and asker.question("pairs").now is None:
+        said["pairs"] = _("training pairs all of {slice}").format(slice=line(in_full(part)))
+    elif part:
+        said["pairs"] = _("{n:,} training pairs of {slice}").format(n=asker.question("pairs").now, slice=line(in_full(part)))
+    summary = ", ".join(said.values())
     changed = sum(asker.question(name).changed for name in fields if name != "name")
     badge = f" :orange-badge[{data.literal(_('{n} changed').format(n=changed))}]" if changed else ""
     return f"**{data.literal(title)}** {data.literal(summary)}{badge}"
@@ -203,7 +243,7 @@ def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
 def step(kind: Kind, run_id: str) -> str:
     """What is done again with a run, in words."""
     run = find_run(cache_path(), run_id)
-    name = line(run.outline.name)
+    name = ours(line(run.outline.name))
     if run.outline.kind == "generate":
         rows = run.table("generations")
         form = _("Score the {n:,} answers of {name}") if kind == "reward" else _("Answer the {n:,} prompts again as {name} did")
@@ -219,9 +259,6 @@ def start(config: TrainConfig, then: tuple[str, ...], planned: study.Study | Non
         data.refuse(error)
         return
     close()
-    st.toast(
-        data.literal(
-            _("{name} is queued: {runs}. Follow them on the page Runs.").format(name=line(config.name), runs=counted(len(made), "runs"))
-        )
-    )
+    text = _("{name} is queued: {runs}. Follow them on the page Runs.")
+    st.toast(data.literal(text.format(name=ours(line(config.name)), runs=counted(len(made), "runs"))))
     st.rerun()

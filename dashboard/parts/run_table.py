@@ -12,14 +12,14 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import drawings, slices, widgets
+from dashboard.parts import drawings, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.queries import Selection
 from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
-from dashboard.state import address, data
+from dashboard.state import address, data, slices
 from dashboard.state.data import Run
-from dashboard.state.messages import _, counted, estimated, marked, reported
+from dashboard.state.messages import _, counted, estimated, marked, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue.preset import names_runs
@@ -207,7 +207,12 @@ def ids(rows: Iterable[Row]) -> tuple[str, ...]:
 
 
 def shown(table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: list[Row], key: str) -> list[Row]:
-    """Draw a table of runs; the chosen rows."""
+    """Draw a table of runs; the chosen rows. A run stays chosen when it moves to another row."""
+    order, before = ids(rows), st.session_state.get(f"{key}_order")
+    if before not in (None, order) and key in st.session_state:
+        chosen = [before[place] for place in st.session_state[key]["selection"]["rows"] if place < len(before)]
+        st.session_state[key] = {"selection": {"rows": [place for place, run_id in enumerate(order) if run_id in chosen]}}
+    st.session_state[f"{key}_order"] = order
     event = st.dataframe(
         pl.DataFrame(table, strict=False, infer_schema_length=None), hide_index=True, row_height=ROW_PIXELS, column_config=dict(headings),
         placeholder="–", on_select="rerun", selection_mode="multi-row", key=key,
@@ -229,7 +234,7 @@ def everything(selection: Selection) -> None:
         "run": [row.run.name for row in rows],
         "state": [row.state for row in rows],
         "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
-        "dataset": [line(names.get(row.run.outline.dataset, row.run.outline.dataset)) for row in rows],
+        "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
         "result": [result(row) for row in rows],
         "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
         "settings": [unusual(row) for row in rows],
@@ -269,9 +274,9 @@ def result(row: Row) -> str | None:
     """What came out: the accuracy and on which split, how much was answered or scored, or why it stopped."""
     status = row.run.status
     if row.accuracy:
-        return _("accuracy {accuracy} on {split}").format(accuracy=estimated(row.accuracy), split=row.split)
+        return _("accuracy {accuracy} on {split}").format(accuracy=estimated(row.accuracy), split=ours(row.split or ""))
     if status.error:
-        return line(reported(status.sentence or ""))
+        return line(data.why(status))
     done = {"generate": _("{items} answered"), "score": _("{items} scored")}.get(row.run.kind)
     return done.format(items=counted(status.steps, status.unit)) if done and status.state is State.DONE else None
 

@@ -8,7 +8,7 @@ from dashboard.parts import retrain
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
-from dashboard.state.messages import _, reported
+from dashboard.state.messages import _, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line as line_of
 from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice, explained
@@ -27,7 +27,7 @@ def line(selection: Selection) -> None:
             if slice.inverted:
                 st.badge(_("all but"), color="gray")
             for place, predicate in enumerate(slice.predicates):
-                words = said(predicate)
+                words = slices.said(predicate)
                 st.button(
                     data.literal(words), key=f"drop_{place}_{hash(predicate)}", icon=":material/close:", icon_position="right",
                     help=_("Remove this condition"), on_click=slices.remove, args=(slice, place),
@@ -104,22 +104,8 @@ def counted(selection: Selection) -> str:
 
 def nothing(selection: Selection) -> str:
     """What to do about a slice without a pair."""
-    conditions = [said(predicate) for predicate in selection.slice.predicates] if selection.slice else []
+    conditions = [slices.said(predicate) for predicate in selection.slice.predicates] if selection.slice else []
     return _("No pairs: widen the range or remove {conditions}.").format(conditions=_(" or ").join(conditions))
-
-
-def said(predicate: AnyPredicate) -> str:
-    """The predicate in the viewer's words: margin < 0."""
-    template, values = predicate.said(lambda number: f"{number:.4g}".replace("-", "−"))
-    return _(template).format(**{**values, "field": _(values.get("field", ""))})
-
-
-def named(slice: Slice | None) -> str:
-    """Its name, or its conditions."""
-    if slice is None:
-        return _("all pairs")
-    conditions = "; ".join(said(predicate) for predicate in slice.predicates)
-    return slice.name or (_("all but {conditions}").format(conditions=conditions) if slice.inverted else conditions)
 
 
 def chip(selection: Selection, name: str) -> None:
@@ -130,7 +116,7 @@ def chip(selection: Selection, name: str) -> None:
             for place, predicate in enumerate(slice.predicates):
                 if isinstance(predicate, Range):
                     ends(slice, place, predicate)
-                remove = _("Remove {condition}").format(condition=said(predicate))
+                remove = _("Remove {condition}").format(condition=slices.said(predicate))
                 st.button(data.literal(remove), key=f"chip_drop_{place}", on_click=slices.remove, args=(slice, place))
             st.button(_("Show all pairs"), key="chip_clear", on_click=slices.look_at, args=(None,))
         condition(selection)
@@ -139,7 +125,7 @@ def chip(selection: Selection, name: str) -> None:
 
 def ends(slice: Slice, place: int, predicate: Range) -> None:
     """The two ends of a range as numbers: the twin of dragging in a figure."""
-    st.caption(data.literal(said(predicate)))
+    st.caption(data.literal(slices.said(predicate)))
     with st.container(horizontal=True):
         for end, label in (("low", _("From")), ("high", _("Below"))):
             st.number_input(
@@ -170,7 +156,7 @@ def condition(selection: Selection) -> None:
         if field == "text":
             st.text_input(_("In prompt or response"), key="new_text")
         elif field == "prompt_type":
-            st.multiselect(_("One of"), data.read(queries.prompt_types, selection), key="new_types")
+            st.multiselect(_("One of"), data.read(queries.prompt_types, selection), format_func=ours, key="new_types")
         else:
             with st.container(horizontal=True):
                 st.number_input(_("From"), value=None, key="new_low", placeholder=_("open"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 import streamlit as st
@@ -18,14 +18,14 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, estimated, marked, reported
+from dashboard.state.messages import _, estimated, marked, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.wording import duration, number
-from engine.store.rundir import cache_path
+from engine.store.rundir import RunDir, cache_path
 from engine.store.status import State
 
 HERE = Path(__file__).parents[1]
@@ -184,7 +184,7 @@ def run_card(run: Run) -> None:
             actions(run)
         progress(run)
         if run.status.error:
-            (st.info if run.is_result else st.error)(data.literal(reported(run.status.sentence or "")))
+            (st.info if run.is_result else st.error)(data.literal(data.why(run.status)))
         for note in map(reported, run.status.notes):
             st.caption(data.literal(note))
         memory(run)
@@ -198,22 +198,6 @@ def memory(run: Run) -> None:
     with st.expander(data.literal(_("Memory: at most {size:.1f} GB").format(size=max(peaks.values()) / 1e9))):
         rows = pl.DataFrame({_("While"): list(peaks), _("Highest memory (GB)"): [round(size / 1e9, 2) for size in peaks.values()]})
         st.dataframe(rows, hide_index=True, width="content", key=f"memory_{run.id}")
-
-
-def preflight(found: dict[str, Any]) -> None:
-    """What a run would need, what stands in its way, and what cannot be said yet."""
-    labels = {"work": _("Work"), "tokens": _("Tokens"), "memory": _("Memory"), "disk": _("Disk"), "time": _("Time")}
-    with st.container(border=True):
-        for sentence in map(reported, found["refusals"]):
-            st.error(data.literal(sentence))
-        for sentence in map(reported, found["warnings"]):
-            st.warning(data.literal(sentence))
-        for name, text in found["facts"].items():
-            st.text(line(f"{labels[name]}: {text}"))
-        for sentence in map(reported, found["unknown"]):
-            st.caption(data.literal(sentence))
-        if not found["refusals"]:
-            st.success(_("Nothing stands in the way of this run."))
 
 
 def about(run: Run) -> str:
@@ -263,10 +247,9 @@ def progress_text(run: Run) -> str:
 
 
 def actions(run: Run) -> None:
-    """Buttons for what is possible now; deleting and freeing ask first."""
+    """Buttons for what is possible now; deleting and freeing ask first, and cancelling does when it concerns other runs."""
     cache = cache_path()
     labels = {
-        "cancel": _("Cancel"),
         "resume": _("Resume"),
         "retry": _("Run again"),
         "delete": _("Delete"),
@@ -276,14 +259,40 @@ def actions(run: Run) -> None:
         "delete": _("The run's folder with all its results is removed for good."),
         "free_weights": _("The model's weights are removed; curves, rewards and answers stay. It can then no longer score or answer."),
     }
-    calls = {"cancel": jobs.cancel, "resume": jobs.resume, "retry": jobs.retry, "delete": removal.delete}
-    calls["free_weights"] = removal.free_weights
+    calls = {"resume": jobs.resume, "retry": jobs.retry, "delete": removal.delete, "free_weights": removal.free_weights}
     with st.container(horizontal=True, width="content"):
         for action in jobs.actions(run.dir):
+            if action == "cancel":
+                cancel_button(run)
+                continue
             asks = action in warnings
             with st.popover(data.literal(labels[action]), key=f"ask_{action}_{run.id}") if asks else st.container(width="content"):
                 if asks:
                     st.write(data.literal(warnings[action]))
                 if st.button(_("Yes") if asks else data.literal(labels[action]), key=f"{action}_{run.id}"):
                     calls[action](cache, run.id)
-                    st.rerun(scope="fragment" if action == "cancel" else "app")  # what is alive stands in `live`: it says so at once
+                    st.rerun()
+
+
+def cancel_button(run: Run) -> None:
+    """Cancel a run; where others belong to it, say which go with it, and ask whether the scoring queued only for it does."""
+    waiting, scoring = (names(found(cache_path(), run.id)) for found in (jobs.waiting_for, jobs.scoring_only_for))
+    key, too = f"cancel_{run.id}", False
+    if not (waiting or scoring):
+        pressed = st.button(_("Cancel"), key=key)
+    else:
+        with st.popover(_("Cancel"), key=f"ask_{key}"):
+            if waiting:
+                text = _("Not started then, because they wait for it: {names}. They wait again when it is resumed.")
+                st.write(data.literal(text.format(names=waiting)))
+            if scoring:
+                text = _("Also cancel {names}, queued only for it")
+                too = st.checkbox(data.literal(text.format(names=scoring)), True, key=f"scoring_{key}")
+            pressed = st.button(data.literal(_("Cancel {name}").format(name=run.name)), key=key)
+    if pressed:
+        jobs.cancel(cache_path(), run.id, too)
+        st.rerun(scope="fragment")  # what is alive stands in `live`: it says so at once
+
+
+def names(runs: list[RunDir]) -> str:
+    return ", ".join(ours(line(run.outline.name)) for run in runs)

@@ -10,7 +10,7 @@ from dashboard.figures import Figure, Table
 from dashboard.figures.registry import Role
 from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
-from dashboard.state.messages import _, marked
+from dashboard.state.messages import _, marked, ours
 from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.registry import STATISTICS
@@ -18,8 +18,8 @@ from engine.store.database import Connection
 from engine.store.slices import described
 
 ROLES = {
-    "trained_scorer": marked("trained scorer: {name}"),
-    "base_scorer": marked("untrained scorer: {name}"),
+    "trained_scorer": marked("reward model: {name}"),
+    "base_scorer": marked("untrained reward model: {name}"),
     "base_generator": marked("base: {name}"),
     "tuned_generator": marked("tuned: {name}"),
 }
@@ -45,13 +45,13 @@ def sources(con: Connection, selection: Selection) -> Sources:
     """What the comparison's ids are called; names are of whoever wrote them, and here lines of text."""
     known = queries.choices(con)
     names = {
-        identity: line(name)
+        identity: ours(line(name))
         for rows in (known.datasets, known.scorers, known.generators)
         for identity, name in rows.select(rows.columns[0], "name").iter_rows()
     }
     models = {role: names.get(getattr(selection, role) or "", "") for role in ROLES}
     rows = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
-    return Sources(names.get(selection.dataset_id or "", ""), line(selection.split or ""), models, line(rows))
+    return Sources(names.get(selection.dataset_id or "", ""), ours(line(selection.split or "")), models, line(rows))
 
 
 def sentence(words: str) -> str:

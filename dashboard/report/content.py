@@ -16,7 +16,7 @@ from dashboard.queries.selection import without_rewards
 from dashboard.report import captions
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
-from dashboard.state.messages import _, marked, wording
+from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.statistics.claims import claims
 from engine.statistics.estimate import ESTIMATE
@@ -173,12 +173,15 @@ def captioned(part: Shown | Tabled, known: captions.Sources) -> str:
 def facts(known: captions.Sources, runs: pl.DataFrame, selection: Selection) -> list[tuple[str, str]]:
     """Whose numbers these are: data, models, runs, date."""
     roles = {
-        "trained_scorer": _("Trained scorer"), "base_scorer": _("Untrained scorer"),
+        "trained_scorer": _("Reward model"), "base_scorer": _("Untrained reward model"),
         "base_generator": _("Base"), "tuned_generator": _("Tuned"),
     }  # fmt: skip
     said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), known.rows)]
     said += [(label, known.models[role]) for role, label in roles.items()]
-    said += [(_("Finished runs on these data"), ", ".join(map(line, runs["name"]))), (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC")]
+    said += [
+        (_("Finished runs on these data"), _(", ").join(ours(line(name)) for name in runs["name"])),
+        (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC"),
+    ]
     if without_rewards(selection.slice) != selection.slice:
         said += [(_("What was found"), _(LEFT_OUT))]
     said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]

@@ -52,6 +52,11 @@ def tokens_of(config: TrainConfig) -> Tokens:
         found = here.asked[key].result()
     except PrefscopeError as error:
         return Tokens(sentences=tuple(str(error).splitlines()))
+    return said_by(found)
+
+
+def said_by(found: Mapping[str, Any]) -> Tokens:
+    """The same of a pre-flight that is at hand."""
     return Tokens(Sample(**found["sample"]) if found["sample"] else None, tuple(found["refusals"]))
 
 

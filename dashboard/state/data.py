@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.queries import Selection
 from dashboard.queries.curves import LIVE
-from dashboard.state.messages import _, reported
+from dashboard.state.messages import _, ours, reported
 from engine.errors import DataError, PrefscopeError, StoreError
 from engine.plain import line
 from engine.settings.config import RunConfig
@@ -24,6 +24,7 @@ from engine.store.rundir import RunDir, cache_path, run_dirs
 from engine.store.slices import show_slice
 from engine.store.status import ENDED, Reason, State, Status
 
+RUN_ID = re.compile(r"\d{8}-\d{6}-")  # how one begins
 Result = TypeVar("Result")
 Revision = tuple[int, ...]
 
@@ -42,7 +43,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return line(self.outline.name)
+        return ours(line(self.outline.name))
 
     @property
     def kind(self) -> str:
@@ -63,12 +64,11 @@ class Run:
         return self.status.state is State.DONE or (self.outline.study is not None and self.status.reason is Reason.DID_NOT_FIT)
 
 
-def revision(cache: Path, drawn: Iterable[str] = ()) -> Revision:
-    """A number that changes whenever the database does, or the curve of a run that is drawn."""
+def revision(cache: Path, live: bool = False) -> Revision:
+    """A number that changes whenever the database does; of what is live, whenever a run's curves do too."""
     path = database.database_path(cache)
     stat = path.stat() if path.is_file() else None
-    curves = (RunDir(cache / "runs" / run).metrics_path for run in drawn)
-    measured = sum(curve.stat().st_size for curve in curves if curve.is_file())
+    measured = sum(curve.stat().st_size for curve in (cache / "runs").glob("*/metrics.jsonl")) if live else 0
     return (stat.st_mtime_ns, stat.st_size, measured) if stat else (0, 0, measured)
 
 
@@ -78,7 +78,7 @@ def remembered(
 ) -> Any:
     with database.reading(Path(cache)) as con:
         if _query in LIVE:
-            database.show_live(con, Path(cache), curves_of(*values, *named.values()))
+            database.show_live(con, Path(cache))
         if wanted := slice_of(*values, *named.values()):
             show_slice(con, wanted)
         return _query(con, *values, **named)
@@ -89,11 +89,6 @@ def slice_of(*values: object) -> Slice | None:
     return next((value.slice for value in values if isinstance(value, Comparison)), None)
 
 
-def curves_of(*values: object) -> tuple[str, ...]:
-    """The runs whose curves are drawn of what is looked at."""
-    return next((value.reward_runs + value.policy_runs for value in values if isinstance(value, Selection)), ())
-
-
 def read(query: Callable[..., Result], *values: object, key: str = "", **named: object) -> Result:
     """query(connection, *values, **named), remembered until the database changes, or a live curve where the query reads curves.
 
@@ -102,8 +97,7 @@ def read(query: Callable[..., Result], *values: object, key: str = "", **named: 
     """
     cache = cache_path()
     try:
-        now = revision(cache, curves_of(*values, *named.values()) if query in LIVE else ())
-        result = remembered(str(cache), now, own_name(query) or key, values, named, query)
+        result = remembered(str(cache), revision(cache, query in LIVE), own_name(query) or key, values, named, query)
     except StoreError as error:
         refuse(error)
         st.stop()
@@ -201,7 +195,22 @@ def words(text: str) -> list[str]:
 def refuse(error: PrefscopeError) -> None:
     """Show an error's sentences; nothing in them is taken for Markdown."""
     for sentence in str(error).splitlines() or [""]:
-        st.error(literal(reported(sentence)))
+        st.error(literal(told(sentence)))
+
+
+def told(sentence: str) -> str:
+    """A sentence of the engine's as a page says it: in the viewer's language, and with the names of runs in place of their ids."""
+    text = reported(sentence)
+    for run in run_dirs(cache_path()) if RUN_ID.search(text) else ():
+        name = line(run.outline.name)
+        text = text.replace(f"{run.id} ({name})", run.id).replace(run.id, ours(name))
+    return text
+
+
+def why(status: Status) -> str:
+    """Why a run ended so, as a page says it."""
+    sentence = told(status.error or "")
+    return _("{reason}: {sentence}").format(reason=_(status.reason), sentence=sentence) if status.reason and sentence else sentence
 
 
 SPECIAL = str.maketrans({c: f"\\{c}" for c in r"\`*_{}[]<>#|$~&!"})

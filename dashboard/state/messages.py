@@ -20,12 +20,16 @@ from babel.messages.pofile import read_po
 from engine.statistics import wording as words_of
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import THIN, Wording
+from engine.store.status import State
 
 LOCALE = Path(__file__).parents[1] / "locale"
 LANGUAGES = {"en": "English", "zh": "中文"}
 COUNTED = "counted"  # gettext's context of what is counted, 3 pairs: in Chinese with its measure word
+NAMED = "named"  # gettext's context of names that are ours: of presets' runs, of what is made from them, of splits, of the demo's types
 REPORTED = "reported"  # gettext's context of the engine's own sentences, which come with their values filled in
 PLACE = re.compile(r"\{(\w+)\}")
+SPACED = re.compile(r"( ?)\{(\w+)\}( ?)")
+HAN = re.compile("[\u4e00-\u9fff（）]")
 Key = TypeVar("Key")
 
 chosen: ContextVar[str | None] = ContextVar("chosen", default=None)  # for one report
@@ -86,15 +90,42 @@ def marked(text: str) -> str:
     return text
 
 
+def ours(name: str) -> str:
+    """A name that nobody gave, such as that of a preset's run, in the language that is spoken now; any other as it is."""
+    known = catalogue(language())
+    if language() == "en" or not name:
+        return name
+    if (said := known.pgettext(NAMED, name)) != name:
+        return said
+    for pattern, places, translation in named(language()):
+        if values := pattern.fullmatch(name):
+            return filled(translation, dict(zip(places, map(ours, values.groups()), strict=True)))
+    before, _blank, number = name.rpartition(" ")  # Reward model 2
+    return f"{ours(before)} {number}" if number.isdecimal() and ours(before) != before else name
+
+
 def wording() -> Wording:
     """How sentences with numbers are written for the viewer."""
-    return Wording(thousands="," if language() == "zh" else THIN, translate=_, plural=things)
+    return Wording(thousands="," if language() == "zh" else THIN, translate=_, plural=things, named=ours)
+
+
+Pattern = tuple[re.Pattern[str], list[str], str]  # how a filled sentence is recognised, the names of its values, and its translation
 
 
 @cache
-def reports(name: str) -> list[tuple[re.Pattern[str], list[str], str]]:
-    """The engine's own sentences: how to recognise each, the most telling first, the names of its values, and its translation."""
-    found = [(str(message.id), str(message.string)) for message in read(name) if message.context == REPORTED and message.string]
+def reports(name: str) -> list[Pattern]:
+    """The engine's own sentences, the most telling first."""
+    return patterns(name, REPORTED)
+
+
+@cache
+def named(name: str) -> list[Pattern]:
+    """The names of ours that are made from others, as Scores of {run}."""
+    return [pattern for pattern in patterns(name, NAMED) if pattern[1]]
+
+
+def patterns(name: str, context: str) -> list[Pattern]:
+    found = [(str(message.id), str(message.string)) for message in read(name) if message.context == context and message.string]
     found.sort(key=lambda pair: -len(PLACE.sub("", pair[0])))
     parts = [(PLACE.split(text)[::2], PLACE.findall(text), translation) for text, translation in found]
     return [(re.compile("(.+?)".join(map(re.escape, fixed)), re.DOTALL), names, translation) for fixed, names, translation in parts]
@@ -105,12 +136,18 @@ def reported(sentence: str) -> str:
     for known, names, translation in reports(language()):
         if values := known.fullmatch(sentence):
             return filled(translation, dict(zip(names, map(reported, values.groups()), strict=True)))
-    return sentence
+    return _(sentence) if sentence in [*State] else ours(sentence)
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with a value in each place; braces that are none stay."""
-    return PLACE.sub(lambda place: values[place[1]], template)
+    """The template with a value in each place; braces that are none stay. Chinese values stand in Chinese without blanks around them."""
+
+    def put(place: re.Match[str]) -> str:
+        value = values[place[2]]
+        before, after = ("" if HAN.match(end) else blank for end, blank in ((value[:1], place[1]), (value[-1:], place[3])))
+        return f"{before}{value}{after}"
+
+    return SPACED.sub(put, template)
 
 
 def counted(n: int, things: str) -> str:

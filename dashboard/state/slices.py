@@ -5,9 +5,9 @@ from typing import Any
 
 from dashboard.queries import Selection
 from dashboard.state import address
-from dashboard.state.messages import _
+from dashboard.state.messages import _, ours
 from engine.errors import ConfigError
-from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range, Slice, parse_slice
+from engine.settings.slices import FIELDS, MOST_SPELLED_OUT, AnyPredicate, Contains, OneOf, Range, Slice, parse_slice
 
 NAME = "slice"
 WORD = "word"  # of a mark: no field of a row, but a word in its texts
@@ -141,3 +141,33 @@ def holds(mark: Mark, predicates: Iterable[AnyPredicate]) -> bool:
         if kept == p.not_:
             return False
     return True
+
+
+def said(predicate: AnyPredicate) -> str:
+    """The predicate in the viewer's words: margin < 0."""
+    template, values = predicate.said(lambda number: f"{number:.4g}".replace("-", "−"))
+    if "values" in values and isinstance(predicate, OneOf):
+        values["values"] = listed(predicate)
+    return _(template).format(**{**values, "field": _(values.get("field", ""))})
+
+
+def listed(predicate: OneOf) -> str:
+    """safety, advice or writing; of many the first, and how many others."""
+    texts = [_("none given") if value is None else ours(str(value)) for value in predicate.values]
+    if len(texts) > MOST_SPELLED_OUT:
+        texts = [*texts[: MOST_SPELLED_OUT - 1], _("{n} others").format(n=len(texts) - MOST_SPELLED_OUT + 1)]
+    return _(" or ").join(filter(None, [_(", ").join(texts[:-1]), texts[-1]]))
+
+
+def named(slice: Slice | None) -> str:
+    """Its name, or its conditions."""
+    if slice is None:
+        return _("all pairs")
+    conditions = "; ".join(said(predicate) for predicate in slice.predicates)
+    return slice.name or (_("all but {conditions}").format(conditions=conditions) if slice.inverted else conditions)
+
+
+def in_full(slice: Slice) -> str:
+    """Its name, if it has one, and its conditions."""
+    conditions = named(slice.model_copy(update={"name": ""}))
+    return f"{slice.name}: {conditions}" if slice.name else conditions

@@ -1,15 +1,16 @@
 """The datasets: what was kept and dropped, how the pairs look, and how to bring in more."""
 
 import json
+from pathlib import Path
 
 import polars as pl
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import figure, importing, pairs, verdict, widgets
+from dashboard.parts import assigning, figure, importing, pairs, verdict, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
-from dashboard.state.messages import _, counted
+from dashboard.state.messages import _, counted, ours
 from engine.data.formats import REASONS
 from engine.statistics.wording import number
 
@@ -18,12 +19,12 @@ def counts() -> None:
     """The dataset's pairs by split, where they come from, and its dropped records by reason, in one line."""
     row = data.read(queries.dataset, selection).row(0, named=True)
     splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
-    kept = ", ".join(_("{pairs} {split}").format(pairs=number(n, 0), split=split) for split, n in splits.items())
+    kept = ", ".join(_("{pairs} {split}").format(pairs=number(n, 0), split=ours(split)) for split, n in splits.items())
     text = _("{kept} kept ({splits}), {dropped} left out. Format {format}, source {source}, licence {licence}.").format(
         kept=counted(row["kept"], "pairs"),
         splits=kept,
         dropped=counted(row["dropped"], "records"),
-        format=row["format"],
+        format=assigning.format_name(row["format"]),
         source=origin(row),
         licence=row["licence"] or _("not given"),
     )
@@ -31,7 +32,7 @@ def counts() -> None:
         st.caption(data.literal(text), width="content")
         if dropped:
             with st.popover(_("Why left out"), type="tertiary"):
-                why = [REASONS.get(name, name) for name in dropped]
+                why = [_(REASONS.get(name, name)) for name in dropped]
                 rows = pl.DataFrame({_("Records"): list(dropped.values()), _("Reason"): why, _("In rejects.jsonl"): list(dropped)})
                 st.dataframe(rows, hide_index=True, width="content", row_height=32)
 
@@ -39,8 +40,14 @@ def counts() -> None:
 def origin(row: dict[str, str]) -> str:
     """Where the pairs came from; of several sources, which split from which."""
     if not row["source"].startswith("{"):
-        return row["source"]
-    return ", ".join(_("{split} from {source}").format(split=split, source=source) for split, source in json.loads(row["source"]).items())
+        return file_name(row["source"])
+    parts = json.loads(row["source"]).items()
+    return _(", ").join(_("{split} from {source}").format(split=ours(split), source=file_name(source)) for split, source in parts)
+
+
+def file_name(source: str) -> str:
+    """Of a file on this machine its name alone; a hub name, or the demo's, as it is."""
+    return Path(source).name if Path(source).is_absolute() else ours(source)
 
 
 def look() -> None:

@@ -32,7 +32,7 @@ verdict.section(_("Largest gains and losses"))
 examples.both_ends(selection)
 
 verdict.section(_("Rewards behind it"))
-st.caption(_("Figures 9 and 10. Units differ between scorers."))
+st.caption(_("Figures 9 and 10. Units differ between reward models."))
 behind = ("answers_base_scorer", "answers_trained_scorer", "generators_under_scorers", "scorers_on_generators")
 figure_part.side_by_side(behind, selection, second, min_width=400)
 for table in [t for t in figures.TABLES if t.page == "dpo_vs_base"]:

@@ -12,7 +12,7 @@ from engine.store.server import run_going_on
 
 MODES = {"answer": _("Let both policies answer"), "paste": _("Score two answers of mine")}
 
-question = _("What do the base and the tuned policy answer to a prompt of yours, and which answer does each scorer prefer?")
+question = _("What do the base and the tuned policy answer to a prompt of yours, and which answer does each reward model prefer?")
 selection = widgets.heading(_("Playground"), question=question)
 widgets.live(playground.beside_run)
 busy = run_going_on(cache_path()) is not None
@@ -31,9 +31,9 @@ else:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
 picked: list[str] = []
 if known:
-    picked = st.multiselect(_("Scorers"), list(known), selected, format_func=lambda name: str(data.literal(name)), key="play_scorers")
+    picked = st.multiselect(_("Reward models"), list(known), selected, format_func=lambda name: str(data.literal(name)), key="play_scorers")
 else:
-    st.caption(_("No scorer of this dataset is on this machine: answers get no rewards."))
+    st.caption(_("No reward model of this dataset is on this machine: answers get no rewards."))
 chosen = {name: known[name] for name in picked}
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
@@ -43,7 +43,7 @@ try:
     if turns and ready and not busy:
         playground.memory_caption(playground.requests(turns, named, chosen, texts, how))
     if pressed and not ready and (named or mode == "paste"):
-        st.info(_("Write a prompt and both answers, and choose a scorer.") if mode == "paste" else _("Write a prompt first."))
+        st.info(_("Write a prompt and both answers, and choose a reward model.") if mode == "paste" else _("Write a prompt first."))
     elif pressed and turns:
         with place.container():
             if mode == "paste":

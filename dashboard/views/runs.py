@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from dashboard.parts import forms, retrain, run_table, widgets
+from dashboard.parts import before_start, forms, retrain, run_table, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _, of
 from engine.errors import PrefscopeError
 from engine.queue.preset import PRESETS
-from engine.settings.config import CONFIGS, RunConfig
+from engine.settings.config import CONFIGS
 
 
 def new_run() -> None:
@@ -17,7 +17,7 @@ def new_run() -> None:
     kind = st.selectbox(_("What to do"), others, format_func=of(widgets.KINDS), key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
     own = {name: value for name, value in given.items() if name in CONFIGS[kind].model_fields}
-    config = forms.form_for(CONFIGS[kind], own, forms.known_values(str(selection.dataset_id)), _("Start"), (_("Check"), check))
+    config = forms.form_for(CONFIGS[kind], own, forms.known_values(str(selection.dataset_id)), _("Start"), (_("Check"), before_start.check))
     if config:
         try:
             data.submit(config)
@@ -25,13 +25,6 @@ def new_run() -> None:
             data.refuse(error)
             return
         st.success(data.literal(_("{name} is queued; it stands in the list below.").format(name=config.name)))
-
-
-def check(config: RunConfig) -> None:
-    """What the run would need, and what stands in its way."""
-    with st.spinner(_("Reading the pairs and the model")):
-        found = data.preflight(config)
-    widgets.preflight(found)
 
 
 selection = widgets.heading(_("Runs"), needs_data=False)

@@ -24,7 +24,7 @@ def curves() -> None:
         reward_runs=first(here, "reward", selection.reward_runs),
         policy_runs=first(here, "policy", selection.policy_runs),
         x_axis=axis,
-        smoothing=smoothing,
+        smoothing=smoothing / 100,
     )
     compared = data.read(queries.reward_curves_compared, shown, key="reward_training_compared")["run_id"].n_unique() > 1
     repeats = () if compared else ("reward_training_compared",)  # of one run it would be Figure 1 again
@@ -44,7 +44,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         _("x axis"), list(AXES), default="step", required=True, format_func=AXES.__getitem__, key="x_axis", bind="query-params"
     )
     smoothing = st.slider(
-        _("Smoothing"), 0.0, 0.5, 0.05, 0.05, format="percent", key="smoothing", width=240, help=_("Mean over this share of the steps.")
+        _("Smoothing"), 0, 50, 5, 5, format="%d\u00a0%%", key="smoothing", width=240, help=_("Mean over this share of the steps.")
     )
 widgets.live(curves)
 crosshair.over(CURVES)

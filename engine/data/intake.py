@@ -15,6 +15,7 @@ from engine.data.records import PreferencePair, Turn, digest, text_id
 from engine.data.rejects import Rejects
 from engine.data.turns import Record
 from engine.errors import DataError, RecordError
+from engine.statistics.wording import percent
 
 MAX_CHARS = 32_000  # of one text, about 8,000 tokens
 NEITHER = re.compile(r"[\W_]+")  # letters nor digits
@@ -99,7 +100,11 @@ class Intake:
         if without:
             self.divide(share, seed)
         self.separate()
-        return [f"split by a hash of the question with seed {seed}: {share:.0%} validation"] if without else []
+        if not without:
+            return []
+        held_out, pairs = sum(not is_training(k.split) for k in self.kept), len(self.kept)
+        wanted = percent(share, 0)
+        return [f"divided by a hash of the question with seed {seed}: {held_out} of {pairs} pairs for validation ({wanted} asked)"]
 
     @property
     def splits(self) -> dict[str, int]:

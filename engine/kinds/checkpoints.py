@@ -62,7 +62,7 @@ def save_checkpoint(run: RunDir, net: nn.Module, optimizer: Any, done: Done, kep
         shutil.rmtree(part, ignore_errors=True)
         free = shutil.disk_usage(run.path).free
         raise RunError(
-            f"the checkpoint of step {done.step} could not be saved ({error}); {free / 1e9:.1f} GB are free in {run.path}"
+            f"the checkpoint of step {done.step} could not be saved ({error}); {free / 1e9:.1f} GB are free for the cache"
         ) from error
     part.replace(folder)
     log.info("checkpoint at step %d", done.step)

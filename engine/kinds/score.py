@@ -143,7 +143,7 @@ def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
     cache = progress.cache
     splits = splits_in(cache, config.dataset)
     if splits is None:
-        raise RunError(f"dataset {config.dataset!r} not found in {cache / 'datasets'}")
+        raise RunError(f"dataset {config.dataset!r} not found in the cache")
     everything = {split: load_pairs(cache, config.dataset, split) for split in splits}
     turns = {p.prompt_id: p.turns for pairs in everything.values() for p in pairs}
     for split in config.splits:

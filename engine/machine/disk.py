@@ -16,7 +16,7 @@ def check_disk(folder: Path, need: int) -> None:
     """Raises RunError when fewer than `need` bytes are free where the folder is."""
     free = free_disk(folder)
     if need > free:
-        raise RunError(f"the disk is too full: needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {folder}")
+        raise RunError(f"the disk is too full: needs about {need / 1e9:.1f} GB, {free / 1e9:.1f} GB are free for the cache")
 
 
 def needs_disk(parameters: int, trained: int, checkpoints: int) -> int:

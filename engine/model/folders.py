@@ -36,7 +36,7 @@ def source_of(cache: Path, name: str) -> str:
     places = cache / "runs" / name / "model", cache / "models" / name, Path(name).expanduser()
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None and name == EMBEDDED_MODEL:
-        raise ModelError(f"the embedded model is not in {cache / 'models'}: run `./run.sh setup` once to fetch it")
+        raise ModelError("the embedded model is not in the cache: run `./run.sh setup` once to fetch it")
     if folder is None and (cache / "runs" / name).is_dir():
         raise ModelError(f"run {name} has no model: it has not finished, or its weights were freed")
     if folder is None:

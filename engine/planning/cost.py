@@ -1,27 +1,36 @@
 """What runs that are queued together will take: time in parts, memory, disk, optimiser steps. Torch-free.
 
-What finished runs on this machine took comes first; where there are none like a part, it is guessed from others and says so.
+What finished runs on this machine took comes first; where there are none like a part, it is guessed from others and says so. The same
+work takes many times as long beside other work, so the usual pace is said, and the slowest beside it where that is far.
 """
 
 import statistics
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from engine.errors import DataError
 from engine.machine.device_plan import expected_device, expected_processes
-from engine.planning.estimates import base_model, finished_on, like, training_rate
+from engine.planning.estimates import (
+    base_model,
+    finished_on,
+    like,
+    seconds_each,
+    trained_seconds,
+    training_rate,
+    usual,
+    wall_seconds,
+    work_of,
+)
 from engine.planning.preflight import Preflight, gb, preflight
 from engine.planning.workload import Sample
-from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig
-from engine.store.damage import naming
+from engine.settings.config import RunConfig, TrainConfig
 from engine.store.rundir import RunDir, run_dirs
 from engine.store.status import ENDED
 
 What = Literal["before and after", "training", "answering", "scoring", "mapping"]
+DOING: dict[str, What] = {"generations": "answering", "rewards": "scoring", "map_points": "mapping"}  # by the table it fills
+FAR = 2  # times the usual pace, from which the slowest run's is said beside it
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Phase:
     unit: str
     seconds: float | None  # None: nothing has been measured that tells
     measured: bool = True  # from finished runs like it; else a guess from others
+    slowest: float | None = None  # seconds at the pace of the slowest of those runs, where it took far longer
 
 
 @dataclass(frozen=True)
@@ -97,59 +107,38 @@ def cost(cache: Path, planned: Mapping[str, RunConfig], sample: Sample | None = 
 def phases_of(cache: Path, made: Preflight, config: RunConfig, planned: Mapping[str, RunConfig]) -> Iterator[Phase]:
     if isinstance(config, TrainConfig):
         yield from of_training(cache, made, config, planned)
-    elif isinstance(config, GenerateConfig):
-        yield by_item(cache, Phase(made.name, "answering", made.items, made.unit, None), config, planned, "generations")
-    elif isinstance(config, ScoreConfig | EnsembleConfig):
-        each = made.items and made.items * (2 if isinstance(config, ScoreConfig) else 1) * len(config.reward_models)
-        phase = Phase(made.name, "scoring", made.items, made.unit, None)
-        scored = by_item(cache, phase, config, planned, "rewards", each)
-        yield scored if scored.seconds is not None or not each else replace(phase, **guessed_scoring(cache, config, planned, each))
-    elif isinstance(config, EmbedConfig):
-        yield Phase(made.name, "mapping", made.items, made.unit, None)
+        return
+    number, table = work_of(config, made.items or 0)
+    phase = Phase(made.name, DOING[table], made.items, made.unit, None)
+    yield paced(phase, number, seconds_each(cache, config, planned))
+
+
+def paced(phase: Phase, number: float | None, each: list[float]) -> Phase:
+    """The phase with the time of so many pieces of work, each of which took finished runs so long."""
+    pace = usual(each)
+    if not number or pace is None:
+        return phase
+    return replace(phase, seconds=number * pace, slowest=number * max(each) if max(each) > FAR * pace else None)
 
 
 def of_training(cache: Path, made: Preflight, config: TrainConfig, planned: Mapping[str, RunConfig]) -> Iterator[Phase]:
     """Training by its tokens, at the median speed; and what stands before and after it as it was."""
     same = list(like(cache, config, planned))
     found = same or [run for run in finished_on(cache, expected_device(config.device)) if trained_from(cache, run, config, planned)]
-    rates = [rate for run in found if (rate := training_rate(run))]
+    each = [1 / rate for run in found if (rate := training_rate(run))]
     here = [run for run in found if run.config_values.get("dataset") == config.dataset]
-    tokens = made.sample.mean_tokens if made.sample else median([each for run in here or found if (each := tokens_of_a_pair(run))])
+    tokens = made.sample.mean_tokens if made.sample else median([n for run in here or found if (n := tokens_of_a_pair(run))])
     pairs = made.steps and made.steps * config.batch_size * config.accumulation * expected_processes(config)
     known = bool(same) and (made.sample is not None or bool(here))
-    around = median([wall - trained for run in found if (wall := wall_seconds(run)) and (trained := trained_seconds(run))])
-    seconds = pairs * tokens / statistics.median(rates) if pairs and tokens and rates else None
-    yield Phase(made.name, "before and after", None, "", around, bool(same))
-    yield Phase(made.name, "training", made.steps, "steps", seconds, known)
+    around = [wall - trained for run in found if (wall := wall_seconds(run)) and (trained := trained_seconds(run))]
+    yield paced(Phase(made.name, "before and after", None, "", None, bool(same)), 1, around)
+    yield paced(Phase(made.name, "training", made.steps, "steps", None, known), pairs and tokens and pairs * tokens, each)
 
 
 def trained_from(cache: Path, run: RunDir, config: TrainConfig, planned: Mapping[str, RunConfig]) -> bool:
     """Whether a run has trained the same network, in whichever way."""
     base = base_model(cache, config.model_dump(mode="json"), planned)
     return run.outline.kind in ("reward", "policy") and base_model(cache, run.config_values) == base
-
-
-def guessed_scoring(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig], items: int) -> dict[str, Any]:
-    """Seconds of scoring so many responses, from reward runs on the same network: what is not training there is mostly that."""
-    network = base_model(cache, config.model_dump(mode="json"), planned)
-    each = []
-    for run in finished_on(cache, expected_device(config.device)):
-        if run.outline.kind == "reward" and base_model(cache, run.config_values) == network:
-            responses = sum(2 * x.values.get("n", 0) for x in run.measured if x.split != "train")
-            wall, trained = wall_seconds(run), trained_seconds(run)
-            each += [(wall - trained) / responses] if responses and wall and trained else []
-    return {"seconds": items * statistics.median(each) if each else None, "measured": False}
-
-
-def by_item(cache: Path, phase: Phase, config: RunConfig, planned: Mapping[str, RunConfig], table: str, items: int | None = None) -> Phase:
-    """The phase with the time that finished runs like it took for each row of a table, loading included."""
-    number = phase.items if items is None else items
-    each = []
-    for run in like(cache, config, planned):
-        with suppress(DataError), naming(run.path):  # a damaged run is no reason not to start another
-            rows, wall = run.table(table), wall_seconds(run)
-            each += [wall / rows.height] if wall and rows is not None and rows.height else []
-    return replace(phase, seconds=number * statistics.median(each) if number and each else None)
 
 
 def memory_of(cache: Path, made: Preflight, config: RunConfig, planned: Mapping[str, RunConfig]) -> tuple[int | None, bool]:
@@ -159,19 +148,6 @@ def memory_of(cache: Path, made: Preflight, config: RunConfig, planned: Mapping[
     same = (run for run in like(cache, config, planned) if all(run.config_values.get(n) == wanted[n] for n in sizes if n in wanted))
     peaks = [peak for run in same if (peak := run.written_status.peak_bytes)]
     return (max(peaks), True) if peaks else (made.memory_bytes, False)
-
-
-def wall_seconds(run: RunDir) -> float | None:
-    """From the start of a run to its end; None when it did not go through in one go."""
-    status = run.written_status
-    if status.resumed or not (status.started_at and status.finished_at):
-        return None
-    return (datetime.fromisoformat(status.finished_at) - datetime.fromisoformat(status.started_at)).total_seconds()
-
-
-def trained_seconds(run: RunDir) -> float | None:
-    last = next((x for x in reversed(run.measured) if x.split == "train"), None)
-    return last.seconds if last else None
 
 
 def tokens_of_a_pair(run: RunDir) -> float | None:
@@ -192,6 +168,7 @@ def as_text(found: Cost) -> str:
     for phase in found.phases:
         work = f", {phase.items:,} {phase.unit}" if phase.items else ""
         time = "unknown" if phase.seconds is None else duration(phase.seconds) + ("" if phase.measured else " (a guess)")
+        time += f" ({duration(phase.slowest)} on a busy machine)" if phase.slowest else ""
         lines.append(f"  {phase.run}: {phase.what}{work}: {time}")
     if found.memory_bytes:
         lines.append(f"  memory: {gb(found.memory_bytes)} at most ({'measured' if found.memory_measured else 'estimated'})")

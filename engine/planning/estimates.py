@@ -7,6 +7,7 @@ The constants were measured with SmolLM2-135M on a CPU; the estimates there were
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,16 @@ from typing import Any
 from engine.errors import DataError, RunError
 from engine.machine.device_plan import FORWARD_TOKENS, LOGIT_CHUNK, SCORING_TOKENS, expected_device, expected_precision, expected_processes
 from engine.model.folders import Network
-from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, RunConfig, TrainConfig
+from engine.settings.config import (
+    EmbedConfig,
+    EnsembleConfig,
+    GenerateConfig,
+    PolicyConfig,
+    RewardConfig,
+    RunConfig,
+    ScoreConfig,
+    TrainConfig,
+)
 from engine.settings.hyperparameters import LoRA
 from engine.store.damage import naming
 from engine.store.rundir import RunDir, find_run, run_dirs
@@ -103,14 +113,49 @@ def tokens_per_second(cache: Path, config: TrainConfig) -> list[float]:
     return [rate for run in like(cache, config) if (rate := training_rate(run)) is not None]
 
 
-def seconds_per_answer(cache: Path, config: GenerateConfig) -> list[float]:
-    """Mean seconds of one answer in each finished generation run that is like this one."""
-    found = []
-    for run in like(cache, config):
-        with suppress(DataError), naming(run.path):  # a damaged run is no reason not to start another
-            answers = run.table("generations")
-            found += [statistics.fmean(answers["seconds"])] if answers is not None and answers.height else []
+def work_of(config: RunConfig, items: int) -> tuple[int, str]:
+    """(how often a run that trains nothing does what takes its time, the table that has a row for each): what `seconds_each` is of."""
+    if isinstance(config, ScoreConfig | EnsembleConfig):
+        return items * len(config.reward_models) * (2 if isinstance(config, ScoreConfig) else 1), "rewards"
+    if isinstance(config, EmbedConfig):
+        return items * len(config.methods), "map_points"
+    return items, "generations"
+
+
+def seconds_each(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> list[float]:
+    """Seconds in which each finished run like this one, which trains nothing, did one piece of its work, loading included.
+
+    A response is scored while a reward model is trained too: what such a run did beside training is mostly that, before and after it.
+    """
+    _, table = work_of(config, 0)
+    found = [each for run in like(cache, config, planned) if (each := seconds_a_row(run, table))]
+    if table == "rewards":
+        device, network = expected_device(config.device), base_model(cache, config.model_dump(mode="json"), planned)
+        found += [
+            each for run in finished_on(cache, device) if base_model(cache, run.config_values) == network and (each := validating(run))
+        ]
     return found
+
+
+def seconds_a_row(run: RunDir, table: str) -> float | None:
+    with suppress(DataError), naming(run.path):  # a damaged run is no reason not to start another
+        rows, wall = run.table(table), wall_seconds(run)
+        return wall / rows.height if wall and rows is not None and rows.height else None
+    return None
+
+
+def validating(run: RunDir) -> float | None:
+    """Seconds beside training for each response that a reward run has scored; None of another kind of run."""
+    if run.outline.kind != "reward":
+        return None
+    responses = sum(2 * x.values.get("n", 0) for x in run.measured if x.split != "train")
+    wall, trained = wall_seconds(run), trained_seconds(run)
+    return (wall - trained) / responses if responses and wall and trained else None
+
+
+def usual(each: list[float]) -> float | None:
+    """The median; of two the quicker: nothing makes a run quicker than the machine, while much else can run beside it."""
+    return statistics.median_low(each) if each else None
 
 
 def like(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> Iterator[RunDir]:
@@ -160,3 +205,16 @@ def training_rate(run: RunDir) -> float | None:
     """Packed tokens a second over the whole of a run's training."""
     last = next((x for x in reversed(run.measured) if x.split == "train"), None)
     return last.tokens / last.seconds if last and last.tokens and last.seconds else None
+
+
+def wall_seconds(run: RunDir) -> float | None:
+    """From the start of a run to its end; None when it did not go through in one go."""
+    status = run.written_status
+    if status.resumed or not (status.started_at and status.finished_at):
+        return None
+    return (datetime.fromisoformat(status.finished_at) - datetime.fromisoformat(status.started_at)).total_seconds()
+
+
+def trained_seconds(run: RunDir) -> float | None:
+    last = next((x for x in reversed(run.measured) if x.split == "train"), None)
+    return last.seconds if last else None

@@ -15,7 +15,8 @@ from engine.planning import estimates
 from engine.planning.held import held_by_runs, held_by_server
 from engine.planning.references import Findings, awaited, check_models, check_runs, check_splits
 from engine.planning.workload import Sample, items_of, own_split
-from engine.settings.config import EmbedConfig, EnsembleConfig, GenerateConfig, RunConfig, ScoreConfig, TrainConfig, parse
+from engine.settings.config import GenerateConfig, RunConfig, TrainConfig, parse
+from engine.statistics.wording import percent
 from engine.store.slices import pairs_of, part_of
 
 TIGHT = 0.9  # share of the free memory from which an estimate is worth a warning
@@ -39,7 +40,7 @@ class Preflight:
     free_memory_bytes: int | None = None
     disk_bytes: int | None = None  # its folder at its largest
     free_disk_bytes: int | None = None
-    seconds: float | None = None  # of training, or of answering
+    seconds: float | None = None  # of training alone, or of all that another kind of run does
     too_large: tuple[str, ...] = ()  # what memory does not suffice for: refused too, but a study's run shows it as its result
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class Case:
 
     cache: Path
     config: RunConfig
+    planned: Mapping[str, RunConfig] = field(default_factory=dict)  # runs to be queued with it
     found: Findings = field(default_factory=Findings)
     folders: list[Path] = field(default_factory=list)  # of the models that are on this machine
     networks: list[Network] = field(default_factory=list)
@@ -70,21 +72,21 @@ def preflight(
 
     imported: whether its pairs are there; if not, only what does not depend on them is examined.
     """
-    case, made = of_whole_split(Case(cache, config), Preflight(config.kind, config.name), planned or {})
+    case, made = of_whole_split(Case(cache, config, planned or {}), Preflight(config.kind, config.name))
     try:
         splits = splits_in(cache, config.dataset) if imported else {}
     except PrefscopeError as error:
         return replace(made, problems=(str(error),))
     if splits is None:
         known = ", ".join(dataset_ids(cache)) or "(none is imported yet)"
-        return replace(made, problems=(f"dataset {config.dataset!r} not found in {cache / 'datasets'}, expected one of {known}",))
+        return replace(made, problems=(f"dataset {config.dataset!r} not found in the cache, expected one of {known}",))
     absent = check_splits(config, splits, case.found) if imported else {"the dataset"}
-    check_runs(cache, config, planned or {}, case.found)
+    check_runs(cache, config, case.planned, case.found)
     check_device(case)
-    look_at_models(case, planned or {})
+    look_at_models(case)
     check_adapters(case)
     if absent <= {"validation_splits"}:
-        made = counted(case, made, planned or {})
+        made = counted(case, made)
         made = with_tokens(case, made) if tokens and case.folders and made.items else made
     for part in (with_memory, with_disk, with_time):
         made = part(case, made)
@@ -92,9 +94,9 @@ def preflight(
     return replace(made, **found)
 
 
-def of_whole_split(case: Case, made: Preflight, planned: Mapping[str, RunConfig]) -> tuple[Case, Preflight]:
+def of_whole_split(case: Case, made: Preflight) -> tuple[Case, Preflight]:
     """A run whose slice is only known once its pairs are scored is examined as one of all of them, which it has at most."""
-    waits_for = awaited(case.cache, case.config, planned)
+    waits_for = awaited(case.cache, case.config, case.planned)
     if waits_for is None:
         return case, made
     case.found.unknown.append(f"which pairs are in the slice is known when {waits_for!r} is done: here all of the split are counted")
@@ -131,9 +133,9 @@ def check_adapters(case: Case) -> None:
             case.found.problems.append(f"lora.targets: the model has no layer {target!r}, expected all-linear or some of {there}")
 
 
-def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
+def look_at_models(case: Case) -> None:
     before = len(case.found.problems), len(case.found.unknown)
-    case.folders = check_models(case.cache, case.config, planned, case.found)
+    case.folders = check_models(case.cache, case.config, case.planned, case.found)
     for folder in case.folders:
         try:
             network = network_of(folder)
@@ -147,10 +149,10 @@ def look_at_models(case: Case, planned: Mapping[str, RunConfig]) -> None:
     case.whole = before == (len(case.found.problems), len(case.found.unknown)) and bool(case.networks)
 
 
-def counted(case: Case, made: Preflight, planned: Mapping[str, RunConfig]) -> Preflight:
+def counted(case: Case, made: Preflight) -> Preflight:
     """Pairs, prompts or responses; the steps of a training run."""
     try:
-        number, unit = items_of(case.cache, case.config, planned)
+        number, unit = items_of(case.cache, case.config, case.planned)
         made = replace(made, items=number, unit=unit, slice=slice_of(case))
         if number is None:
             case.found.unknown.append("a generation run it names has not answered yet, so the number of responses is unknown")
@@ -182,7 +184,7 @@ def with_tokens(case: Case, made: Preflight) -> Preflight:
         return made
     if sample and sample.cut > MANY_CUT * sample.sampled:
         case.found.warnings.append(
-            f"{sample.cut / sample.sampled:.0%} of the sampled {cut_unit(made)} are cut: raise max_tokens to keep them"
+            f"{percent(sample.cut / sample.sampled, 0)} of the sampled {cut_unit(made)} are cut: raise max_tokens to keep them"
         )
     return replace(made, sample=sample)
 
@@ -268,18 +270,16 @@ def with_disk(case: Case, made: Preflight) -> Preflight:
 
 
 def with_time(case: Case, made: Preflight) -> Preflight:
-    """Seconds, at the median speed of finished runs like this one."""
-    config, unlike = case.config, "no finished run like this one to estimate the time from"
-    if isinstance(config, ScoreConfig | EnsembleConfig | EmbedConfig):
-        unlike = f"the time of {made.kind} runs is not estimated"
-    elif isinstance(config, GenerateConfig) and made.items and (each := estimates.seconds_per_answer(case.cache, config)):
-        return replace(made, seconds=made.items * statistics.median(each))
-    elif isinstance(config, TrainConfig) and (rates := estimates.tokens_per_second(case.cache, config)):
+    """Seconds, at the usual speed of finished runs like this one."""
+    config = case.config
+    if isinstance(config, TrainConfig) and (rates := estimates.tokens_per_second(case.cache, config)):
         if not (made.steps and made.sample):
             return made
         pairs = made.steps * config.batch_size * config.accumulation * device_plan.expected_processes(config)
-        return replace(made, seconds=pairs * made.sample.mean_tokens / statistics.median(rates))
-    case.found.unknown.append(unlike)
+        return replace(made, seconds=pairs * made.sample.mean_tokens / statistics.median_high(rates))
+    if not isinstance(config, TrainConfig) and (pace := estimates.usual(estimates.seconds_each(case.cache, config, case.planned))):
+        return replace(made, seconds=estimates.work_of(config, made.items)[0] * pace) if made.items else made
+    case.found.unknown.append("no finished run like this one to estimate the time from")
     return made
 
 
@@ -318,7 +318,7 @@ def facts(made: Preflight) -> dict[str, str]:
     if made.sample:
         of, each = made.sample, cut_unit(made)
         found["tokens"] = f"{of.mean_tokens:,.0f} a {each[:-1]}, the longest {of.longest_tokens:,}; " + (
-            f"{of.cut / of.sampled:.1%} of {of.sampled} sampled {each} are cut"
+            f"{percent(of.cut / of.sampled)} of {of.sampled} sampled {each} are cut"
         )
     for name, need, free in (
         ("memory", made.memory_bytes, made.free_memory_bytes),
@@ -328,8 +328,8 @@ def facts(made: Preflight) -> dict[str, str]:
         if any(words):
             found[name] = "; ".join(filter(None, words))
     if made.seconds is not None:
-        work = "answering" if made.kind == "generate" else "training, without loading and validation"
-        found["time"] = f"about {made.seconds / 60:.0f} min of {work}" if made.seconds >= 90 else f"about {made.seconds:.0f} s of {work}"
+        alone = " of training, without loading and validation" if made.kind in ("reward", "policy") else ""
+        found["time"] = (f"about {made.seconds / 60:.0f} min" if made.seconds >= 90 else f"about {made.seconds:.0f} s") + alone
     return found
 
 

@@ -50,7 +50,7 @@ def wrong_run(cache: Path, run_id: str, kinds: tuple[str, ...], planned: Mapping
     """Why a run cannot be what a field of these kinds names; None when it can."""
     run = existing(cache, run_id)
     if run is None and run_id not in planned:
-        return f"run {run_id!r} not found in {cache / 'runs'}"
+        return f"run {run_id!r} not found in the cache"
     if run and run.damage:
         return f"run {run_id} is damaged: {run.damage}"
     kind = planned[run_id].kind if run is None else run.outline.kind
@@ -97,9 +97,9 @@ def local(cache: Path, model: str) -> Path | None:
     """A model's folder; None for a hub name that was not fetched yet. Raises ModelError when it can be neither."""
     folder = folder_of(cache, model)
     if folder is None and model == SENTENCE_MODEL:
-        raise ModelError(f"{model} is not in {cache / 'models'}: run `./run.sh setup` once to fetch it")
+        raise ModelError(f"{model} is not in the cache: run `./run.sh setup` once to fetch it")
     if folder is None and RUN_ID.match(model):
-        raise ModelError(f"run {model!r} not found in {cache / 'runs'}")
+        raise ModelError(f"run {model!r} not found in the cache")
     return folder
 
 

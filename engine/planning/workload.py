@@ -42,7 +42,7 @@ def items_of(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = 
     folder = cache / "datasets" / config.dataset
     pairs = read_table(folder, "pairs")
     if pairs is None:
-        raise RunError(f"{folder} has no pairs.parquet: import the dataset again")
+        raise RunError(f"the dataset {config.dataset} has no pairs.parquet: import it again")
     with naming(folder):
         return counted(cache, config, pairs, planned)
 

@@ -13,20 +13,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from engine import ROOT
 from engine.data.datasets_io import import_dataset
-from engine.errors import PrefscopeError, RunError
+from engine.errors import ConfigError, PrefscopeError, RunError
 from engine.machine import memory
 from engine.machine.device_plan import WAITING, expected_device
 from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
 from engine.settings.config import AnyRun, RunConfig
-from engine.settings.ref import parents_of
+from engine.settings.ref import parents_of, references
 from engine.store.rundir import STOP, RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
 from engine.store.settling import settle_waiting
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
@@ -106,13 +106,15 @@ def device_of(run: RunDir) -> str:
 
 
 def start_next(cache: Path) -> None:
-    """Start the oldest queued run of every free device whose parents are done; a run whose parent failed is not started."""
+    """Start the oldest queued run of every free device whose parents are done; a run whose parent stopped is not started."""
     settle_waiting(cache)
+    leave_out(cache)
     for device in {device_of(run) for run in run_dirs(cache) if run.written_status.state is State.QUEUED}:
         lock = take_lock(cache / "locks" / f"{device}.lock")
         if lock is None:
             continue
         try:
+            leave_out(cache)  # a parent may have stopped before this process had the device
             run = next_ready(cache, device)
             if run is not None:
                 launch(cache, run, lock)
@@ -120,30 +122,35 @@ def start_next(cache: Path) -> None:
             os.close(lock)
 
 
-def next_ready(cache: Path, device: str) -> RunDir | None:
+def leave_out(cache: Path) -> None:
+    """Take the runs out of the queue that wait for one that has stopped."""
     states = {run.id: run.status.state for run in run_dirs(cache)}
     for run in run_dirs(cache):
-        if states[run.id] is not State.QUEUED:
-            continue
-        parents = run.outline.parents
-        stopped = [p for p in parents if p not in states or states[p] in STOPPED]
-        if stopped:
+        stopped = [p for p in run.outline.parents if states.get(p, State.CANCELLED) in STOPPED]
+        if states.get(run.id) is State.QUEUED and stopped:
             states[run.id] = State.CANCELLED
-            error = f"it needs {why_not_done(cache, stopped[0])}"
-            run.update(state=State.CANCELLED, reason=Reason.NOT_STARTED, error=error, finished_at=now())
-        elif device_of(run) == device and all(states[p] is State.DONE for p in parents):
-            return run
-    return None
+            why = why_not_started(cache, stopped[0])
+            run.update(state=State.CANCELLED, reason=Reason.NOT_STARTED, error=why, finished_at=now())
 
 
-def why_not_done(cache: Path, run_id: str) -> str:
+def next_ready(cache: Path, device: str) -> RunDir | None:
+    """The oldest queued run of a device whose parents are done."""
+    states = {run.id: run.status.state for run in run_dirs(cache)}
+    ready = (run for run in run_dirs(cache) if states.get(run.id) is State.QUEUED and device_of(run) == device)
+    return next((run for run in ready if all(states.get(p) is State.DONE for p in run.outline.parents)), None)
+
+
+def why_not_started(cache: Path, run_id: str) -> str:
     """Which run it is that will not have its results, and what became of it."""
     try:
         run = find_run(cache, run_id)
     except RunError:
-        return f"{run_id}, which is {'damaged' if (cache / 'runs' / run_id).is_dir() else 'deleted'}"
-    status = run.status
-    return f"{run_id} ({run.outline.name}), which is {status.state}" + (f": {status.error}" if status.error else "")
+        gone = "damaged" if (cache / "runs" / run_id).is_dir() else "deleted"
+        return f"it needs {run_id}, which is {gone}"
+    name, status = run.outline.name, run.status
+    if status.error:
+        return f"it needs {name}, which is {status.state}: {status.error}"
+    return f"it needs {name}, which is {status.state}"
 
 
 def launch(cache: Path, run: RunDir, device_lock: int) -> None:
@@ -186,30 +193,59 @@ def inherited_locks() -> tuple[int, int] | None:
     return device, run
 
 
-def cancel(cache: Path, run_id: str) -> None:
-    """A queued run is taken out of the queue; a running one is asked to stop at its next step, after a checkpoint."""
+def cancel(cache: Path, run_id: str, scoring: bool = False) -> None:
+    """A queued run is taken out of the queue, a running one asked to stop at its next step, after a checkpoint; what waits for it is not
+    started. scoring: the score runs that were queued only for it are cancelled too. Raises RunError when it has ended.
+    """
     run = find_run(cache, run_id)
-    status = run.status
-    if status.state is State.QUEUED:
+    if (state := run.status.state) in ENDED:
+        raise RunError(f"run {run_id} is {state}: only a queued or running run can be cancelled")
+    for one in (run, *(scoring_only_for(cache, run_id) if scoring else ())):
+        stop(one)
+    start_next(cache)
+
+
+def stop(run: RunDir) -> None:
+    if run.status.state is State.QUEUED:
         run.update(state=State.CANCELLED, finished_at=now())
-        start_next(cache)
-    elif status.state in GOING_ON:
-        (run.path / STOP).touch()
-        deadline = time.monotonic() + 5
-        while (pid := run.written_status.pid) is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if pid is not None and is_locked(run.path / "lock"):
-            os.kill(pid, signal.SIGTERM)
-    else:
-        raise RunError(f"run {run_id} is {status.state}: only a queued or running run can be cancelled")
+        return
+    (run.path / STOP).touch()
+    deadline = time.monotonic() + 5
+    while (pid := run.written_status.pid) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if pid is not None and is_locked(run.path / "lock"):
+        os.kill(pid, signal.SIGTERM)
+
+
+def waiting_for(cache: Path, run_id: str) -> list[RunDir]:
+    """The queued runs that are not started when this one is cancelled."""
+    return [run for run in descendants(cache, run_id) if run.status.state is State.QUEUED]
+
+
+def scoring_only_for(cache: Path, run_id: str) -> list[RunDir]:
+    """The score runs, queued or going on, for which nothing waits but this run and those that wait for it."""
+    going = {run_id, *(run.id for run in waiting_for(cache, run_id))}
+    unfinished = [run for run in awaited_by(cache, run_id) if run.status.state not in ENDED]
+    return [run for run in unfinished if {d.id for d in dependants(cache, run.id) if d.status.state not in ENDED} <= going]
+
+
+def awaited_by(cache: Path, run_id: str) -> list[RunDir]:
+    """The runs that one waits for though its settings do not name them: they score what its slice asks for."""
+    run, unnamed = find_run(cache, run_id), set[str]()
+    with suppress(ConfigError):  # one of another version keeps all that it waits for
+        unnamed = {*run.outline.parents} - {name for _, _, name in references(run.config)}
+    return [other for other in run_dirs(cache) if other.id in unnamed]
 
 
 def resume(cache: Path, run_id: str) -> None:
-    """Queue a stopped run again; it goes on from its last checkpoint, and the runs that waited for it wait again."""
+    """Queue a stopped run again; it goes on from its last checkpoint. The scoring that it waits for, and what waited for it, wait again."""
     run = find_run(cache, run_id)
     status = run.status
     if status.state not in STOPPED:
         raise RunError(f"run {run_id} is {status.state}: only a failed, cancelled or lost run can be resumed")
+    for other in awaited_by(cache, run_id):
+        if other.status.state in STOPPED:
+            requeue(other)
     requeue(run)
     for other in descendants(cache, run_id):
         if other.written_status.reason is Reason.NOT_STARTED:
@@ -238,14 +274,13 @@ def dependants(cache: Path, run_id: str) -> list[RunDir]:
 
 
 def descendants(cache: Path, run_id: str) -> list[RunDir]:
-    found: dict[str, RunDir] = {}
-    waiting = [run_id]
-    while waiting:
-        for run in dependants(cache, waiting.pop()):
-            if run.id not in found:
-                found[run.id] = run
-                waiting.append(run.id)
-    return [found[i] for i in sorted(found)]
+    """Runs that name it as a parent, and those that name these, oldest first."""
+    parents = {run: run.outline.parents for run in run_dirs(cache)}
+    found, more = set[str](), {run_id}
+    while more:
+        found |= more
+        more = {run.id for run, named in parents.items() if more.intersection(named)} - found
+    return [run for run in parents if run.id in found - {run_id}]
 
 
 def actions(run: RunDir) -> list[str]:

@@ -36,7 +36,7 @@ def folder_called(cache: Path, what: str, name: str, *kinds: str) -> Path:
         for folder in (cache / kind).glob("[!.]*/"):
             if folder.name == name:
                 return folder
-    raise RunError(f"{what} {name!r} not found in {' or '.join(str(cache / kind) for kind in kinds)}")
+    raise RunError(f"{what} {name!r} not found in the cache")
 
 
 def refuse_used(what: str, users: list[RunDir]) -> None:

@@ -92,7 +92,7 @@ def sentence(problem: Exception, run: RunDir) -> str:
     # safetensors and torch raise their own errors when a write fails, with the system's words in them
     full = [text for text in map(os.strerror, (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)) if text in str(problem)]
     if full:
-        return f"the disk is full ({full[0]}): {shutil.disk_usage(run.path).free / 1e9:.1f} GB are free in {run.path}"
+        return f"the disk is full ({full[0]}): {shutil.disk_usage(run.path).free / 1e9:.1f} GB are free for the cache"
     if isinstance(problem, PermissionError):
         return f"no right to write {problem.filename}: {problem.strerror}"
     first = str(problem).strip().splitlines()[0] if str(problem).strip() else "no message"

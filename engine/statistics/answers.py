@@ -14,7 +14,7 @@ from engine.statistics.registry import statistic
 @statistic(
     "win_rate",
     "Win rate",
-    "Share of prompts on which this scorer gives the tuned answer the higher reward, ties half. One half: no preference.",
+    "Share of prompts on which this reward model gives the tuned answer the higher reward, ties half. One half: no preference.",
     of="compared_answers",
 )
 def win_rate(answers: pl.DataFrame) -> Estimate:
@@ -24,7 +24,7 @@ def win_rate(answers: pl.DataFrame) -> Estimate:
 @statistic(
     "reward_difference",
     "Reward difference",
-    "Mean over prompts of the tuned answer's reward minus the base answer's, in this scorer's own unit; not comparable between scorers.",
+    "Mean over prompts of the tuned answer's reward minus the base answer's, in this reward model's own unit; not comparable between two.",
     of="compared_answers",
 )
 def reward_difference(answers: pl.DataFrame) -> Estimate:

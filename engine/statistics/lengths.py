@@ -47,7 +47,7 @@ def accuracy_chosen_shorter(pairs: pl.DataFrame) -> Estimate:
 @statistic(
     "length_advantage",
     "Longer less shorter",
-    "Accuracy where the chosen response is longer minus accuracy where it is shorter. 0: length does not sway the scorer.",
+    "Accuracy where the chosen response is longer minus accuracy where it is shorter. 0: length does not sway the reward model.",
     of="scored_pairs",
 )
 def length_advantage(pairs: pl.DataFrame) -> Estimate:

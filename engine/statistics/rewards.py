@@ -14,7 +14,7 @@ from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import ALPHA, correlation, mean, share_above_zero, spread
 from engine.statistics.registry import statistic
 
-REWARD_UNIT = "A reward has no zero and only its scorer's own unit: only differences under the same scorer mean something."
+REWARD_UNIT = "A reward has no zero and only its reward model's own unit: only differences under the same reward model mean something."
 
 
 @statistic(
@@ -30,7 +30,7 @@ def accuracy(pairs: pl.DataFrame, alpha: float = ALPHA) -> Estimate:
 @statistic(
     "margin_mean",
     "Mean margin",
-    "Mean of the chosen response's reward minus the rejected one's, in the scorer's own unit. Positive is right.",
+    "Mean of the chosen response's reward minus the rejected one's, in the reward model's own unit. Positive is right.",
     of="scored_pairs",
 )
 def margin_mean(pairs: pl.DataFrame) -> Estimate:
@@ -95,7 +95,7 @@ def length_rule(pairs: pl.DataFrame) -> Estimate:
 @statistic(
     "accuracy_gain",
     "Accuracy gained",
-    "Accuracy of the trained scorer minus that of the untrained one, pair by pair on the same pairs. 0: nothing was learned.",
+    "Accuracy of the reward model minus that of the untrained one, pair by pair on the same pairs. 0: nothing was learned.",
     of="pairs_of_two_scorers",
 )
 def accuracy_gain(pairs: pl.DataFrame, alpha: float = ALPHA) -> Estimate:

@@ -121,6 +121,7 @@ class Wording(Formatter):
     thousands: str = THIN
     translate: Callable[[str], str] = str
     plural: Callable[[str, str, int], str] = one_or_many
+    named: Callable[[str], str] = str  # what a name is called
 
     def fill(self, template: str, values: Mapping[str, Value]) -> str:
         """The sentence. Raises KeyError when the template names a value that is not there."""
@@ -133,7 +134,7 @@ class Wording(Formatter):
             return self.translate(value)
         if isinstance(value, int | float):
             return self.written(value, format_spec)
-        return value
+        return self.named(value)
 
     def part_of(self, estimate: Estimate, spec: str) -> str:
         match spec:

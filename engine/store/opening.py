@@ -33,14 +33,13 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
 
     All of a process's readers share one DuckDB, to which the file is attached while there are any: making one anew takes ten times as long.
     """
-    file = path.resolve()  # one under another name, by a link, is the same file
-    con = patiently(lambda: joined(file), path, deadline_seconds)
+    con = patiently(lambda: joined(path), path, deadline_seconds)
     try:
-        con.execute(f"use {name_of(file)}")
+        con.execute(f"use {name_of(path)}")
         yield con
     finally:
         con.close()
-        leave(file)
+        leave(path)
 
 
 def joined(path: Path) -> Connection:

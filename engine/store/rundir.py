@@ -320,7 +320,7 @@ def folder_of_run(cache: Path, run_id: str) -> RunDir:
     """A run that may be damaged. Raises RunError when there is none of this id."""
     run = RunDir(cache / "runs" / run_id)
     if not run_id or Path(run_id).name != run_id or run_id.startswith(".") or not run.path.is_dir():
-        raise RunError(f"run {run_id!r} not found in {cache / 'runs'}")
+        raise RunError(f"run {run_id!r} not found in the cache")
     return run
 
 

@@ -85,7 +85,7 @@ def file_of(cache: Path, name: str) -> Path:
     known = files(cache)
     if name not in known:
         there = ", ".join(sorted(known)) or "(none is saved yet)"
-        raise DataError(f"slice {name!r:.80} not found in {cache / 'slices'}, expected one of {there}")
+        raise DataError(f"slice {name!r:.80} not found in the cache, expected one of {there}")
     return known[name]
 
 

@@ -40,6 +40,6 @@ def test_a_format_and_a_width_are_chosen_and_the_file_comes(page: Page, tmp_path
     assert float(sheet.mediabox.width) == pytest.approx(3.3 * 72, abs=0.1)
     assert "margin: chosen − rejected reward" in sheet.extract_text()
     caption = exported(page, "Caption, plain text", tmp_path).read_text(encoding="utf-8")
-    assert "trained scorer: " in caption
+    assert "reward model: " in caption
     assert "median" in caption
     expect(page.get_by_test_id("stPopoverBody").get_by_text("Column, 3.3 in")).to_have_count(0)  # a text has no width
