@@ -26,12 +26,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("overview", "data", "training", "reward_model", "length_bias", "dpo_vs_base", "prompts", "playground", "runs", "report")
 SIZES = {1440: 900, 390: 844}  # width and height of the window in pixels
 TALLEST, LARGEST = 1800, 150_000  # pixels, bytes
-SETTLED = """() => {
+SETTLED = """call => {
     const all = query => [...document.querySelectorAll(query)]
     const app = document.querySelector('[data-testid=stApp]')
-    return app?.dataset.testScriptState === 'notRunning' && all('h1').length > 0
+    const settled = app?.dataset.testScriptState === 'notRunning' && all('h1').length > 0
         && all('[data-stale=true], [data-testid=stSkeleton]').length === 0
         && all('[data-testid=stPlotlyChart]').every(chart => chart.querySelector('.main-svg'))
+    const before = window.settled?.call === call ? window.settled.since : null
+    window.settled = {call, since: settled ? before ?? performance.now() : null}
+    return settled && performance.now() - window.settled.since >= 500
 }"""
 
 Theme = Literal["light", "dark"]
@@ -105,10 +108,8 @@ def shown(page: Page, url: str) -> Page:
 
 
 def settle(page: Page, seconds: float = 60) -> None:
-    """Wait until the script has run and every figure is drawn, twice in a row."""
-    for _ in range(2):
-        page.wait_for_function(SETTLED, timeout=seconds * 1000)
-        page.wait_for_timeout(300)
+    """Wait until the script has run and every figure is drawn, and that for half a second; asked seldom, since each time costs a frame."""
+    page.wait_for_function(SETTLED, arg=time.monotonic(), timeout=seconds * 1000, polling=100)
 
 
 def picture(page: Page) -> Image.Image:

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,10 @@ from engine.data.records import Turn, prompt_row
 from engine.data.sources import STARTER
 from engine.model.folders import SENTENCE_MODEL
 from engine.queue import jobs
+from engine.queue.run import execute
 from engine.settings.config import EMBEDDED_MODEL
-from engine.store.rundir import RunDir, run_dirs, take_lock
+from engine.store.progress import Progress
+from engine.store.rundir import RunDir, run_dirs, take_lock, wait_for_lock
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -47,8 +48,9 @@ def cache(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dashboard(cache: Path) -> Iterator[Served]:
-    with served(cache, cache / "dashboard.log") as running:
+def first_dashboard(cache: Path) -> Iterator[Served]:
+    """The one that is killed while a run goes on."""
+    with served(cache, cache / "first.log") as running:
         yield running
 
 
@@ -64,40 +66,64 @@ def sources(cache: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def trained(cache: Path, dashboard: Served, browser: Browser, sources: dict[str, str]) -> dict[str, set[str]]:
-    """A reward model trained by pressing Start; what the pages said of it meanwhile."""
+def training(cache: Path, first_dashboard: Served, browser: Browser, sources: dict[str, str]) -> dict[str, set[str]]:
+    """A reward model in training since Start was pressed; what the pages said of it until the dashboard was killed."""
     jobs.engine_call(["import", "--name=tiny", *(f"{split}={source}" for split, source in sources.items())], cache)
-    runs = opened(browser, f"{dashboard.url}/runs")
-    curves = opened(browser, f"{dashboard.url}/training")
+    runs = opened(browser, f"{first_dashboard.url}/runs")
+    curves = opened(browser, f"{first_dashboard.url}/training")
     start_training(runs, "First model")
     seen: dict[str, set[str]] = {"progress": set(), "points": set()}
     run = newest(cache)
-    while not run.status.finished_at:
+    while min(map(len, seen.values())) < 3 and not run.status.finished_at:
         seen["progress"] |= set(runs.get_by_test_id("stProgress").all_inner_texts())
         seen["points"].add(str(curves.evaluate(POINTS)))
         runs.wait_for_timeout(300)
-    expect(runs.get_by_test_id("stProgress")).to_have_count(0)
+    first_dashboard.process.send_signal(signal.SIGKILL)
+    assert first_dashboard.process.wait() == -signal.SIGKILL
+    assert run.status.state == "running"
+    for page in (runs, curves):
+        page.context.close()
     return seen
 
 
 @pytest.fixture(scope="module")
-def experiment(cache: Path, trained: dict[str, set[str]], sources: dict[str, str]) -> list[RunDir]:
-    """The other runs of an experiment, submitted on the command line and run to their end."""
+def dashboard(cache: Path, training: dict[str, set[str]]) -> Iterator[Served]:
+    """Another, started while the run goes on."""
+    with served(cache, cache / "dashboard.log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def trained(cache: Path, dashboard: Served, browser: Browser) -> RunDir:
+    """The reward model, when its training has ended on the page of the runs."""
+    runs = opened(browser, f"{dashboard.url}/runs")
+    run = newest(cache)
+    jobs.wait_for_end(run, SECONDS)
+    expect(runs.get_by_test_id("stProgress")).to_have_count(0)
+    runs.context.close()
+    return run
+
+
+@pytest.fixture(scope="module")
+def experiment(cache: Path, trained: RunDir, sources: dict[str, str]) -> list[RunDir]:
+    """The other runs of an experiment, queued on the command line and done in this process, which has loaded torch already."""
     answers = {"kind": "generate", "max_new_tokens": 24, "batch_size": 9}
     generations = ["@Base answers", "@DPO answers"]
     runs = {
         "DPO": {"kind": "policy", "pairs": 4, "batch_size": 2, "learning_rate": 1e-5},
         "Base answers": answers,
         "DPO answers": {**answers, "policy": "@DPO"},
-        "Scores": {"kind": "score", "reward_models": [newest(cache).id], "generations": generations, "splits": ["validation"]},
+        "Scores": {"kind": "score", "reward_models": [trained.id], "generations": generations, "splits": ["validation"]},
         "Maps": {"kind": "embed", "generations": generations, "methods": ["pca", "umap"]},
     }
     preset = {"name": "tiny", "title": "Tiny", "data": {"name": "tiny", "source": sources}, "common": {"max_tokens": 128}, "runs": runs}
     (cache / "tiny.json").write_text(json.dumps(preset))
+    device = wait_for_lock(cache / "locks" / "cpu.lock", SECONDS)
     jobs.engine_call(["experiment", str(cache / "tiny.json")], cache)
-    ended = [run for run in run_dirs(cache) if jobs.wait_for_end(run, SECONDS)]
-    assert [(run.status.state, run.status.error) for run in ended] == [("done", None)] * 6
-    return ended
+    for run in run_dirs(cache)[1:]:
+        assert execute(Progress(cache, run)) == "done", run.status.error
+    os.close(device)
+    return run_dirs(cache)
 
 
 def newest(cache: Path) -> RunDir:
@@ -105,10 +131,10 @@ def newest(cache: Path) -> RunDir:
 
 
 def start_training(page: Page, name: str) -> None:
-    """Fill the Retrain dialog with 600 steps of few tokens, too few in all to compile the layers, and press its button."""
+    """Fill the Retrain dialog with 816 steps of few tokens, too few in all to compile the layers, and press its button."""
     page.get_by_role("button", name="Retrain …").click()
     dialog = page.get_by_role("dialog")
-    for label, value in (("Epochs", "25"), ("Maximum tokens", "32"), ("Batch size", "1")):
+    for label, value in (("Epochs", "34"), ("Maximum tokens", "24"), ("Batch size", "1")):
         field = dialog.get_by_role("spinbutton", name=label)
         field.fill(value)
         field.press("Enter")
@@ -160,18 +186,24 @@ def wider_than_window(page: Page) -> int:
                              ".map(e => e.scrollWidth - e.clientWidth))"))  # fmt: skip
 
 
-def test_every_page_of_an_empty_cache_says_how_to_begin(dashboard: Served, browser: Browser) -> None:
-    page = opened(browser, dashboard.url)
+def test_every_page_of_an_empty_cache_says_how_to_begin(first_dashboard: Served, browser: Browser) -> None:
+    page = opened(browser, first_dashboard.url)
     faults = watched(page)
     for name in PAGES:
-        assert "Try the demo" in visit(page, dashboard, address(name)), name
+        assert "Try the demo" in visit(page, first_dashboard, address(name)), name
     assert faults == []
+    page.context.close()
 
 
-def test_a_run_started_from_the_form_shows_its_progress_and_its_curve_while_it_trains(trained: dict[str, set[str]]) -> None:
-    assert len(trained["progress"]) >= 3
-    assert any("of 600 steps" in text for text in trained["progress"])
-    assert len(trained["points"]) >= 3
+def test_a_run_started_from_the_form_shows_its_progress_and_its_curve_while_it_trains(training: dict[str, set[str]]) -> None:
+    assert len(training["progress"]) >= 3
+    assert any("of 816 steps" in text for text in training["progress"])
+    assert len(training["points"]) >= 3
+
+
+def test_a_run_goes_on_when_the_dashboard_is_killed(trained: RunDir) -> None:
+    assert trained.status.state == "done"
+    assert trained.config_values["name"] == "First model"
 
 
 @pytest.mark.usefixtures("experiment")
@@ -241,19 +273,3 @@ def test_retraining_from_the_page_of_the_reward_model_queues_a_comparable_one(ca
         jobs.cancel(cache, run.id)
     assert device is not None
     os.close(device)
-
-
-@pytest.mark.usefixtures("experiment")
-def test_a_run_goes_on_when_the_dashboard_is_killed(cache: Path, browser: Browser) -> None:
-    with served(cache, cache / "second.log") as dashboard:
-        start_training(opened(browser, f"{dashboard.url}/runs"), "Survivor")
-        run, scores = run_dirs(cache)[-2:]  # the scores that make it comparable wait behind it
-        while run.status.state == "queued" or run.status.stage == "starting":
-            assert not run.status.finished_at
-            time.sleep(0.2)
-        dashboard.process.send_signal(signal.SIGKILL)
-        assert dashboard.process.wait() == -signal.SIGKILL
-        assert run.status.state == "running"
-    assert jobs.wait_for_end(run, SECONDS).state == "done"
-    assert run.config_values["name"] == "Survivor"
-    assert jobs.wait_for_end(scores, SECONDS).state == "done"

@@ -18,10 +18,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from dashboard import queries
 from dashboard.report import content, export
-from docs.screenshots import PAGES, Served, address, free_port, served, settle, shown, wait_for_answer
+from docs.screenshots import PAGES, SIZES, Served, address, free_port, served, settle, shown, wait_for_answer
 from engine.data.records import prompt_row
 from engine.plain import line
 from engine.store import database
+
+from .axe import findings
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -158,13 +160,23 @@ def leads_nowhere(page: Page, server: ThreadingHTTPServer) -> None:
     assert server.asked == []  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_of_hostile_names_leads_nowhere_and_asks_nothing(
-    hostile: Served, window: Page, server: ThreadingHTTPServer, name: str
-) -> None:
-    shown(window, f"{hostile.url}/{address(name)}")
-    hover(window)
-    leads_nowhere(window, server)
+@pytest.fixture(scope="module", params=PAGES)
+def page(hostile: Served, window: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """Each page in its turn, opened once for all that is asked of it."""
+    yield shown(window, f"{hostile.url}/{address(request.param)}")
+    window.emulate_media(color_scheme="light")
+    window.set_viewport_size({"width": 1440, "height": SIZES[1440]})
+
+
+def test_a_page_of_hostile_names_leads_nowhere_and_asks_nothing(page: Page, server: ThreadingHTTPServer) -> None:
+    hover(page)
+    leads_nowhere(page, server)
+
+
+def test_a_page_has_no_serious_finding_of_ours_and_its_headings_are_in_order(page: Page) -> None:
+    """What axe-core finds, wide and narrow, light and dark, however long the names are."""
+    found = list(findings(page))
+    assert not found, "\n".join(found)
 
 
 def test_hostile_pairs_lead_nowhere(hostile: Served, window: Page, server: ThreadingHTTPServer) -> None:
