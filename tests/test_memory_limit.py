@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny import executed, metrics, pairs, prepared, reward_config, trl_record
@@ -14,18 +13,24 @@ from engine.data.records import PreferencePair, Turn
 from engine.store.rundir import RunDir
 from engine.store.status import Reason
 
-# Loads what a run loads, then allows it this many bytes more.
+# Loads what a run loads, then does each run in a process of its own that is allowed so many bytes more.
 PROGRAM = """
-import sys, torch, peft, engine.kinds.reward
+import os, sys, torch, peft, engine.kinds.reward
 from pathlib import Path
 from engine.machine import memory
 from engine.store.progress import Progress
 from engine.queue.run import execute
 from engine.store.rundir import RunDir, write_json
-torch.set_num_threads(1)
-run = RunDir(Path(sys.argv[1]) / "runs" / sys.argv[2])
-write_json(run.path / "config.json", {**run.config_values, "memory_gb": (memory.resident() + int(sys.argv[3])) / 1e9})
-execute(Progress(Path(sys.argv[1]), run))
+cache = Path(sys.argv[1])
+for run_id, room in zip(sys.argv[2::2], sys.argv[3::2]):
+    child = os.fork()
+    if not child:
+        torch.set_num_threads(1)
+        run = RunDir(cache / "runs" / run_id)
+        write_json(run.path / "config.json", {**run.config_values, "memory_gb": (memory.resident() + int(room)) / 1e9})
+        execute(Progress(cache, run))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 """
 LONG = "One thing after another, and then the next thing again. " * 30
 
@@ -48,16 +53,24 @@ def dataset(cache: Path) -> str:
     return import_dataset(cache, "long", files).dataset_id
 
 
-def limited(cache: Path, dataset: str, model: Path, room: int, **changes: Any) -> RunDir:
-    run = prepared(cache, reward_config(dataset, model, batch_size=16, forward_tokens=100_000, max_tokens=1024, **changes))
-    subprocess.run([sys.executable, "-c", PROGRAM, str(cache), run.id, str(room)], check=True, capture_output=True, timeout=120)
-    return run
+@pytest.fixture(scope="module")
+def limited(cache: Path, dataset: str, tiny_llama: Path) -> dict[str, RunDir]:
+    """A run with room for a part of a step, the same told to fail, and one with room for not even one pair."""
+    config = reward_config(dataset, tiny_llama, batch_size=16, forward_tokens=100_000, max_tokens=1024)
+    told = config.model_copy(update={"on_oom": "fail"})
+    asked = {"parts": (config, 220_000_000), "told": (told, 220_000_000), "one pair": (config, 4_000_000)}
+    runs = {name: prepared(cache, config) for name, (config, _) in asked.items()}
+    words = [word for name, run in runs.items() for word in (run.id, str(asked[name][1]))]
+    subprocess.run([sys.executable, "-c", PROGRAM, str(cache), *words], check=True, capture_output=True, timeout=300)
+    return runs
 
 
 @pytest.mark.slow
-def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(cache: Path, dataset: str, tiny_llama: Path) -> None:
+def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(
+    cache: Path, dataset: str, tiny_llama: Path, limited: dict[str, RunDir]
+) -> None:
     whole = executed(cache, reward_config(dataset, tiny_llama, batch_size=16, forward_tokens=100_000, max_tokens=1024))
-    run = limited(cache, dataset, tiny_llama, room=220_000_000)
+    run = limited["parts"]
     assert run.status.error is None
     assert "out of memory with" in run.status.notes[-1]
     assert "batch size and result are unchanged" in run.status.notes[-1]
@@ -68,16 +81,16 @@ def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(cache: P
 
 
 @pytest.mark.slow
-def test_a_run_told_to_fail_says_what_it_needs(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    run = limited(cache, dataset, tiny_llama, room=220_000_000, on_oom="fail")
+def test_a_run_told_to_fail_says_what_it_needs(limited: dict[str, RunDir]) -> None:
+    run = limited["told"]
     assert run.status.state == "failed"
     assert str(run.status.sentence).startswith("did not fit: needs more than")
     assert "tokens in one forward pass" in str(run.status.error)
 
 
 @pytest.mark.slow
-def test_one_pair_that_does_not_fit_ends_the_run_with_that_sentence(cache: Path, dataset: str, tiny_llama: Path) -> None:
-    run = limited(cache, dataset, tiny_llama, room=4_000_000)
+def test_one_pair_that_does_not_fit_ends_the_run_with_that_sentence(limited: dict[str, RunDir]) -> None:
+    run = limited["one pair"]
     assert run.status.state == "failed"
     assert run.status.reason is Reason.DID_NOT_FIT
 
