@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import opened
+from tiny import Unrecorded
 
 from dashboard.parts.before_start import together
 from dashboard.parts.forms import SET_ELSEWHERE
@@ -16,6 +17,7 @@ from dashboard.parts.study_form import fields_of, values_of
 from dashboard.queries import default_selection
 from dashboard.state.costs import counting
 from engine.planning.cost import Phase
+from engine.queue.run import execute
 from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
 from engine.settings.slices import Range, Slice
 from engine.store import database
@@ -105,6 +107,7 @@ def test_retraining_a_reward_model_queues_it_and_the_scores_of_the_answers(busy:
     assert scores.config_values["reward_models"] == [model.id]
     assert len(scores.config_values["generations"]) == 2
     assert "--epochs" not in "".join(c.value for c in app.code), "the dialog is closed"
+    assert [execute(Unrecorded(busy, run)) for run in (model, scores)] == ["done", "done"]
 
 
 def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
