@@ -26,12 +26,21 @@ def pages() -> dict[str, list[st.Page]]:
     }
     act = {"runs": _("Runs"), "report": _("Report")}
     sections = {_("Look"): look, _("Do"): act}
-    return {
-        section: [
-            st.Page(HERE / "views" / f"{name}.py", title=title, url_path=name, default=name == "overview") for name, title in names.items()
-        ]
-        for section, names in sections.items()
-    }
+    found = {section: [page_of(name, title) for name, title in names.items()] for section, names in sections.items()}
+    found[_("Look")].append(page_of("overview", look["overview"], named=True))
+    return found
+
+
+def page_of(name: str, title: str, named: bool = False) -> st.Page:
+    """A page in the list. The first has the bare address; `named`, it is at its name too, outside of the list."""
+    first = name == "overview" and not named
+    return st.Page(
+        HERE / "views" / f"{name}.py",
+        title=title,
+        url_path="" if first else name,
+        default=first,
+        visibility="hidden" if named else "visible",
+    )
 
 
 about = _("Prefscope: train reward models and policies on preference data, and look at every pair and answer behind a number.")

@@ -64,7 +64,14 @@ LAYERS = {
     "engine.data.records": (),
     "dashboard.views": ("dashboard", "engine"),
     "dashboard.parts": ("dashboard.state", "dashboard.figures", "dashboard.queries", "dashboard.report", "engine"),
-    "dashboard.report": ("dashboard.state.messages", "dashboard.figures", "dashboard.queries", *STORED, *EVERYWHERE),
+    "dashboard.report": (
+        "dashboard.state.messages",
+        "dashboard.figures",
+        "dashboard.queries",
+        "engine.settings.slices",
+        *STORED,
+        *EVERYWHERE,
+    ),
     "dashboard.state": ("dashboard.queries", "engine"),
     "dashboard.figures": (
         "dashboard.state.messages",

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from dashboard.queries import default_selection
 from engine.__main__ import main
+from engine.settings.slices import Range, Slice
 from engine.statistics import claims as package
 from engine.statistics.claims import Claim, Sureness, claims, findings, side, sureness
 from engine.statistics.claims.claim import CLAIMS, TEMPLATES, Sentence, Side
@@ -21,6 +23,7 @@ from engine.statistics.comparison import Comparison, comparisons
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import STATISTICS
 from engine.store.database import Connection, reading, recount
+from engine.store.slices import show_slice
 
 DATASET, TRAINED, UNTRAINED, BASE, TUNED = "starter-1", "trained", "untrained", "base-200", "dpo-200"
 COMPARISON = Comparison(DATASET, "validation", TRAINED, UNTRAINED, BASE, TUNED)
@@ -208,6 +211,17 @@ def test_what_is_not_clear_leaves_the_headline_and_has_its_own_line(con: Connect
     )
 
 
+def test_a_claim_speaks_of_the_slice_but_not_of_conditions_that_would_decide_it(con: Connection) -> None:
+    """Of the 38 pairs with a margin below 0 none is ranked right, which says nothing; in none of them the longer response is chosen."""
+    scored(con, of_200(162))
+    wrong = Slice(dataset_id=DATASET, predicates=(Range(field="margin", high=0, scorer=TRAINED),))
+    show_slice(con, wrong)
+    found = said(con, comparison=replace(COMPARISON, slice=wrong))
+    assert plain(str(found["ranks"])) == "The reward model ranks 81 % right; the untrained model cannot tell."
+    assert plain(str(found["kept"])) == "The longer response is chosen in only 0 % of the slice’s 38 pairs."
+    assert (found["ranks"].slice, found["kept"].slice) == (None, wrong)
+
+
 def test_pairs_of_the_training_split_are_not_called_unseen(con: Connection) -> None:
     scored(con, of_200(162), split="train")
     claim = said(con, "reward_model", Comparison(DATASET, "train", TRAINED, UNTRAINED))["ranks"]
@@ -232,7 +246,7 @@ def test_a_trained_model_in_the_place_of_the_untrained_one_is_not_called_untrain
     scored(con, of_200(162))
     con.execute("update scorers set kind = 'head' where scorer_id = ?", [UNTRAINED])
     found = said(con)
-    assert plain(str(found["ranks"])) == "It ranks 81 % right."
+    assert plain(str(found["ranks"])) == "The reward model ranks 81 % right."
     assert not {"untrained_accuracy", "accuracy_gain"} & found.keys()
 
 
@@ -244,7 +258,7 @@ def test_of_an_imported_scorer_nobody_knows_what_it_has_seen(con: Connection) ->
 
 def test_a_reward_model_is_told_beside_the_untrained_one(con: Connection) -> None:
     scored(con, of_200(162))
-    assert plain(str(said(con)["ranks"])) == "It ranks 81 % right; the untrained model cannot tell."
+    assert plain(str(said(con)["ranks"])) == "The reward model ranks 81 % right; the untrained model cannot tell."
 
 
 def test_twelve_pairs_are_too_few_to_say_anything(con: Connection) -> None:
@@ -259,7 +273,7 @@ def test_a_group_lags_only_beyond_what_picking_the_worst_allows(con: Connection)
     sizes = {"general": (41, 60), "reasoning": (32, 42), "safety": (39, 40), "advice": (27, 29), "writing": (23, 29)}
     scored(con, [{"margin": 1.0 if i < right else -1.0, "type": kind} for kind, (right, n) in sizes.items() for i in range(n)])
     claim = said(con, "reward_model")["weakest_group"]
-    assert plain(str(claim)) == "It lags on general: 68 % right, 86 % elsewhere."
+    assert plain(str(claim)) == "The reward model lags on general: 68 % right, 86 % elsewhere."
     assert "19 of all 38 wrong pairs" in claim.detail_text()
     by = claim.estimates["by"]
     assert by.value == pytest.approx(41 / 60 - 121 / 140)
@@ -272,7 +286,7 @@ def test_groups_that_differ_by_chance_do_not_lag(con: Connection) -> None:
     """Ten groups of 30 pairs, 21 right in one and 24 in the others: 70 against 80 %, which holds 0 for one group alone."""
     scored(con, [{"margin": 1.0 if i < (21 if g == 0 else 24) else -1.0, "type": f"kind {g}"} for g in range(10) for i in range(30)])
     claim = said(con, "reward_model")["weakest_group"]
-    assert (claim.sureness, plain(str(claim))[:46]) == ("uncertain", "Whether it lags on any group: the pairs cannot")
+    assert (claim.sureness, plain(str(claim))[:60]) == ("uncertain", "Whether the reward model lags on any group: the pairs cannot")
 
 
 def test_a_reward_model_that_follows_length_is_said_to(con: Connection) -> None:
@@ -281,8 +295,11 @@ def test_a_reward_model_that_follows_length_is_said_to(con: Connection) -> None:
     right = [*([1.0] * 105 + [-1.0] * 13), *([1.0] * 57 + [-1.0] * 25)]
     scored(con, [{"margin": m, **words} for m, words in zip(right, lengths, strict=True)])
     found = said(con, "length_bias")
-    assert plain(str(found["length_advantage"])) == "More often right when the chosen response is longer: 89 % against 70 %."
-    assert plain(str(found["gain_over_length_rule"])) == "It beats “the longer response is better” by 22 points."
+    assert (
+        plain(str(found["length_advantage"]))
+        == "The reward model is right more often when the chosen response is longer: 89 % against 70 %."
+    )
+    assert plain(str(found["gain_over_length_rule"])) == "The reward model beats “the longer response is better” by 22 points."
     assert plain(str(found["accuracy_length_matched"])) == "Too little data where lengths differ by at most 10 %: 0 pairs."
 
 

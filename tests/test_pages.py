@@ -126,6 +126,8 @@ def test_the_filters_of_prompts_are_in_the_url_and_taken_from_it(filled_cache: P
     again = opened(filled_cache, monkeypatch, "prompts.py", **link)
     assert shown_prompts(again) == shown_prompts(app)
     assert {row["about"] for row in shown_prompts(again)["list"]["rows"]} == {"advice"}
+    app = opened(filled_cache, monkeypatch, "prompts.py", preferred="base")
+    assert app.selectbox(key="prompt_order").value == "difference_up", "the largest win of the base answer first"
     other = opened(filled_cache, monkeypatch, "prompts.py", order="sideways", type="no such", flag="none", preferred="both")
     assert not other.exception
     assert shown_prompts(other) == shown_prompts(opened(filled_cache, monkeypatch, "prompts.py"))

@@ -14,10 +14,9 @@ from dashboard import queries
 from dashboard.figures import find, render
 from dashboard.figures.registry import FADED, marks
 from dashboard.queries import Selection
-from dashboard.queries.selection import without_rewards
 from dashboard.state import slices
 from dashboard.state.slices import named
-from engine.settings.slices import Contains, OneOf, Range, Slice
+from engine.settings.slices import Contains, OneOf, Range, Slice, without_rewards
 from engine.store import database
 from engine.store.database import Connection
 
@@ -131,11 +130,14 @@ def test_an_unknown_pair_is_said_and_the_first_shown(filled_cache: Path, monkeyp
 
 
 def test_a_slice_is_kept_under_a_name_and_chosen_again(own_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saved from the line under the figure, left, and taken from the chip again."""
+    """Saved from the line under the figure, which wants a name and says that it is done; left, and taken from the chip again."""
     app = opened(own_cache, monkeypatch, "reward_model.py", slice=sliced(chosen, wrong(chosen)).as_json())
+    app.button(key="slice_save").click().run()
+    assert "Give it a name." in said(app)
     app.text_input(key="slice_name").set_value("ranked *wrong*")
     app.button(key="slice_save").click().run()
     assert json.loads(app.query_params["slice"])["name"] == "ranked *wrong*"
+    assert "Saved as “ranked" in said(app)
     app.button(key="slice_clear").click().run()
     assert "slice" not in app.query_params
     app.selectbox(key="slice_saved").select("ranked *wrong*").run()

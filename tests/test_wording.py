@@ -12,7 +12,8 @@ INF = math.inf
 
 
 def test_a_minus_is_a_minus_and_a_difference_has_its_sign() -> None:
-    assert (number(-1.35), number(0.71, signed=True), number(-0.001, signed=True)) == ("−1.35", "+0.71", "0.00")
+    assert (number(-1.35), number(0.71, signed=True), number(-0.001)) == ("−1.35", "+0.71", "0.00")
+    assert (number(-0.0031, signed=True), number(0.0, signed=True)) == ("−0.003", "0.00"), "no difference alone is 0.00"
     assert (number(math.nan), number(None), percent(math.nan)) == ("–", "–", "–")
 
 

@@ -17,6 +17,7 @@ ORDER = ("trained", "rule", "untrained")
 @figure(
     number="11", name="far_from_guessing", title="How far from guessing is each?", page="overview", query=queries.far_from_guessing,
     empty="Score pairs or answers to see here how far the reward models are from guessing.", size="large",
+    outcome=True,
     models=(*POLICIES, *SCORERS),
 )  # fmt: skip
 def far_from_guessing(frame: pl.DataFrame) -> go.Figure:

@@ -23,6 +23,7 @@ GUESSING = marked("dashed: no preference")
     query=queries.win_tie_loss,
     empty=JUDGE,
     size="large",
+    outcome=True,
     models=(*POLICIES, *SCORERS),
 )
 def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
@@ -67,6 +68,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
 @figure(
     number="15", name="win_rate_by_group", title="Which prompts gain?", page="dpo_vs_base", query=queries.win_rate_by_group,
     empty="Prompts with a type, answered by both and scored, show here which of them gain.",
+    outcome=True,
     models=JUDGED,
 )  # fmt: skip
 def win_rate_by_group(frame: pl.DataFrame) -> go.Figure:
@@ -85,6 +87,7 @@ LENGTHS = {"shorter": marked("shorter"), "like": marked("as long, ± 10 %"), "lo
 @figure(
     number="16", name="win_rate_by_length", title="Does it win where it is shorter?", page="dpo_vs_base",
     query=queries.win_rate_by_length, empty=JUDGE,
+    outcome=True,
     models=JUDGED,
 )  # fmt: skip
 def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:

@@ -22,7 +22,11 @@ TITLES: dict[Role, str] = {
     "tuned": marked("Tuned"),
     "other": marked("Answer"),
 }
-FLAGS = {"cut": marked("cut"), "repeats": marked("repeats"), "refuses": marked("refuses")}  # as a row of the list has room for
+FLAGS = {  # as a row of the list has room for, by whose answer it is
+    "cut": {"base": marked("base cut"), "tuned": marked("tuned cut"), "both": marked("both cut")},
+    "repeats": {"base": marked("base repeats"), "tuned": marked("tuned repeats"), "both": marked("both repeat")},
+    "refuses": {"base": marked("base refuses"), "tuned": marked("tuned refuses"), "both": marked("both refuse")},
+}
 component = st.components.v2.component(
     "prefscope_answers",
     html='<div class="answers"></div>\n',
@@ -103,7 +107,7 @@ class Listed:
 def beside(left: Answer, right: Answer, turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
     """Two answers beside each other, with their rewards, under their prompt; at a press the words that the other lacks.
 
-    brief: of all of them the beginning only.
+    Of what is long the beginning stands there, and a button shows all of it; brief: of all the beginning only.
     """
     detail = drawn(Detail(key, turns, (left, right)))
     component(key=key, data={"words": words(), "list": None, "plain": True, "brief": brief, "details": [detail]})
@@ -141,6 +145,8 @@ def words() -> dict[str, str]:
         "copied": _("Copied"),
         "differences": _("Differences"),
         "plain": _("Plain"),
+        "all": _("Show all of it"),
+        "less": _("Show less"),
     }
 
 

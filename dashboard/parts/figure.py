@@ -14,11 +14,11 @@ from dashboard.figures import clouds, registry
 from dashboard.parts import export_menu
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
-from dashboard.queries.selection import without_rewards
 from dashboard.report.captions import computed
 from dashboard.report.files import Shown
 from dashboard.state import data, slices
 from dashboard.state.messages import _
+from engine.settings.slices import without_rewards
 
 TITLE = (
     '<h{level} style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'

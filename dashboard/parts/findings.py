@@ -20,7 +20,7 @@ PICTURES = {  # claim -> figure
 
 def show(selection: Selection) -> None:
     """Three cards; nothing where nothing was found."""
-    found = data.read(findings, verdict.undecided(selection))
+    found = data.read(findings, selection)
     if not found:
         return
     verdict.section(_("What stands out"))
@@ -29,6 +29,7 @@ def show(selection: Selection) -> None:
             with st.container(border=True, height="stretch", gap="small"):
                 verdict.said_with(claim.sureness)
                 st.subheader(data.literal(verdict.text(claim)), anchor=False)
+                verdict.scope(selection, claim)
                 if name := PICTURES.get(claim.name):
                     figure.thumbnail(figures.find(name), selection, claim.name)
                 st.caption(data.literal(claim.detail_text(wording())))

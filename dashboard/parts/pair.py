@@ -14,8 +14,6 @@ from dashboard.state import data
 from dashboard.state.messages import _, counted, ours
 from engine.statistics.wording import number
 
-LONG_CHARS, LONG_PIXELS = 500, 330  # texts longer than this scroll, so that the next pair stands where this one did
-
 
 def show(selection: Selection, pair_id: str, place: str = "") -> None:
     """place: where it stands in a list, "3 of 38"."""
@@ -33,9 +31,7 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
                 "text/csv", key="csv_preference_pair", on_click="ignore", type="tertiary",
             )  # fmt: skip
         turns = [(turn["role"], turn["content"]) for turn in json.loads(row["turns"])]
-        long = sum(map(len, (*(text for _role, text in turns), row["chosen"], row["rejected"]))) > LONG_CHARS
-        with st.container(height=LONG_PIXELS if long else "content", border=False, key="pair_texts"):
-            answers.beside(response(row, "chosen"), response(row, "rejected"), turns, key="pair_answers")
+        answers.beside(response(row, "chosen"), response(row, "rejected"), turns, key="pair_answers")
         st.caption(data.literal(difference(row)))
         line = _("line {n}").format(n=row["line"]) if row["line"] else None
         st.caption(data.literal("\u00a0· ".join(part for part in (ours(row["prompt_type"] or ""), row["source"], line, pair_id) if part)))

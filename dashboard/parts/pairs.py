@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.parts import pair, verdict, widgets
+from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
@@ -18,6 +19,7 @@ ROWS = 15  # of one page
 def show(selection: Selection) -> None:
     """Search, order, the page of pairs, the pair that is picked, and all of them as CSV."""
     verdict.section(_("The pairs"))
+    slice_parts.line(selection)
     orders = {
         "imported": _("as imported"),
         "chosen_longer": _("chosen longer first"),

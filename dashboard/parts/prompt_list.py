@@ -16,10 +16,12 @@ from dashboard.report.tabular import csv_text
 from dashboard.state import address, data
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
+from engine.statistics.flags import Flags
 from engine.statistics.wording import number
 
 SIZE = 200  # rows of a page
 KEY = "prompts"
+SIDES = ("base", "tuned")
 ORDERS = {
     "difference": marked("Tuned wins by most"),
     "difference_up": marked("Base wins by most"),
@@ -63,7 +65,7 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
             "type", _("Type"), {t: ours(line(t)) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
         flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=120, help=_(ABOUT_FLAGS))
-        order = chosen("order", _("Order"), said(ORDERS)) or "difference"
+        order = chosen("order", _("Order"), orders()) or "difference"
         scorer = chosen("scorer", _("Reward model"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
         rows = data.read(queries.prompts, selection, **{name: value for name, value in asdict(asked).items() if name != "preferred"})
@@ -72,6 +74,13 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
         rows = rows.filter(queries.prefers(preferred)) if preferred else rows
         save(selection, rows)
     return replace(asked, preferred=preferred), rows
+
+
+def orders() -> dict[str, str]:
+    """How the list can be ordered; first of what the base answer won, where that is asked for, its largest wins."""
+    words = said(ORDERS)
+    by_base = "base" in address.asked("preferred")
+    return {"difference_up": words["difference_up"], **words} if by_base else words
 
 
 def said(words: Mapping[str, str]) -> dict[str, str]:
@@ -187,19 +196,28 @@ def went(ids: list[str]) -> None:
 
 
 def list_rows(selection: Selection, asked: Asked, rows: pl.DataFrame) -> list[Row]:
-    """A page of the list; its flags are the tuned answers'."""
+    """A page of the list."""
     lines = data.read(queries.prompt_lines, selection, tuple(rows["prompt_id"])).rows_by_key("prompt_id", named=True, unique=True)
-    found = data.read(queries.flags_of, tuple(rows["tuned_text_id"].drop_nulls()))
+    texts = tuple(id for who in SIDES for id in rows[f"{who}_text_id"].drop_nulls())
+    found = data.read(queries.flags_of, texts)
     largest = data.read(queries.scales, selection).get(asked.scorer or "")
     made = []
     for row in rows.iter_rows(named=True):
-        own = found.get(row["tuned_text_id"])
-        holds = {"cut": row["tuned_cut"], "repeats": own and own.repeats, "refuses": own and own.refuses}
         share = row["difference"] / largest if largest and row["difference"] is not None else None
         about = lines[row["prompt_id"]]
-        flags = [_(label) for flag, label in answers.FLAGS.items() if holds[flag]]
-        made.append(Row(row["prompt_id"], about["prompt"], ours(about["prompt_type"] or ""), row["difference"], share, flags))
+        named = ours(about["prompt_type"] or "")
+        made.append(Row(row["prompt_id"], about["prompt"], named, row["difference"], share, stands_out(row, found)))
     return made
+
+
+def stands_out(row: dict[str, Any], found: Mapping[str, Flags]) -> list[str]:
+    """What stands out in the answers of a row, each with whose it is."""
+    said = []
+    for flag, words in answers.FLAGS.items():
+        known = {who: row[f"{who}_cut"] if flag == "cut" else getattr(found.get(row[f"{who}_text_id"]), flag, False) for who in SIDES}
+        whose = [who for who in SIDES if known[who]]
+        said += [_(words["both" if len(whose) > 1 else whose[0]])] if whose else []
+    return said
 
 
 def detail(selection: Selection, asked: Asked, prompt_id: str, ids: list[str]) -> Detail:

@@ -32,7 +32,9 @@ def line(selection: Selection) -> None:
                     data.literal(words), key=f"drop_{place}_{hash(predicate)}", icon=":material/close:", icon_position="right",
                     help=_("Remove this condition"), on_click=slices.remove, args=(slice, place),
                 )  # fmt: skip
-            st.caption(data.literal(counted(selection)), width="content")
+            st.caption(data.literal(counts(selection)), width="content")
+            if data.read(queries.sliced_counts, selection)[0] == 0:
+                st.caption(data.literal(nothing(selection)), width="content")
         with st.container(horizontal=True, vertical_alignment="center", width="content", gap="xsmall"):
             st.button(_("Invert"), key="slice_invert", on_click=slices.invert, args=(slice,))
             keep(slice)
@@ -54,23 +56,39 @@ def kind_of(slice: Slice) -> retrain.Kind:
 
 
 def keep(slice: Slice) -> None:
-    """A popover that keeps the slice under a name, for every page, for Retrain, `--slice` and the report."""
-    with st.popover(_("Save as slice"), key="slice_keep"):
-        st.text_input(_("Name"), slice.name, key="slice_name", max_chars=80, placeholder=_("wrongly ranked"))
-        replace = st.checkbox(_("In place of a saved one of this name"), key="slice_replace")
-        st.button(_("Save"), key="slice_save", type="primary", on_click=save, args=(slice, replace))
-    if error := st.session_state.pop("slice_error", None):
-        st.error(data.literal(reported(error)))
+    """A popover that keeps the slice under a name, for every page, for Retrain, `--slice` and the report, and says when that is done."""
+    kept = bool(slice.name) and slice in saved_slices.saved(cache_path())
+    with st.popover(_("Saved") if kept else _("Save as slice"), icon=":material/check:" if kept else None, key="slice_keep"):
+        if kept:
+            told = _("Saved as “{name}”: choose it in the chip of the slice on any page, in Retrain, or for a report.")
+            st.markdown(data.literal(told.format(name=slice.name)))
+            return
+        error = st.session_state.pop("slice_error", None)
+        with st.form("slice_form", border=False):
+            st.text_input(_("Name"), slice.name, key="slice_name", max_chars=80, placeholder=_("wrongly ranked"))
+            if error and (taken := st.session_state.get("slice_taken")):
+                st.checkbox(data.literal(_("Replace “{name}”").format(name=taken)), key="slice_replace")
+            st.form_submit_button(_("Save"), key="slice_save", type="primary", on_click=save, args=(slice,))
+        if error:
+            st.error(data.literal(error))
 
 
-def save(slice: Slice, replace: bool) -> None:
-    named = slice.model_copy(update={"name": st.session_state["slice_name"].strip()})
-    try:
-        saved_slices.save(cache_path(), named, replace=replace)
-    except PrefscopeError as error:
-        st.session_state["slice_error"] = str(error)
-        return
-    slices.look_at(named)
+def save(slice: Slice) -> None:
+    """Keep it under the name of the form; what stands against that is said below the form."""
+    name, cache = st.session_state["slice_name"].strip(), cache_path()
+    replace = st.session_state.pop("slice_taken", None) == name and st.session_state.get("slice_replace", False)
+    if not name:
+        st.session_state["slice_error"] = _("Give it a name.")
+    elif not replace and name in {other.name for other in saved_slices.saved(cache)}:
+        st.session_state["slice_taken"] = name
+        st.session_state["slice_error"] = _("There is a slice of this name: tick the box to replace it, or take another name.")
+    else:
+        named = slice.model_copy(update={"name": name})
+        try:
+            saved_slices.save(cache, named, replace=replace)
+            slices.look_at(named)
+        except PrefscopeError as error:
+            st.session_state["slice_error"] = reported(str(error))
 
 
 def saved(selection: Selection) -> None:
@@ -93,13 +111,12 @@ def choose(here: dict[str, Slice]) -> None:
     slices.look_at(here.get(st.session_state["slice_saved"]))
 
 
-def counted(selection: Selection) -> str:
+def counts(selection: Selection) -> str:
     """38 of 200 pairs, 19.0 %."""
     shown, every = data.read(queries.sliced_counts, selection)
     if not every:
         return _("no pairs")
-    found = _("{n} of {all} pairs, {share}").format(n=number(shown, 0), all=number(every, 0), share=percent(shown / every))
-    return found if shown else f"{found}. {nothing(selection)}"
+    return _("{n} of {all} pairs, {share}").format(n=number(shown, 0), all=number(every, 0), share=percent(shown / every))
 
 
 def nothing(selection: Selection) -> str:

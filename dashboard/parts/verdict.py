@@ -8,10 +8,11 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.parts import offers
+from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
-from dashboard.queries.selection import without_rewards
-from dashboard.state import data
+from dashboard.state import data, slices
 from dashboard.state.messages import _, wording
+from engine.settings.slices import without_rewards
 from engine.statistics.claims import Claim, Sureness, claims, sureness
 from engine.statistics.estimate import Estimate
 
@@ -30,16 +31,31 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
     with st.container(gap="xsmall", key="verdict"):
         if question:
             st.caption(data.literal(question))
+        if found:
+            scope(selection, found[0])
         st.title(data.literal(text(found[0]) if found else title), anchor=False)
         for claim in found[:most]:
             line(claim, headline=claim is found[0])
-        if found and without_rewards(selection.slice) != selection.slice:
-            st.caption(_("Conditions on rewards are left out here: they would decide the answer."))
     if second := data.second():
         beside(selection, second)
     elif selection.dataset_id is not None:
         offers.show(selection)
     return found
+
+
+def scope(selection: Selection, claim: Claim) -> None:
+    """Of which rows a claim speaks, above it; nothing while all are looked at."""
+    if selection.slice is None:
+        return
+    counts = slice_parts.counts(replace(selection, slice=claim.slice))
+    values = {"slice": slices.named(claim.slice), "all": slices.named(selection.slice), "counts": counts}
+    if claim.slice == selection.slice:
+        said = _("Slice {slice}: {counts}.")
+    elif claim.slice is None:
+        said = _("All pairs: the slice {all} would decide the answer.")
+    else:
+        said = _("Slice {slice}: {counts}. Its conditions on rewards are left out, since they would decide the answer.")
+    st.caption(f":material/filter_alt: {data.literal(said.format(**values))}")
 
 
 def beside(selection: Selection, second: data.Second) -> None:
@@ -63,11 +79,11 @@ def found_on(page: str, selection: Selection) -> list[Claim]:
     """All claims of a page."""
     if selection.dataset_id is None or not page:
         return []
-    return data.read(claims, undecided(selection), page)
+    return data.read(claims, selection, page)
 
 
 def undecided(selection: Selection) -> Selection:
-    """What is looked at without the conditions on rewards: they would decide every claim about who is right."""
+    """What is looked at without the conditions on rewards: they would decide who is right."""
     return replace(selection, slice=without_rewards(selection.slice))
 
 

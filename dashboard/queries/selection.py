@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from engine.settings.slices import AnyPredicate, Slice
 from engine.statistics.comparison import CALLED_BASE, Comparison, newest
 from engine.store.database import Connection, frame
 from engine.store.slices import frame_once
@@ -125,21 +124,6 @@ def other_answers(con: Connection, generators: pl.DataFrame) -> tuple[str | None
     kinds = (("base", True), ("tuned", False))
     base, tuned = (of_kind(generators, kind) or imported(generators, "generator_id", base=is_base) for kind, is_base in kinds)
     return base, tuned
-
-
-def without_rewards(slice: Slice | None) -> Slice | None:
-    """The slice without what is said about rewards: where the margin is below 0, every accuracy is 0 %.
-
-    An inverted one that speaks of them cannot be taken apart: None, all pairs.
-    """
-    if slice is None or not any(about_rewards(p) for p in slice.predicates):
-        return slice
-    kept = tuple(p for p in slice.predicates if not about_rewards(p))
-    return slice.model_copy(update={"predicates": kept}) if kept and not slice.inverted else None
-
-
-def about_rewards(predicate: AnyPredicate) -> bool:
-    return getattr(predicate, "scorer", None) is not None
 
 
 def where(rows: pl.DataFrame, column: str, value: str | None) -> pl.DataFrame:

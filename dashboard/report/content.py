@@ -12,12 +12,12 @@ from dashboard import figures, queries
 from dashboard.figures import Figure, Table, registry
 from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
-from dashboard.queries.selection import without_rewards
 from dashboard.report import captions
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
+from engine.settings.slices import without_rewards
 from engine.statistics.claims import claims
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
@@ -122,8 +122,9 @@ def read(cache: Path, request: Request) -> Content:
         asked = [registered()[name] for name in request.parts]
         rows = queried(con, selection, asked)
         pairs = selected(con, selection.slice) if selection.slice else None
-        show_slice(con, without_rewards(selection.slice))
-        found = [(c.text(wording()), c.detail_text(wording())) for c in claims(con, selection)] if selection.dataset_id else []
+        undecided = replace(selection, slice=without_rewards(selection.slice))
+        show_slice(con, undecided.slice)
+        found = [(c.text(wording()), c.detail_text(wording())) for c in claims(con, undecided)] if selection.dataset_id else []
         counted, runs = numbers(con, selection), queries.provenance(con, selection)
     present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
     named = [(part, request.captions.get(name_of(part)) or captioned(part, known)) for part in present]

@@ -25,7 +25,7 @@ if cut := verdict.named(found, "cut_answers"):
         examples.only_complete(selection)
 figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second, level=2)
 
-verdict.section(_("Is it only length?"), verdict.named(found, "gain_length_correlation"))
+verdict.section(_("Do longer answers win?"), verdict.named(found, "gain_length_correlation"))
 figure_part.side_by_side(("answer_lengths", "win_rate_by_length"), selection, second)
 
 verdict.section(_("Largest gains and losses"))

@@ -268,3 +268,18 @@ def explained(error: ValidationError | RecursionError) -> str:
     if wrong["type"] == "missing":
         return f"{wrong['loc'][-1]} is missing"
     return f"{'.'.join(map(str, wrong['loc']))} is {wrong['input']!r:.80}: {message[0].lower()}{message[1:]}"
+
+
+def without_rewards(slice: Slice | None) -> Slice | None:
+    """The slice without what is said about rewards: where the margin is below 0, every accuracy is 0 %.
+
+    An inverted one that speaks of them cannot be taken apart: None, all pairs.
+    """
+    if slice is None or not any(about_rewards(p) for p in slice.predicates):
+        return slice
+    kept = tuple(p for p in slice.predicates if not about_rewards(p))
+    return slice.model_copy(update={"predicates": kept, "name": ""}) if kept and not slice.inverted else None
+
+
+def about_rewards(predicate: AnyPredicate) -> bool:
+    return getattr(predicate, "scorer", None) is not None

@@ -39,10 +39,12 @@ Value = Estimate | Term | str | int | float
 
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False, thousands: str = THIN) -> str:
-    """−1.35; +0.71; 30 000; – where there is none."""
+    """−1.35; +0.71; 30 000; – where there is none. A signed one is 0.00 only where there is no difference: −0.003, and not 0.00."""
     if value is None or not isfinite(value):
         return UNKNOWN
-    near = Decimal(repr(round(float(value), MEANT_DIGITS))).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    meant = Decimal(repr(round(float(value), MEANT_DIGITS)))
+    places = max(digits, -meant.adjusted()) if signed and meant else digits
+    near = meant.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
     sign = "−" if near < 0 else "+" if signed and near > 0 else ""
     return sign + f"{abs(near):,f}".replace(",", thousands)
 

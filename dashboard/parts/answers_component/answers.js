@@ -247,6 +247,7 @@ class View {
       ...(detail.scores.length ? [this.scores(detail)] : []),
       ...(detail.sides.length ? [made("div", "sides", ...detail.sides.map((side) => this.side(side)))] : []),
       ...detail.folds.map((fold) => this.fold(fold)),
+      ...(this.list || this.brief ? [] : [this.more(element)]),
     )
     if (!this.list && !this.brief && detail.sides.length > 1) element.prepend(made("div", "tools", made("span", "gap"), this.switched(element)))
     return element
@@ -293,6 +294,25 @@ class View {
     }
     pressed.textContent = this.words.copied
     setTimeout(() => (pressed.textContent = this.words.copy), 1500)
+  }
+
+  // A button that folds long texts out, and in again; there where a text is cut.
+  more(article) {
+    const more = button("", "", () => {
+      this.all = !this.all
+      set()
+    })
+    more.className = "more"
+    const set = () => {
+      article.classList.add("cut")
+      const texts = [...article.querySelectorAll("h2, .turn p, .read")]
+      more.hidden = !texts.some((text) => text.scrollHeight > text.clientHeight + 1)
+      article.classList.toggle("cut", !this.all)
+      more.textContent = this.all ? this.words.less : this.words.all
+      more.ariaExpanded = String(Boolean(this.all))
+    }
+    new ResizeObserver(set).observe(article)
+    return more
   }
 
   turn({ role, text }, last) {

@@ -128,7 +128,7 @@ def win_rate_longer(evidence: Evidence) -> Claim | None:
     return where_length_is(evidence, "win_rate_longer", "longer")
 
 
-@claim("length_difference", page=PAGE, of=("length_difference",), finding=True)
+@claim("length_difference", page=PAGE, of=("length_difference",), finding=True, outcome=False)
 def length_difference(evidence: Evidence) -> Claim | None:
     """Whether tuning changed the length of answers, prompt by prompt."""
     difference = one(evidence.answers, "length_difference")

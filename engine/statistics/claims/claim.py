@@ -11,6 +11,7 @@ from enum import StrEnum
 from math import inf, isfinite, isnan
 from typing import Any
 
+from engine.settings.slices import Slice
 from engine.statistics.claims.evidence import Evidence
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import Z95
@@ -84,6 +85,7 @@ class Claim:
     name: str = ""
     page: str = ""
     finding: bool = False  # whether it may be one of the Overview's three
+    slice: Slice | None = None  # whose rows it speaks of; None: of all
 
     def __str__(self) -> str:
         return self.text()
@@ -103,6 +105,7 @@ class Claim:
         return {
             "name": self.name,
             "page": self.page,
+            "slice": self.slice.as_values() if self.slice else None,
             "sureness": self.sureness,
             "text": self.text(),
             "detail": self.detail_text(),
@@ -153,23 +156,25 @@ class Stating:
     page: str
     of: tuple[str, ...]  # statistics it rests on
     finding: bool
+    outcome: bool  # whether it says who is right or preferred, which conditions on rewards would decide: it is made without them
     state: Stated = field(repr=False)
 
 
 CLAIMS: dict[str, Stating] = {}  # in the order in which a page shows them
 
 
-def claim(name: str, *, page: str, of: Iterable[str] = (), finding: bool = False) -> Callable[[Stated], Stated]:
+def claim(name: str, *, page: str, of: Iterable[str] = (), finding: bool = False, outcome: bool = True) -> Callable[[Stated], Stated]:
     """Register the function below it: from evidence to a claim, or None when there is nothing to speak of."""
 
     def registered(state: Stated) -> Stated:
-        CLAIMS[name] = Stating(name, page, tuple(of), finding, state)
+        CLAIMS[name] = Stating(name, page, tuple(of), finding, outcome, state)
         return state
 
     return registered
 
 
 def stated(stating: Stating, evidence: Evidence) -> Claim | None:
-    """The claim under its registered name."""
+    """The claim under its registered name, with the slice that it speaks of."""
     found = stating.state(evidence)
-    return found and replace(found, name=stating.name, page=stating.page, finding=stating.finding)
+    slice = evidence.comparison.slice
+    return found and replace(found, name=stating.name, page=stating.page, finding=stating.finding, slice=slice)

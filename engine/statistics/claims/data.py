@@ -12,9 +12,17 @@ LONGER = Sentence(
     unknown=KEPT + "; too little data to say more: {by:counted}.",
     detail="Longer is chosen: {by:full} of the {by:counted} shown, ties half.",
 )
+OF_SLICE = Sentence(
+    "The longer response is chosen in {by:whole} of the slice’s {by:counted}.",
+    "The longer response is chosen in only {by:whole} of the slice’s {by:counted}.",
+    "Whether the longer response is chosen more often: the slice’s {by:counted} cannot tell.",
+    "Too little data in the slice to say whether the longer response is chosen more often: {by:counted}.",
+    detail="{by:full}, ties half. Of the whole dataset " + KEPT + ".",
+    detail_unknown="Of the whole dataset " + KEPT + ".",
+)
 
 
-@claim("kept", page="data", of=("length_rule",))
+@claim("kept", page="data", of=("length_rule",), outcome=False)
 def kept(evidence: Evidence) -> Claim | None:
     """Records kept of those read, in all splits; and the length rule on the pairs that are looked at."""
     counts = frame(evidence.con, "select kept, dropped from datasets where dataset_id = $id", {"id": evidence.comparison.dataset_id})
@@ -22,4 +30,4 @@ def kept(evidence: Evidence) -> Claim | None:
     if counts.is_empty() or rule is None:
         return None
     pairs, dropped = counts.row(0)
-    return LONGER.claim(rule, kept=pairs, records=pairs + dropped)
+    return (OF_SLICE if evidence.comparison.slice else LONGER).claim(rule, kept=pairs, records=pairs + dropped)

@@ -5,9 +5,9 @@ from engine.statistics.claims.evidence import Evidence, one
 
 PAGE = "length_bias"
 BEATS = Sentence(
-    "It beats “the longer response is better” by {by:whole unsigned} points.",
-    "“The longer response is better” beats it by {by:whole unsigned} points.",
-    "Whether it beats “the longer response is better”: the pairs cannot tell.",
+    "The reward model beats “the longer response is better” by {by:whole unsigned} points.",
+    "“The longer response is better” beats the reward model by {by:whole unsigned} points.",
+    "Whether the reward model beats “the longer response is better”: the pairs cannot tell.",
     detail="Reward model {right:full}, longer response {rule:full}; difference {by} points {by:interval}, n = {by:n} {pairs}.",
 )
 RULE = Sentence(
@@ -17,18 +17,18 @@ RULE = Sentence(
     "Too little data to say whether the longer response is chosen more often: {by:counted}.",
 )
 ADVANTAGE = Sentence(
-    "More often right when the chosen response is longer: {longer:whole} against {shorter:whole}.",
-    "More often right when the chosen response is shorter: {shorter:whole} against {longer:whole}.",
-    "Whether it is right more often when the chosen response is longer: the pairs cannot tell.",
-    unknown="Too little data to say whether length sways it.",
+    "The reward model is right more often when the chosen response is longer: {longer:whole} against {shorter:whole}.",
+    "The reward model is right more often when the chosen response is shorter: {shorter:whole} against {longer:whole}.",
+    "Whether the reward model is right more often when the chosen response is longer: the pairs cannot tell.",
+    unknown="Too little data to say whether length sways the reward model.",
     detail="Chosen longer {longer:full}, n = {longer:n}; chosen shorter {shorter:full}, n = {shorter:n}; "
     "difference {by} points {by:interval}.",
     detail_unknown="n = {longer:n} with the longer response chosen, {shorter:n} with the shorter one.",
 )
 MATCHED = Sentence(
-    "Where lengths differ by at most 10\u00a0% it ranks {by:full} of {by:counted} right.",
-    "Where lengths differ by at most 10\u00a0% it ranks only {by:full} of {by:counted} right: worse than guessing.",
-    "Where lengths differ by at most 10\u00a0% it cannot tell: {by:full} of {by:counted} right.",
+    "Where lengths differ by at most 10\u00a0% the reward model ranks {by:full} of {by:counted} right.",
+    "Where lengths differ by at most 10\u00a0% the reward model ranks only {by:full} of {by:counted} right: worse than guessing.",
+    "Where lengths differ by at most 10\u00a0% the reward model cannot tell: {by:full} of {by:counted} right.",
     unknown="Too little data where lengths differ by at most 10\u00a0%: {by:counted}.",
 )
 CORRELATES = Sentence(
@@ -46,7 +46,7 @@ def gain_over_length_rule(evidence: Evidence) -> Claim | None:
     return BEATS.claim(gain, right=right, rule=rule, pairs=evidence.what_pairs) if gain and right and rule else None
 
 
-@claim("length_rule", page=PAGE, of=("length_rule",))
+@claim("length_rule", page=PAGE, of=("length_rule",), outcome=False)
 def length_rule(evidence: Evidence) -> Claim | None:
     """How far one comes with length alone."""
     rule = one(evidence.lengths, "length_rule")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.plain import line
-from engine.settings.slices import Slice
+from engine.settings.slices import Slice, without_rewards
 from engine.statistics.claims import claims, findings
 from engine.statistics.claims.evidence import Evidence
 from engine.statistics.comparison import Comparison, comparisons
@@ -20,6 +20,7 @@ NAMED = """
            (select name from named_generators where generator_id = $base) as base,
            (select name from named_generators where generator_id = $tuned) as tuned
 """
+LEFT_OUT = " (its conditions on rewards are left out where they would decide the answer)"
 
 
 def listing(cache: Path, wanted: Slice | None = None) -> list[dict[str, Any]]:
@@ -32,6 +33,7 @@ def listing(cache: Path, wanted: Slice | None = None) -> list[dict[str, Any]]:
                 "comparison": {name: value for name, value in asdict(compared).items() if name != "slice"},
                 "names": names(con, compared),
                 "slice": words,
+                "rewards_left_out": without_rewards(wanted) != wanted,
                 "claims": claims(con, compared),
                 "findings": [claim.name for claim in findings(con, compared)],
             }
@@ -62,6 +64,7 @@ def title(part: dict[str, Any]) -> str:
     named = part["names"]
     who = [f"{name} {line(named[name])}" for name in ("trained", "untrained", "base", "tuned") if named[name]]
     rows = f", slice {line(part['slice'])}" if part["slice"] else ""
+    rows += LEFT_OUT if part["rewards_left_out"] else ""
     return f"{line(named['dataset'])} / {line(named['split'])}{rows}: {', '.join(who)}"
 
 

@@ -13,10 +13,10 @@ from engine.statistics.rewards import accuracy
 PAGE = "reward_model"
 GROUP_FIELDS = ("prompt_type", "source")
 WRONG = pl.col("margin") < 0
-NOT_SURE = "It cannot tell chosen from rejected: {by:whole} of {by:counted} right."
-WORSE = "It ranks only {by:whole} right: worse than guessing."
+NOT_SURE = "The reward model cannot tell chosen from rejected: {by:whole} of {by:counted} right."
+WORSE = "The reward model ranks only {by:whole} right: worse than guessing."
 RANKS = {  # by what the untrained model does
-    found: Sentence("It ranks {by:whole} right" + untrained, WORSE, NOT_SURE, detail=beside)
+    found: Sentence("The reward model ranks {by:whole} right" + untrained, WORSE, NOT_SURE, detail=beside)
     for found, untrained, beside in (
         (Side.ABOVE, "; the untrained model {untrained:whole}.", "Reward model {by:full}, untrained {untrained:full}; n = {by:n} {pairs}."),
         (Side.BELOW, "; the untrained model {untrained:whole}.", "Reward model {by:full}, untrained {untrained:full}; n = {by:n} {pairs}."),
@@ -31,9 +31,9 @@ GAIN = Sentence(
     "Too little data to say whether training changed the accuracy: {by:counted}.",
 )
 LAGS = Sentence(
-    "It is ahead on {group}: {part:whole} right, {rest:whole} elsewhere.",
-    "It lags on {group}: {part:whole} right, {rest:whole} elsewhere.",
-    "Whether it lags on any group: the pairs cannot tell. Lowest is {group} with {part:whole}, {rest:whole} elsewhere.",
+    "The reward model is ahead on {group}: {part:whole} right, {rest:whole} elsewhere.",
+    "The reward model lags on {group}: {part:whole} right, {rest:whole} elsewhere.",
+    "Whether the reward model lags on any group: the pairs cannot tell. Lowest is {group} with {part:whole}, {rest:whole} elsewhere.",
     detail="{part:full} against {rest:full} elsewhere, difference {by} points {by:interval} with Bonferroni’s correction "
     "for {groups} groups; {wrong} of all {all_wrong} wrong pairs.",
 )
