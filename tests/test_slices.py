@@ -9,7 +9,9 @@ Four pairs of the dataset d. The scorer s has not scored pair d, and no answer t
     d     validation  safety  fine, Straße work          1, 2   –         not answered
 """
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +32,7 @@ from engine.settings.slices import Contains, OneOf, Range, Slice, parse_predicat
 from engine.statistics.summary import as_text, summary
 from engine.store import database
 from engine.store.database import Connection
-from engine.store.slices import once, rows, show_slice
+from engine.store.slices import frame_once, once, rows, show_slice
 
 PAIRS = [
     ("train", "a", "p1", "safety", "x.jsonl", "good work", "bad", 2.0, 0.0),
@@ -278,6 +280,17 @@ def test_what_was_asked_once_of_the_same_rows_is_kept(filled_cache: Path) -> Non
 
 ADVICE = Slice(dataset_id=DATASET, predicates=(OneOf(field="prompt_type", values=("advice",)),))
 TYPED = f"prompt_type = 'advice' and dataset_id = '{DATASET}'"
+
+
+def test_rows_that_are_read_once_outlive_their_connection(filled_cache: Path) -> None:
+    query = "select pair_id from pairs order by pair_id limit 3"
+    with database.reading(filled_cache) as con:
+        found, closed = frame_once(con, query), weakref.ref(con)
+    del con
+    gc.collect()
+    assert closed() is None
+    with database.reading(filled_cache) as again:
+        assert frame_once(again, query) is found
 
 
 def test_summary_of_a_slice_counts_its_rows_alone(filled_cache: Path) -> None:

@@ -316,6 +316,13 @@ def test_readers_do_not_wait_for_readers(copy: Path) -> None:
     held.communicate("\n")
 
 
+def test_one_file_under_two_names_is_read_under_both_at_once(copy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.symlink_to(copy)
+    with database.reading(copy, deadline_seconds=0), database.reading(other, deadline_seconds=0) as con:
+        assert con.execute("select count(*) from runs").fetchall() == [(5,)]
+
+
 def test_processes_writing_at_once_lose_nothing(empty_cache: Path) -> None:
     """Five processes, each with its own run, meet on a cache that has no database yet."""
     runs = [run_with_metrics(empty_cache, f"20260101-00000{i}-r", State.DONE) for i in range(5)]
@@ -376,6 +383,7 @@ def test_only_files_that_the_database_lacks_are_read(empty_cache: Path) -> None:
         database.ingest(empty_cache, run.path)
     runs[3].append_metrics(4, "train", {"loss": 0.4}, 400, 6.0)
     with database.reading(empty_cache) as con:
+        assert database.show_live(con, empty_cache, drawn=[runs[0].id]) == []
         assert database.show_live(con, empty_cache) == [runs[3].id]
         steps = con.execute("select count(*) from curves where name = 'loss' group by run_id order by run_id").fetchall()
     assert steps == [(3,), (3,), (3,), (4,)]

@@ -6,7 +6,7 @@ from dashboard import queries
 from dashboard.parts import widgets
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _
+from dashboard.state.messages import _, counted
 from engine.statistics.coverage import scoring_now
 from engine.statistics.wording import number
 from engine.store.rundir import cache_path
@@ -59,8 +59,11 @@ def under_way() -> None:
             min(1.0, run.status.step / run.status.steps) if run.status.steps else 0.0,
             data.literal(f"{run.name}: {widgets.progress_text(run)}"),
         )
-    waiting, stopped = counts[State.QUEUED], counts[State.FAILED] + counts[State.LOST]
-    said = _("{done} runs done, {waiting} waiting, {stopped} failed.").format(done=counts[State.DONE], waiting=waiting, stopped=stopped)
+    sentence = _("{runs} done, {waiting} waiting, {stopped} failed, {cancelled} cancelled.")
+    said = sentence.format(
+        runs=counted(counts[State.DONE], "runs"), waiting=counts[State.QUEUED], stopped=counts[State.FAILED] + counts[State.LOST],
+        cancelled=counts[State.CANCELLED],
+    )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(data.literal(said if going else _("Nothing is under way. ") + said), width="content")
         st.page_link("views/runs.py", label=_("Runs"), icon=":material/arrow_forward:", icon_position="right")

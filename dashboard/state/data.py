@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
@@ -64,11 +64,12 @@ class Run:
         return self.status.state is State.DONE or (self.outline.study is not None and self.status.reason is Reason.DID_NOT_FIT)
 
 
-def revision(cache: Path, live: bool = False) -> Revision:
-    """A number that changes whenever the database does; of what is live, whenever a run's curves do too."""
+def revision(cache: Path, drawn: Iterable[str] = ()) -> Revision:
+    """A number that changes whenever the database does, or the curve of a run that is drawn."""
     path = database.database_path(cache)
     stat = path.stat() if path.is_file() else None
-    measured = sum(curve.stat().st_size for curve in (cache / "runs").glob("*/metrics.jsonl")) if live else 0
+    curves = (RunDir(cache / "runs" / run).metrics_path for run in drawn)
+    measured = sum(curve.stat().st_size for curve in curves if curve.is_file())
     return (stat.st_mtime_ns, stat.st_size, measured) if stat else (0, 0, measured)
 
 
@@ -78,7 +79,7 @@ def remembered(
 ) -> Any:
     with database.reading(Path(cache)) as con:
         if _query in LIVE:
-            database.show_live(con, Path(cache))
+            database.show_live(con, Path(cache), curves_of(*values, *named.values()))
         if wanted := slice_of(*values, *named.values()):
             show_slice(con, wanted)
         return _query(con, *values, **named)
@@ -89,6 +90,11 @@ def slice_of(*values: object) -> Slice | None:
     return next((value.slice for value in values if isinstance(value, Comparison)), None)
 
 
+def curves_of(*values: object) -> tuple[str, ...]:
+    """The runs whose curves are drawn of what is looked at."""
+    return next((value.reward_runs + value.policy_runs for value in values if isinstance(value, Selection)), ())
+
+
 def read(query: Callable[..., Result], *values: object, key: str = "", **named: object) -> Result:
     """query(connection, *values, **named), remembered until the database changes, or a live curve where the query reads curves.
 
@@ -97,7 +103,8 @@ def read(query: Callable[..., Result], *values: object, key: str = "", **named: 
     """
     cache = cache_path()
     try:
-        result = remembered(str(cache), revision(cache, query in LIVE), own_name(query) or key, values, named, query)
+        now = revision(cache, curves_of(*values, *named.values()) if query in LIVE else ())
+        result = remembered(str(cache), now, own_name(query) or key, values, named, query)
     except StoreError as error:
         refuse(error)
         st.stop()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -28,17 +28,10 @@ SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
 MADE_AFTER_INGEST = {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged"}  # {table: the view of what it holds}
-SCORED_IN = {  # {table of a folder: the scorers of what it has}
-    "rewards": "select distinct scorer_id from read_parquet(?)",
-    "pairs": """
-        select distinct scorer_id from rewards semi join (
-            select prompt_id, unnest([chosen_id, rejected_id]) as text_id from read_parquet(?)) using (prompt_id, text_id)
-    """,
-    "generations": """
-        select distinct scorer_id from rewards semi join (
-            select prompt_id, text_id from generations where generator_id in (select generator_id from read_parquet(?))
-        ) using (prompt_id, text_id)
-    """,
+WHO_SCORED = {  # {table of a folder: where its scorers are found, by which key of its rows}
+    "rewards": ("scorers", "scorer_id"),
+    "pairs": ("scorers_of_datasets", "dataset_id"),
+    "generations": ("scorers_of_generators", "generator_id"),
 }
 METRIC_LINES = """
     from (
@@ -149,9 +142,13 @@ def ingest_into(con: Connection, folder: Path) -> None:
 
 def scorers_touched(con: Connection, folder: Path) -> list[str]:
     """Who scored something in a folder, or elsewhere its pairs or answers of its generators."""
-    files = {name: folder / f"{name}.parquet" for name in SCORED_IN}
-    queries = [(SCORED_IN[name], str(path)) for name, path in files.items() if path.is_file()]
-    return sorted({scorer for query, path in queries for (scorer,) in con.execute(query, [path]).fetchall()})
+    found: set[str] = set()
+    for name, (scorers, key) in WHO_SCORED.items():
+        path = folder / f"{name}.parquet"
+        if path.is_file():
+            query = f"select distinct scorer_id from {scorers} where {key} in (select {key} from read_parquet(?))"
+            found |= {scorer for (scorer,) in con.execute(query, [str(path)]).fetchall()}
+    return sorted(found)
 
 
 def every_scorer(con: Connection) -> list[str]:
@@ -320,16 +317,18 @@ def folders(cache: Path) -> list[Path]:
     return [p for kind in KINDS_OF_FOLDER for p in sorted((cache / kind).glob("[!.]*")) if p.is_dir()]
 
 
-def show_live(con: Connection, cache: Path) -> list[str]:
+def show_live(con: Connection, cache: Path, drawn: Collection[str] | None = None) -> list[str]:
     """Temporary view `curves`: metrics from the database, and those it lacks from the runs' files, each step once.
 
     Only a run that is going on, or has ended and is not ingested yet, is read from its file. Returns these runs' ids.
+    drawn: the runs whose curves will be asked for; None: all.
     """
     known = dict(con.execute("select folder, stamp from ingested").fetchall())
     ahead = [
         run
         for run in run_dirs(cache)
-        if run.metrics_path.is_file()
+        if (drawn is None or run.id in drawn)
+        and run.metrics_path.is_file()
         and run.metrics_path.stat().st_size
         and run.written_status.state is not State.DONE
         and known.get(name_of(run.path)) != stamp(run.path)

@@ -33,13 +33,14 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
 
     All of a process's readers share one DuckDB, to which the file is attached while there are any: making one anew takes ten times as long.
     """
-    con = patiently(lambda: joined(path), path, deadline_seconds)
+    file = path.resolve()  # one under another name, by a link, is the same file
+    con = patiently(lambda: joined(file), path, deadline_seconds)
     try:
-        con.execute(f"use {name_of(path)}")
+        con.execute(f"use {name_of(file)}")
         yield con
     finally:
         con.close()
-        leave(path)
+        leave(file)
 
 
 def joined(path: Path) -> Connection:

@@ -231,6 +231,13 @@ create table scored_answers (           -- one row per answer and scorer that ha
 create view measured as                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
 select scorer_id, prompt_id, text_id, avg(reward) as reward from rewards group by scorer_id, prompt_id, text_id;
 
+create view scorers_of_datasets as      -- whose numbers change with a dataset: one row per reward of a response of its pairs
+select dataset_id, scorer_id
+from rewards join (select dataset_id, prompt_id, unnest([chosen_id, rejected_id]) as text_id from pairs) using (prompt_id, text_id);
+
+create view scorers_of_generators as    -- and with a generator: one row per reward of an answer of it
+select generator_id, scorer_id from rewards join generations using (prompt_id, text_id);
+
 create view ranked as                   -- what the table scored_pairs holds
 select c.scorer_id, p.dataset_id, p.split, p.pair_id, p.prompt_id, p.prompt_type, p.source,
        c.reward as chosen_reward, r.reward as rejected_reward, c.reward - r.reward as margin,

@@ -4,12 +4,13 @@
 first, also inside the views of schema.sql, so that compared_answers follows; tests/test_slices.py holds it to that.
 """
 
-import dataclasses
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import polars as pl
@@ -79,6 +80,7 @@ MENTION = """(
 )"""
 EDGE = r"[^\p{L}\p{N}_]|\p{Han}"  # of a word; Chinese has no blanks
 SPACED = re.compile(r"[^\W\u3400-\u9fff]")  # a letter of a word that ends at an edge
+MOST_KEPT, MOST_BYTES = 64, 500_000_000  # results of queries that are kept, and of all of them together
 Bound = dict[str, object]
 
 
@@ -202,7 +204,10 @@ class Asked:
     slice: str | None  # as JSON
     asks: Callable[..., pl.DataFrame]
     values: tuple[Hashable, ...]
-    con: Connection = dataclasses.field(compare=False)
+
+
+kept: OrderedDict[Asked, pl.DataFrame] = OrderedDict()  # the latest used last
+ONE_AT_A_TIME = Lock()
 
 
 def once(con: Connection, asks: Callable[..., pl.DataFrame], *values: Hashable) -> pl.DataFrame:
@@ -212,12 +217,22 @@ def once(con: Connection, asks: Callable[..., pl.DataFrame], *values: Hashable) 
         return asks(con, *values)
     ((sliced,),) = con.execute("select count(*) from duckdb_tables() where temporary and table_name = 'slice_said'").fetchall()
     said = con.execute("select said from temp.main.slice_said").fetchall()[0][0] if sliced else None
-    return kept(Asked(file, said, asks, values, con))
+    asked = Asked(file, said, asks, values)
+    with ONE_AT_A_TIME:
+        if asked in kept:
+            kept.move_to_end(asked)
+            return kept[asked]
+    found = asks(con, *values)
+    keep(asked, found)
+    return found
 
 
-@lru_cache(maxsize=32)
-def kept(asked: Asked) -> pl.DataFrame:
-    return asked.asks(asked.con, *asked.values)
+def keep(asked: Asked, found: pl.DataFrame) -> None:
+    """Keep a frame, in the place of those that were not asked for longest where there are too many or they are too large."""
+    with ONE_AT_A_TIME:
+        kept[asked] = found
+        while len(kept) > MOST_KEPT or (len(kept) > 1 and sum(rows.estimated_size() for rows in kept.values()) > MOST_BYTES):
+            kept.popitem(last=False)
 
 
 def frame_once(con: Connection, query: str, values: Mapping[str, object] | None = None) -> pl.DataFrame:

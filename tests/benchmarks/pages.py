@@ -51,11 +51,13 @@ CONTROLS: dict[str, Callable[[AppTest], Any]] = {
 }
 
 
-def filled(folder: Path, pairs: int) -> Path:
+def filled(folder: Path, pairs: int, copies: int) -> Path:
     """A cache of so many pairs, four scorers and two generators, made as a finished experiment's runs leave it."""
     fill_tables(Task("", str(folder), "", {"pairs": pairs}))
     cache = folder / "cache"
     add_scorers(cache)
+    if copies > 1:
+        multiplied(cache, copies)
     return cache
 
 
@@ -75,6 +77,16 @@ def add_scorers(cache: Path) -> None:
     database.ingest(cache, second.path)
 
 
+def multiplied(cache: Path, copies: int) -> None:
+    """Every pair, response, answer and reward so many times, under ids of their own."""
+    ids = ("pair_id", "prompt_id", "text_id", "chosen_id", "rejected_id", "generation_id")
+    for path in sorted(path for folder in database.folders(cache) for path in folder.glob("*.parquet")):
+        rows = pl.read_parquet(path)
+        if own := [name for name in ids if name in rows.columns]:
+            rundir.write_table(path.parent, path.stem, pl.concat([rows.with_columns(pl.col(own) + f"-{i}") for i in range(copies)]))
+    database.rebuild(cache)
+
+
 def timed(work: Callable[[], AppTest]) -> tuple[float, float, AppTest]:
     """Wall and CPU seconds of a run of the script. Raises RuntimeError for a page that fails."""
     wall, cpu = time.perf_counter(), time.process_time()
@@ -88,7 +100,7 @@ def timed(work: Callable[[], AppTest]) -> tuple[float, float, AppTest]:
 def visit(page: str) -> tuple[float, float, float, float]:
     """Wall and CPU seconds of a first visit, and of one control."""
     st.cache_data.clear()
-    slices.kept.cache_clear()
+    slices.kept.clear()
     app = AppTest.from_file(str(APP), default_timeout=300)
     app.switch_page(f"views/{page}.py")
     wall, cpu, app = timed(app.run)
@@ -99,6 +111,7 @@ def visit(page: str) -> tuple[float, float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pairs", type=int, default=30_000, help="in the dataset (default: %(default)s)")
+    parser.add_argument("--copies", type=int, default=1, help="of each pair and all that belongs to it; 9 of 30,000: a million responses")
     parser.add_argument("--repetitions", type=int, default=3, help="of every page (default: %(default)s)")
     parser.add_argument("--pages", nargs="+", choices=CONTROLS, default=list(CONTROLS))
     parser.add_argument("--cache", type=Path, help="a folder to keep the cache in, used again when it is there (default: a temporary one)")
@@ -107,7 +120,7 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.cache or Path(temporary)
-        cache = folder / "cache" if (folder / "cache").is_dir() else filled(folder, options.pairs)
+        cache = folder / "cache" if (folder / "cache").is_dir() else filled(folder, options.pairs, options.copies)
         os.environ["PREFSCOPE_CACHE"] = str(cache)
         visit(options.pages[0])  # what is imported once
         print(f"{'page':14}{'first visit':>14}{'CPU':>8}{'a control':>14}{'CPU':>8}   seconds, medians of {options.repetitions}")
