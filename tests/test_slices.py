@@ -156,6 +156,7 @@ def test_a_predicate_selects_what_it_says(shared: Connection, predicate: Predica
 def test_lengths_are_compared_in_words_where_some_tokens_were_not_counted(con: Connection) -> None:
     """Words tuned − base: 0, 2, 0; tokens 3, −6, –."""
     con.execute("update generations set tokens = null where prompt_id = 'p3'")
+    database.recount(con, ["s"])
     assert pairs_of(con, Range(field="tuned_longer_by", low=1, **BOTH)) == "b"
 
 

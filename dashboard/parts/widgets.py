@@ -104,6 +104,15 @@ def show_table(table: figures.Table, selection: Selection) -> None:
     below(_("Table {number}").format(number=table.number), rows, table.name)
 
 
+def folded(table: figures.Table, selection: Selection) -> None:
+    """The same under its title, made when it is unfolded."""
+    with st.expander(
+        data.literal(_("{label}: {title}").format(label=table.label, title=_(table.title))), key=f"fold_{table.name}", on_change="rerun"
+    ) as opened:
+        if opened.open:
+            show_table(table, selection)
+
+
 def show_estimates(table: figures.Table, selection: Selection) -> None:
     """A small table of the report whose cells are estimates, each written with its interval, beside the n they rest on."""
     rows = data.read(table.query, selection, key=table.name)

@@ -32,14 +32,14 @@ CURVES = """
         from c
     )
     select n.run_id, n.run, n.run_index, n.state, s.split, s.name as metric, s.step, s.step * n.pairs_per_step as pairs_seen,
-           n.pairs_per_step, s.seconds,
-           case when $train then s.tokens else (
-               select max(t.tokens) from curves t where t.run_id = s.run_id and t.split = 'train' and t.name = 'loss' and t.step <= s.step
-           ) end as tokens,
-           s.value, s.smooth, s.points, $axis as x_axis, $smoothing as smoothing
+           n.pairs_per_step, s.seconds, s.tokens, s.value, s.smooth, s.points, $axis as x_axis, $smoothing as smoothing
     from s join numbered n using (run_id)
     where (place - 1) % greatest(1, points // {most}) = 0 or place = points
     order by list_position($runs, n.run_id), s.name, s.split, s.step
+"""
+TRAINED = """
+    select run_id, step, tokens from curves
+    where run_id in (select unnest($runs)) and split = 'train' and name = 'loss' order by step
 """
 CONFIGS = "select run_id, state, config from runs where run_id in (select unnest($runs))"
 LONGEST = """
@@ -57,7 +57,14 @@ def curves(con: Connection, selection: Selection, runs: tuple[str, ...], names: 
     longest = frame(con, LONGEST, {"runs": list(runs)}).item()
     query = CURVES.format(half=round(longest * selection.smoothing / 2), most=MOST_POINTS)
     values = {"axis": selection.x_axis, "smoothing": selection.smoothing}
-    return over_seeds(con, frame(con, query, {"runs": list(runs), "names": list(names), "train": train, **values}))
+    rows = frame(con, query, {"runs": list(runs), "names": list(names), "train": train, **values})
+    return over_seeds(con, rows if train else with_tokens(rows, frame(con, TRAINED, {"runs": list(runs)})))
+
+
+def with_tokens(validations: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
+    """Measurements with the tokens that were trained on until then."""
+    numbered = validations.drop("tokens").with_row_index().sort("step")
+    return numbered.join_asof(trained, on="step", by="run_id").sort("index").select(validations.columns)
 
 
 def over_seeds(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:

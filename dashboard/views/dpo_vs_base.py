@@ -36,5 +36,4 @@ st.caption(_("Figures 9 and 10. Units differ between reward models."))
 behind = ("answers_base_scorer", "answers_trained_scorer", "generators_under_scorers", "scorers_on_generators")
 figure_part.side_by_side(behind, selection, second, min_width=400)
 for table in [t for t in figures.TABLES if t.page == "dpo_vs_base"]:
-    with st.expander(data.literal(_(table.title))):
-        widgets.show_table(table, selection)
+    widgets.folded(table, selection)

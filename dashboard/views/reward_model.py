@@ -31,5 +31,4 @@ table = next(table for table in figures.TABLES if table.name == "accuracy_by_gro
 groups = data.read(table.query, selection, key=table.name)
 if groups["scorer_id"].n_unique() > 2:
     figure.show(figures.find("group_accuracy"), selection, second)
-with st.expander(data.literal(f"{_('Table {number}').format(number=table.number)}: {_(table.title)}")):
-    widgets.show_table(table, selection)
+widgets.folded(table, selection)

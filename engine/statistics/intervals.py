@@ -6,6 +6,7 @@ the central limit theorem over units serves as well. Every interval names its me
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import inf, sqrt
 from statistics import NormalDist
 
@@ -36,13 +37,24 @@ def units_of(columns: Array, prompts: Prompts) -> Array:
 
 
 def drawn_again(units: Array) -> Array:
-    """The sums over RESAMPLES samples of units, drawn with replacement and a fixed seed: (RESAMPLES, columns). Efron 1979."""
-    rng, (size, _), found = np.random.default_rng(0), units.shape, []
+    """The sums over RESAMPLES samples of units, drawn with replacement and a fixed seed: (RESAMPLES, columns). Efron 1979.
+
+    What was drawn of the same units is kept: claims, figures and tables ask for the same statistics.
+    """
+    return drawn_of(np.ascontiguousarray(units).tobytes(), units.shape)
+
+
+@lru_cache(maxsize=64)
+def drawn_of(sums: bytes, shape: tuple[int, int]) -> Array:
+    units, size = np.frombuffer(sums).reshape(shape), shape[0]
+    rng, found = np.random.default_rng(0), []
     offsets = np.arange(AT_ONCE)[:, None] * size
     for _ in range(RESAMPLES // AT_ONCE):
         places = rng.integers(0, size, (AT_ONCE, size)) + offsets
         found.append(np.bincount(places.ravel(), minlength=AT_ONCE * size).reshape(AT_ONCE, size) @ units)
-    return np.concatenate(found)
+    drawn = np.concatenate(found)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def prompt_count(prompts: Prompts) -> int | None:

@@ -27,7 +27,10 @@ log = logging.getLogger("engine")
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
-MADE_AFTER_INGEST = {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged"}  # {table: the view of what it holds}
+MADE_AFTER_INGEST = {  # {what it follows from: {table: the view of what it holds}}, in this order
+    "generator_id": {"answers": "given"},
+    "scorer_id": {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged"},
+}
 WHO_SCORED = {  # {table of a folder: where its scorers are found, by which key of its rows}
     "rewards": ("scorers", "scorer_id"),
     "pairs": ("scorers_of_datasets", "dataset_id"),
@@ -122,7 +125,7 @@ def ingest(cache: Path, folder: Path) -> None:
         if con.execute("select stamp from ingested where folder = ?", [name_of(folder)]).fetchall() == [(stamp(folder),)]:
             return
         ingest_into(con, folder)
-        recount(con, scorers_touched(con, folder))
+        recount(con, scorers_touched(con, folder), generators_touched(con, folder))
 
 
 def ingest_into(con: Connection, folder: Path) -> None:
@@ -151,16 +154,29 @@ def scorers_touched(con: Connection, folder: Path) -> list[str]:
     return sorted(found)
 
 
+def generators_touched(con: Connection, folder: Path) -> list[str]:
+    """Who answered something in a folder."""
+    path = folder / "generations.parquet"
+    query = "select distinct generator_id from read_parquet(?) order by all"
+    return [generator for (generator,) in con.execute(query, [str(path)]).fetchall()] if path.is_file() else []
+
+
 def every_scorer(con: Connection) -> list[str]:
     return [scorer for (scorer,) in con.execute("select scorer_id from scorers").fetchall()]
 
 
-def recount(con: Connection, scorers: list[str]) -> None:
-    """Make anew what follows from these scorers' rewards; one after the other, so that each reads its own only."""
-    for scorer in scorers:
-        for table, view in MADE_AFTER_INGEST.items():
-            con.execute(f"delete from {table} where scorer_id = ?", [scorer])
-            con.execute(f"insert into {table} by name select * from {view} where scorer_id = ? order by all", [scorer])
+def recount(con: Connection, scorers: list[str], generators: list[str] | None = None) -> None:
+    """Make anew what follows from these generators' answers, None: all, and these scorers' rewards.
+
+    One after the other, so that each reads its own rows only.
+    """
+    if generators is None:
+        generators = [generator for (generator,) in con.execute("select distinct generator_id from generations").fetchall()]
+    for (key, made), ids in zip(MADE_AFTER_INGEST.items(), (generators, scorers), strict=True):
+        for name in ids:
+            for table, view in made.items():
+                con.execute(f"delete from {table} where {key} = ?", [name])
+                con.execute(f"insert into {table} by name select * from {view} where {key} = ? order by all", [name])
 
 
 def insert_run(con: Connection, run: RunDir) -> None:
@@ -292,7 +308,7 @@ def catch_up(con: Connection, cache: Path) -> None:
         if why := left_out_of(con, folder):
             log.warning("left out of the database: %s", why)
             continue
-        recount(con, scorers_touched(con, folder))
+        recount(con, scorers_touched(con, folder), generators_touched(con, folder))
         if (folder / "status.json").is_file():
             RunDir(folder).settle()
 

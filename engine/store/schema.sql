@@ -197,7 +197,17 @@ create table coverage (
     complete     boolean not null       -- nothing is missing, or it was imported and is all there will be; the others are not shown
 );
 
--- Made with it, by the views ranked and judged: every figure asks for these rows, and joining them anew takes longer than all the rest.
+-- Made with it, by the views given, ranked and judged: every figure asks for these rows, and joining them anew takes longer than the rest.
+create table answers (                  -- one row per generator, prompt and text: the same text given again is one answer
+    generator_id  varchar not null,
+    prompt_id     varchar not null,
+    text_id       varchar not null,
+    tokens        double,               -- new tokens, end-of-turn counted; null when not counted
+    words         integer,
+    finish_reason varchar,              -- stop | length (cut by the token limit) | imported
+    generation_id varchar not null
+);
+
 create table scored_pairs (             -- one row per pair of a split and scorer of both responses; none while pairs are missing
     scorer_id       varchar not null,
     dataset_id      varchar not null,
@@ -249,11 +259,8 @@ left join texts tc on tc.text_id = p.chosen_id
 left join texts tr on tr.text_id = p.rejected_id
 where (c.scorer_id, p.dataset_id, p.split) in (select (scorer_id, dataset_id, split) from coverage where complete and generator_id is null);
 
-create view answers as                  -- one row per generator, prompt and text: the same text given again is one answer
-select generator_id, prompt_id, text_id,
-       avg(a.tokens) as tokens,         -- new tokens, end-of-turn counted; null when not counted
-       any_value(t.words) as words,
-       max(a.finish_reason) as finish_reason,  -- stop | length (cut by the token limit) | imported
+create view given as                    -- what the table answers holds
+select generator_id, prompt_id, text_id, avg(a.tokens) as tokens, any_value(t.words) as words, max(a.finish_reason) as finish_reason,
        min(a.generation_id) as generation_id
 from generations a left join texts t using (text_id) group by generator_id, prompt_id, text_id;
 
