@@ -37,7 +37,7 @@ def test_counts_on_bars_stand_on_paper(con: Connection, chosen: Selection) -> No
     counts = [note.text for note in plot.layout.annotations if note.templateitemname == on_marks.name]
     rows = queries.win_tie_loss(con, chosen).select("won", "tied", "lost").unpivot()["value"]
     assert sorted(counts) == sorted(str(n) for n in rows if n)
-    assert (on_marks.bgcolor, on_marks.visible) == (PAGES["dark"][3], False)
+    assert (on_marks.bgcolor, on_marks.visible, on_marks.showarrow) == (PAGES["dark"][3], False, False)
 
 
 def test_numbers_on_axes_are_written_as_in_the_sentences_of_each_language() -> None:

@@ -74,12 +74,13 @@ def test_dots_by_length_are_the_accuracy_of_the_pairs_they_stand_for(con: Connec
 
 
 def test_scorers_whose_long_names_begin_alike_are_told_apart(con: Connection, chosen: Selection) -> None:
-    """Names of 200 characters and markup are cut to 24; the role before them says which is which. A narrow screen has a line for each."""
+    """Names of 200 characters and markup are cut, and the role before them says which is which. A narrow screen has a line for each."""
     rows = queries.accuracy_by_length(con, chosen).with_columns(scorer=pl.lit("<b>Reward model</b> of the second week " * 5))
     plot = drawn(find("accuracy_by_length"), rows)
     assert [trace.name for trace in plot.data] == [
         "the longer one",
-        *(f"{who}: &lt;b&gt;Reward model&lt;/b&gt; of…" for who in ("trained", "untrained")),
+        "trained: &lt;b&gt;Reward model&lt;/b&gt;…",
+        "untrained: &lt;b&gt;Reward model&lt;/b…",
     ]
     assert legend_rows(plot) == 3
 

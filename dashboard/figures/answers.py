@@ -8,7 +8,7 @@ from dashboard import queries
 from dashboard.figures.registry import JUDGED, POLICIES, SCORERS, figure
 from dashboard.figures.responses import length_said, longest_said
 from dashboard.figures.shapes import boxes, by, cut, filled, histogram, medians, signed_histogram, written
-from dashboard.figures.theme import COLOURS, called, caption, excerpt
+from dashboard.figures.theme import COLOURS, called, caption, excerpt, whose
 from dashboard.state.messages import _
 
 GENERATE = "Start generate runs for the base model and for a tuned policy on the Runs page to compare their answers."
@@ -26,7 +26,7 @@ JUDGE = "Generate answers with base and tuned policy, then score them on the Run
 )
 def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     unit = frame["facet"][0]
-    names = {who: f"{called(who)}: {name}" if name else called(who) for who, name in frame.select("series", "generator").iter_rows()}
+    names = {who: whose(who, name) for who, name in frame.select("series", "generator").iter_rows()}
     plot = histogram(frame, "", names)
     limits = frame.filter(pl.col("facet") == "tokens")["limit_tokens"].drop_nulls().unique(maintain_order=True).to_list()
     for tokens in limits:

@@ -8,7 +8,7 @@ from dashboard.figures.answers import JUDGE
 from dashboard.figures.dots import SYMBOLS
 from dashboard.figures.registry import JUDGED, SCORERS, figure, stands_for
 from dashboard.figures.shapes import bars, by, filled, translucent, written
-from dashboard.figures.theme import COLOURS, INK, called, caption, excerpt
+from dashboard.figures.theme import COLOURS, INK, caption, excerpt, whose
 from dashboard.state.messages import _
 from engine.statistics.wording import number
 
@@ -49,7 +49,7 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
             marker={"color": colour, "size": 10, "symbol": SYMBOLS[who], "line": {"width": 2, "color": colour}},
             customdata=[(written(cell), number(cell["n"], 0)) for cell in rows["accuracy"]],
             hovertemplate=_("%{customdata[0]}, n = %{customdata[1]} pairs"),
-            name=f"{called(who)}: {excerpt(rows['scorer'][0], 24)}",  # long names may begin alike
+            name=excerpt(whose(who, rows["scorer"][0])),
             showlegend=True,
         )
         stands_for(plot.data[-1], [{"longer_by": [low, high]} for low, high in rows.select("low", "high").iter_rows()])

@@ -71,6 +71,12 @@ def called(who: str) -> str:
     return _(NAMES.get(who, who))
 
 
+def whose(who: str, name: str | None) -> str:
+    """What is compared by its role and its name, because long names may begin alike: trained: Reward model; untrained (seed 0)."""
+    role = called(who)
+    return name if name and name.lower().startswith(role) else _("{who}: {name}").format(who=role, name=name) if name else role
+
+
 def run_style(index: int) -> dict[str, str]:
     """The line of the n-th run, the same on every page; those that have a colour again have another dash."""
     again = index // len(RUN_COLOURS)
@@ -141,7 +147,14 @@ def made(name: str, thousands: str) -> go.layout.Template:
             | {"pad": {"t": 12, "l": 12}, "subtitle": {"font": {"size": 12, "color": soft}}},
             "annotationdefaults": {"font": {"size": 12, "color": soft}, "showarrow": False},
             "annotations": [
-                {"name": ON_MARKS, "visible": False, "bgcolor": paper, "borderpad": 1, "font": {"size": 12, "color": ink, "weight": 700}}
+                {
+                    "name": ON_MARKS,
+                    "visible": False,
+                    "showarrow": False,
+                    "bgcolor": paper,
+                    "borderpad": 1,
+                    "font": {"size": 12, "color": ink, "weight": 700},
+                }
             ],
             "colorscale": {"sequential": [[0, paper], [1, COLOURS["trained"]]]},
             "bargap": 0,
