@@ -86,7 +86,7 @@ def test_many_rows_are_drawn_with_n_and_named_axes(made: Figure, con: Connection
     plot = render(made, con, chosen, "dark")
     subtitle = plot.layout.title.subtitle.text
     assert plot.data
-    assert re.search(r"n = \d|\d × |\d+ most|Monroe", subtitle), subtitle
+    assert re.search(r"n = \d|\d steps × |\d+ most|Monroe", subtitle), subtitle
     if made.number not in ("3c", "3d", "5a", "5b", "9a", "9b"):
         assert any(axis.title.text for axis in plot.select_xaxes())
 

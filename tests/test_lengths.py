@@ -79,7 +79,7 @@ def test_scorers_whose_long_names_begin_alike_are_told_apart(con: Connection, ch
     plot = drawn(find("accuracy_by_length"), rows)
     assert [trace.name for trace in plot.data] == [
         "the longer one",
-        "trained: &lt;b&gt;Reward model&lt;/b&gt;…",
+        "reward model: &lt;b&gt;Reward model…",
         "untrained: &lt;b&gt;Reward model&lt;/b…",
     ]
     assert legend_rows(plot) == 3

@@ -16,7 +16,7 @@ import pytest
 from choreographer.browsers import Chromium
 from pypdf import PdfReader
 
-from dashboard import figures
+from dashboard import figures, queries
 from dashboard.parts import report_page
 from dashboard.queries import Selection, default_selection
 from dashboard.report import content, document, export, pictures, typesetting
@@ -51,6 +51,23 @@ def test_a_report_holds_document_numbers_captions_settings_and_the_program_that_
     assert {"data/table-1.csv", "tables/table-1.tex", "data/numbers.csv", "data/fig-3a-lengths.csv", "figures/fig-3a-lengths.json"} <= made
     assert any(name.startswith("configurations/") for name in made)
     assert not any(path.name.startswith(".") for path in whole.iterdir())
+
+
+def test_the_document_says_how_its_models_were_trained_and_groups_what_was_found(filled_cache: Path) -> None:
+    """The filled cache's reward model and policy are of runs whose configurations are the defaults but for what is said."""
+    made = content.read(filled_cache, request(filled_cache, parts=("scores_trained",)))
+    facts, selection = dict(made.facts), request(filled_cache).selection
+    with database.reading(filled_cache) as con:
+        settings = {role: dict(of) for role, of in queries.settings_of_models(con, selection).items()}
+    assert settings
+    for of in settings.values():
+        assert {"Model", "Loss", "Training pairs", "Batch size", "Seed"} <= of.keys()
+        assert any(f"Seed: {of['Seed']}" in value for value in facts.values())
+    pages, sentences = [page for page, _said in made.findings], [said for _page, found in made.findings for said in found]
+    assert pages == [
+        page for page in ("Overview", "Data", "Training", "Reward model", "Length bias", "DPO vs base", "Prompts") if page in pages
+    ]
+    assert len(sentences) == len(set(sentences)) > 3
 
 
 def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:
@@ -133,7 +150,7 @@ def test_names_and_answers_are_text_in_every_document() -> None:
     rows = pl.DataFrame({"answer": [hostile]})
     part = content.Tabled(figures.TABLES[0], rows)
     said = content.Content(
-        hostile, [(hostile, hostile)], [(hostile, hostile)], [(part, hostile)], [hostile], [], pl.DataFrame({"config": []})
+        hostile, [(hostile, hostile)], [(hostile, [(hostile, hostile)])], [(part, hostile)], [hostile], [], pl.DataFrame({"config": []})
     )
     assert "<script>alert" not in document.in_html(said)
     tex = "".join(document.in_latex(said, content.Request(Selection(), (), ()).style).values())
@@ -243,6 +260,12 @@ def test_a_table_says_what_the_page_says_with_units_and_intervals() -> None:
     assert r"80.0~\%~{[}73.9,~85.0{]} & 200 \\ \addlinespace" in tex
 
 
+def test_a_heading_in_chinese_breaks_anywhere_and_takes_nothing_from_texts() -> None:
+    """Eleven characters are as wide as 22, and stand on three lines of 8: 10 of 120 with the gap. The text has the rest that it wants."""
+    number, text = shares([["基础，训练后的打分模型", "−1.20"], ["Answer", "many words " * 30]])
+    assert (number, text) == pytest.approx((10 / 120, 60 / 120))
+
+
 def test_columns_of_a_table_fill_the_line_and_no_more() -> None:
     """A column of flags beside two of long texts: each has its longest word, and the texts share the rest."""
     flags, texts = ["cut", "yes"], ["answer", "many words " * 30]
@@ -261,7 +284,7 @@ def hostile_content() -> content.Content:
     rows = pl.DataFrame({"answer": [said, said * 9], "reward": [-1.5, 2.0], "base_cut": [True, None]})
     parts: list[tuple[Shown | content.Tabled, str]] = [(content.Tabled(figures.TABLES[0], rows), said)]
     runs = pl.DataFrame({"config": ['{"loss": {"name": "dpo"}}']})
-    return content.Content(said, [(said, said)], [(said, said)], parts, [], [], runs)
+    return content.Content(said, [(said, said)], [(said, [(said, said)])], parts, [], [], runs)
 
 
 def test_the_latex_document_holds_together(whole: Path) -> None:

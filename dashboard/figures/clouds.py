@@ -12,7 +12,7 @@ from dashboard import queries
 from dashboard.figures.registry import figure, stands_for
 from dashboard.figures.shapes import filled
 from dashboard.figures.theme import COLOURS, FONT, called, caption, escaped, fill, say
-from dashboard.state.messages import _, plural
+from dashboard.state.messages import _, listed, plural
 
 WIDTH, HEIGHT = 330, 280  # pixels the layout is made for; a wider page only spreads the words
 BASE_LINE = 0.25  # of the type, below the middle of a text as Plotly places it
@@ -62,7 +62,7 @@ def placed(font_path: str, word: str, size: int, corner: tuple[int, int]) -> tup
 def cloud(frame: pl.DataFrame, side: str) -> go.Figure:
     if len(frame) < FEWEST:
         return in_a_sentence(
-            _("Too few words for a figure: {who} responses use {words}.").format(who=called(side), words=", ".join(frame["word"])),
+            _("Too few words for a figure: {who} responses use {words}.").format(who=called(side), words=listed(frame["word"])),
             len(frame),
         )
     counts = dict(frame.select("word", "count").iter_rows())
@@ -134,7 +134,7 @@ def words_rejected(frame: pl.DataFrame) -> go.Figure:
 )
 def distinguishing_words(frame: pl.DataFrame) -> go.Figure:
     if len(frame) < FEWEST:
-        words = ", ".join(frame["word"])
+        words = listed(frame["word"])
         return in_a_sentence(
             _("Too few words for a figure: beyond chance one side uses more often {words}.").format(words=words), len(frame)
         )

@@ -10,7 +10,7 @@ from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import band, bars, by, curve, filled
 from dashboard.figures.theme import BETWEEN, COLOURS, broken, called, caption, excerpt, run_style
-from dashboard.state.messages import _, marked
+from dashboard.state.messages import _, listed, marked
 from engine.statistics.wording import number
 
 TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
@@ -100,10 +100,10 @@ def by_reward(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
 def steps_taken(frame: pl.DataFrame) -> str:
     """How many steps each run has taken, and that the thick line is smoothed."""
     each = [
-        filled(_("{steps:,} × {n} pairs"), steps=rows["step"].to_numpy().max(), n=rows["pairs_per_step"][0]) + going(rows)
+        filled(_("{steps:,} steps × {n} pairs"), steps=rows["step"].to_numpy().max(), n=rows["pairs_per_step"][0]) + going(rows)
         for rows in by_run(frame)
     ]
-    runs = _("each {steps}").format(steps=each[0]) if len(each) > 1 and len(set(each)) == 1 else ", ".join(each)
+    runs = _("each {steps}").format(steps=each[0]) if len(each) > 1 and len(set(each)) == 1 else listed(each)
     share = frame["smoothing"][0] if "smoothing" in frame.columns else 0.05
     thick = _("thick: mean over {share:.0f} % of the steps").format(share=100 * share)
     smoothed = thick if (frame["smooth"] != frame["value"]).any() else ""
@@ -139,11 +139,10 @@ def reward_training(frame: pl.DataFrame) -> go.Figure:
     title="What does the batch size change?",
     page="training",
     query=queries.reward_curves_compared,
-    empty=TRAIN_REWARD,
+    empty="Choose or train a second reward model: of one alone this would be Figure 1 again.",
 )
 def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
-    alone = _("Choose or train a second run to compare") if frame["run_id"].n_unique() == 1 else ""
-    return caption(loss_and_rate(frame, "pairs"), steps_taken(frame), alone)
+    return caption(loss_and_rate(frame, "pairs"), steps_taken(frame))
 
 
 @figure(
@@ -226,9 +225,7 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot.update_xaxes(title_text=title, rangemode="tozero")
     plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%")
     counted = frame.drop_nulls("n").group_by("split", maintain_order=True).agg(pl.col("n").unique().sort())
-    sizes = [
-        filled("{split}: n = {n}", split=split, n=", ".join(number(n, 0) for n in several_n)) for split, several_n in counted.iter_rows()
-    ]
+    sizes = [filled("{split}: n = {n}", split=split, n=listed(number(n, 0) for n in several_n)) for split, several_n in counted.iter_rows()]
     read_together(plot)
     kinds = _("◇ policies: accuracy of the implicit reward") if (frame["metric"] != "accuracy").any() else ""
     return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, _("dotted: guessing"))

@@ -7,7 +7,7 @@ from dashboard import queries
 from dashboard.figures.registry import FADED, figure, stands_for
 from dashboard.figures.shapes import filled, histogram
 from dashboard.figures.theme import BETWEEN, COLOURS, called, caption, paragraph
-from dashboard.state.messages import _
+from dashboard.state.messages import _, listed
 from engine.statistics.wording import number
 
 IMPORT = "Import preference pairs on the Data page to see them here."
@@ -16,7 +16,7 @@ IMPORT = "Import preference pairs on the Data page to see them here."
 def length_said(bins: pl.DataFrame, unit: str) -> str:
     """n, medians and means per series."""
     rows = bins.unique("series", maintain_order=True)
-    sides = ", ".join(f"{called(r['series'])} {number(r['median'], 0)} ({number(r['mean'], 0)})" for r in rows.iter_rows(named=True))
+    sides = listed(f"{called(r['series'])} {number(r['median'], 0)} ({number(r['mean'], 0)})" for r in rows.iter_rows(named=True))
     n = filled(_("n = {n:,} each"), n=rows["n"].to_numpy().max())
     return n + BETWEEN + _("median (mean) {unit}: {sides}").format(unit=_(unit), sides=sides)
 

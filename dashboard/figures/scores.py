@@ -7,7 +7,7 @@ from dashboard import queries
 from dashboard.figures.registry import figure
 from dashboard.figures.shapes import boxes, by, filled, histogram, medians, written
 from dashboard.figures.theme import COLOURS, INK, called, caption, excerpt
-from dashboard.state.messages import _, plural
+from dashboard.state.messages import _, listed, plural
 from engine.statistics.wording import number, percent
 
 SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
@@ -26,7 +26,7 @@ def score_boxes(frame: pl.DataFrame) -> go.Figure:
     plot = go.Figure(boxes(frame, across=True))
     plot.update_xaxes(title_text=_("reward [the reward model's own unit]"))
     plot.update_yaxes(categoryorder="array", categoryarray=[called("rejected"), called("chosen")], showgrid=False, ticks="", showline=False)
-    middles = ", ".join(f"{called(row['series'])} {written(row['median'])}" for row in frame.iter_rows(named=True))
+    middles = listed(f"{called(row['series'])} {written(row['median'])}" for row in frame.iter_rows(named=True))
     sizes = filled(_("n = {n:,} pairs"), n=frame["n"].to_numpy().max())
     middle = _("median: {sides}").format(sides=middles)
     return caption(plot, excerpt(frame["facet"][0], 40), sizes, middle, medians(frame), _("dashed: mean"))

@@ -9,7 +9,7 @@ import polars as pl
 
 from dashboard.figures.registry import stands_for
 from dashboard.figures.theme import BETWEEN, COLOURS, INK, PATTERNS, called, excerpt, fill
-from dashboard.state.messages import _, estimated, marked, wording
+from dashboard.state.messages import _, estimated, listed, marked, wording
 from engine.statistics.estimate import Estimate
 from engine.statistics.wording import percent
 
@@ -26,13 +26,13 @@ def written(cell: dict[str, Any]) -> str:
 
 def by(*cells: dict[str, Any]) -> str:
     """How the intervals of a figure were made, each method once."""
-    return _("95\u00a0%: {methods}").format(methods=", ".join(dict.fromkeys(_(cell["method"]) for cell in cells)))
+    return _("95\u00a0%: {methods}").format(methods=listed(dict.fromkeys(_(cell["method"]) for cell in cells)))
 
 
 def cut(row: dict[str, Any]) -> str:
     """How many answers the token limit cut; nothing of imported ones, of which nobody knows."""
     known = [f"{called(who)} {percent(row[f'{who}_cut']['value'])}" for who in ("base", "tuned") if row[f"{who}_cut"]["n"]]
-    return _("answers cut by the token limit: {sides}").format(sides=", ".join(known)) if known else ""
+    return _("answers cut by the token limit: {sides}").format(sides=listed(known)) if known else ""
 
 
 def bars(estimates: pl.Series) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def called(who: str) -> str:
 
 def whose(who: str, name: str | None) -> str:
     """What is compared by its role and its name, because long names may begin alike: trained: Reward model; untrained (seed 0)."""
-    role = called(who)
+    role, name = called(who), ours(name or "")
     return name if name and name.lower().startswith(role) else _("{who}: {name}").format(who=role, name=name) if name else role
 
 

@@ -59,6 +59,7 @@ from dashboard.queries.tables import (
     preference_pair,
     provenance,
     runs,
+    settings_of_models,
     sliced_counts,
     sliced_pairs,
 )
@@ -127,6 +128,7 @@ __all__ = [
     "runs",
     "scales",
     "scorers_on_generators",
+    "settings_of_models",
     "sliced_counts",
     "sliced_pairs",
     "study",

@@ -105,8 +105,9 @@ def reward_curves(con: Connection, selection: Selection) -> pl.DataFrame:
 
 
 def reward_curves_compared(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 2: loss and learning rate of every selected reward run."""
-    return curves(con, selection, selection.reward_runs, ("loss", "learning_rate"))
+    """Figure 2: loss and learning rate of every selected reward run; nothing of one alone, which is Figure 1."""
+    rows = curves(con, selection, selection.reward_runs, ("loss", "learning_rate"))
+    return rows if rows["run_id"].n_unique() > 1 else rows.clear()
 
 
 def validation_accuracy(con: Connection, selection: Selection) -> pl.DataFrame:

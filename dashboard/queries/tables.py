@@ -1,12 +1,18 @@
 """Tables of the report and of the Data page."""
 
+import json
+from typing import Any
+
 import polars as pl
 
 from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
+from engine.settings.config import CONFIGS
+from engine.settings.options import models_in, named, titled
 from engine.store.database import Connection, frame
 from engine.store.slices import whole
 
+SETTINGS = ("model", "loss", "pairs", "epochs", "batch_size", "learning_rate", "seed")  # that a reader asks for first
 TYPICAL_PAIR = """
     select pair_id
     from (select pair_id, abs(margin - median(margin) over ()) as off_median
@@ -120,6 +126,27 @@ def sliced_pairs(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def where(selection: Selection) -> dict[str, object]:
     return {"dataset": selection.dataset_id, "split": selection.split}
+
+
+def settings_of_models(con: Connection, selection: Selection) -> dict[str, list[tuple[str, Any]]]:
+    """How the trained scorer and the tuned policy were trained, by their roles: titles and values of SETTINGS; not of what no run made."""
+    query = """
+        select 'trained_scorer' as role, config from scorers join models using (model_id) join runs using (run_id) where scorer_id = $scorer
+        union all
+        select 'tuned_generator', config from generators join models using (model_id) join runs using (run_id) where generator_id = $tuned
+    """
+    rows = frame(con, query, {"scorer": selection.trained_scorer, "tuned": selection.tuned_generator})
+    return {role: settings_of(json.loads(config)) for role, config in rows.drop_nulls().iter_rows()}
+
+
+def settings_of(config: dict[str, Any]) -> list[tuple[str, Any]]:
+    fields = CONFIGS[config["kind"]].model_fields
+    losses = {named(one): one for one in models_in(fields["loss"].annotation)}
+    loss = config.get("loss") or {}
+    known = losses.get(loss.get("name", ""))
+    values = {name: config.get(name) for name in SETTINGS} | {"pairs": config.get("pairs") or "all", "loss": known and titled(known)}
+    found = [(fields[name].title or name, value) for name, value in values.items() if value is not None]
+    return [*found, (known.model_fields["beta"].title or "beta", loss["beta"])] if known and "beta" in loss else found
 
 
 def provenance(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -7,10 +7,11 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures import Figure, Table
+from dashboard.figures.headings import HEADINGS, REWARD, read_by_people
 from dashboard.figures.registry import Role
-from dashboard.figures.theme import BETWEEN
+from dashboard.figures.theme import BETWEEN, excerpt
 from dashboard.queries import Selection
-from dashboard.state.messages import _, marked, ours
+from dashboard.state.messages import _, in_sentences, listed, marked, ours
 from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.registry import STATISTICS
@@ -38,7 +39,12 @@ class Sources:
         """Data: Starter pairs, validation. Models: trained scorer: …; base: …."""
         data = (_("Data: {dataset}.") if training else _("Data: {dataset}, {split}.")).format(dataset=self.dataset, split=self.split)
         named = [_(ROLES[role]).format(name=self.models[role]) for role in models if self.models.get(role)]
-        return " ".join([data, _("Models: {models}.").format(models=_("; ").join(named))] if named else [data])
+        return in_sentences([data, _("Models: {models}.").format(models=_("; ").join(named)) if named else ""])
+
+    def beside(self, models: tuple[Role, ...], below: str) -> str:
+        """What stands below a figure, without the names of models that the caption names at its end."""
+        named = {html.unescape(excerpt(self.models.get(role, ""), 40)) for role in models}
+        return BETWEEN.join(part for part in html.unescape(below).split(BETWEEN) if part not in named)
 
 
 def sources(con: Connection, selection: Selection) -> Sources:
@@ -66,12 +72,14 @@ def of_figure(figure: Figure, below: str, known: Sources) -> str:
     """
     training = figure.page == "training"
     rows = "" if training else sentence(known.rows)
-    return " ".join(part for part in (_(figure.title), sentence(below), known.said(figure.models, training), rows) if part)
+    seen = sentence(known.beside(figure.models, below))
+    return in_sentences((_(figure.title), seen, known.said(figure.models, training), rows))
 
 
 def of_table(table: Table, rows: pl.DataFrame, known: Sources) -> str:
     """The caption of a table, with how its intervals were made."""
-    return " ".join(part for part in (_(table.title), *computed(rows), known.said(table.models), sentence(known.rows)) if part)
+    rewards = any(REWARD in HEADINGS.get(name, ()) for name in read_by_people(rows))
+    return in_sentences((_(table.title), *computed(rows), _(REWARD) if rewards else "", known.said(table.models), sentence(known.rows)))
 
 
 def computed(rows: pl.DataFrame) -> list[str]:
@@ -81,6 +89,6 @@ def computed(rows: pl.DataFrame) -> list[str]:
         if rows[name].dtype == ESTIMATE and (cells := rows[name].drop_nulls()).len():
             methods = dict.fromkeys(_(Estimate(**cell).method) for cell in cells)
             about = STATISTICS.get(name)
-            label = f"{_(about.label)}: {_(about.help)} " if about else ""
-            found[label + _("95 % interval: {methods}.").format(methods=", ".join(methods))] = None
+            label = _("{label}: {title}").format(label=_(about.label), title=_(about.help)) if about else ""
+            found[in_sentences((label, _("95 % interval: {methods}.").format(methods=listed(methods))))] = None
     return list(found)

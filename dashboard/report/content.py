@@ -15,14 +15,18 @@ from dashboard.queries import Selection
 from dashboard.report import captions
 from dashboard.report.files import Shown
 from dashboard.report.style import Style
-from dashboard.state.messages import _, marked, ours, wording
+from dashboard.state.messages import _, listed, marked, ours, wording
 from engine.plain import line
 from engine.settings.slices import without_rewards
-from engine.statistics.claims import claims
+from engine.statistics.claims import Claim, claims
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
 from engine.store.slices import selected, show_slice
 
+PAGES = {
+    "overview": marked("Overview"), "data": marked("Data"), "training": marked("Training"), "reward_model": marked("Reward model"),
+    "length_bias": marked("Length bias"), "dpo_vs_base": marked("DPO vs base"), "prompts": marked("Prompts"),
+}  # fmt: skip
 NUMBERS = {"statistic": pl.String, "of": pl.String, **{f.name: f.dtype for f in ESTIMATE.fields}}
 ASSIGNMENT = (
     "1",
@@ -84,7 +88,7 @@ class Content:
 
     title: str
     facts: list[tuple[str, str]]  # what, and its value
-    findings: list[tuple[str, str]]  # a sentence, and what it rests on
+    findings: list[tuple[str, list[tuple[str, str]]]]  # of each page its title and sentences, each with what it rests on
     parts: list[tuple[Shown | Tabled, str]]  # with its caption
     left_out: list[str]  # parts that are empty
     numbers: list[dict[str, Any]]
@@ -124,13 +128,25 @@ def read(cache: Path, request: Request) -> Content:
         pairs = selected(con, selection.slice) if selection.slice else None
         undecided = replace(selection, slice=without_rewards(selection.slice))
         show_slice(con, undecided.slice)
-        found = [(c.text(wording()), c.detail_text(wording())) for c in claims(con, undecided)] if selection.dataset_id else []
-        counted, runs = numbers(con, selection), queries.provenance(con, selection)
+        found = found_on_pages(claims(con, undecided)) if selection.dataset_id else []
+        counted, runs, trained = numbers(con, selection), queries.provenance(con, selection), queries.settings_of_models(con, selection)
     present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
-    named = [(part, request.captions.get(name_of(part)) or captioned(part, known)) for part in present]
+    captioned_parts = [(part, request.captions.get(name_of(part)) or captioned(part, known)) for part in present]
     left_out = [_("{label}: {title}").format(label=part.label, title=_(part.title)) for part in asked if rows[part.name].is_empty()]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
-    return Content(title, facts(known, runs, selection), list(dict.fromkeys(found)), named, left_out, counted, runs, pairs)
+    return Content(title, facts(known, runs, trained, selection), found, captioned_parts, left_out, counted, runs, pairs)
+
+
+def found_on_pages(said: Iterable[Claim]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Under each page's title its sentences, none twice."""
+    pages: dict[str, dict[tuple[str, str], None]] = {}
+    seen: set[tuple[str, str]] = set()
+    for claim in said:
+        sentence = claim.text(wording()), claim.detail_text(wording())
+        if sentence not in seen:
+            pages.setdefault(claim.page, {})[sentence] = None
+            seen.add(sentence)
+    return [(_(PAGES[page]), list(sentences)) for page, sentences in pages.items()]
 
 
 def queried(con: database.Connection, selection: Selection, parts: Iterable[Figure | Table]) -> dict[str, pl.DataFrame]:
@@ -171,22 +187,35 @@ def captioned(part: Shown | Tabled, known: captions.Sources) -> str:
     return captions.of_table(part.table, part.rows, known)
 
 
-def facts(known: captions.Sources, runs: pl.DataFrame, selection: Selection) -> list[tuple[str, str]]:
-    """Whose numbers these are: data, models, runs, date."""
+def facts(
+    known: captions.Sources, runs: pl.DataFrame, trained: dict[str, list[tuple[str, Any]]], selection: Selection
+) -> list[tuple[str, str]]:
+    """Whose numbers these are: data, models and how they were trained, runs, date."""
     roles = {
         "trained_scorer": _("Reward model"), "base_scorer": _("Untrained reward model"),
         "base_generator": _("Base"), "tuned_generator": _("Tuned"),
     }  # fmt: skip
     said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), known.rows)]
-    said += [(label, known.models[role]) for role, label in roles.items()]
+    said += [(label, with_settings(known.models[role], trained.get(role, []))) for role, label in roles.items()]
     said += [
-        (_("Finished runs on these data"), _(", ").join(ours(line(name)) for name in runs["name"])),
+        (_("Finished runs on these data"), listed(ours(line(name)) for name in runs["name"])),
         (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC"),
     ]
     if without_rewards(selection.slice) != selection.slice:
         said += [(_("What was found"), _(LEFT_OUT))]
     said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]
     return [(label, value) for label, value in said if value]
+
+
+def with_settings(name: str, settings: list[tuple[str, Any]]) -> str:
+    """DPO (Model: smollm2-135m-instruct; Loss: DPO; Beta: 0.1; …); of what no run here has trained the name alone."""
+    said = [_("{label}: {title}").format(label=_(title), title=setting(value)) for title, value in settings]
+    return _("{name} ({settings})").format(name=name, settings=_("; ").join(said)) if name and said else name
+
+
+def setting(value: object) -> str:
+    """3e−05; all; smollm2-135m-instruct."""
+    return f"{value:g}".replace("-", "−") if isinstance(value, float) else _(line(str(value)))
 
 
 def numbers(con: database.Connection, selection: Selection) -> list[dict[str, Any]]:

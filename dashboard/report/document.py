@@ -14,7 +14,7 @@ from dashboard.report.files import INTERACTIVE, Shown
 from dashboard.report.latex import document, latex_figure, latex_table
 from dashboard.report.style import Style
 from dashboard.report.written import written
-from dashboard.state.messages import _, language
+from dashboard.state.messages import _, in_sentences, language
 from engine.errors import PrefscopeError
 from engine.plain import line
 
@@ -38,6 +38,7 @@ CSS = """
 body{font:15px/1.5 'Liberation Sans',Arial,'Noto Sans CJK SC','PingFang SC','Microsoft YaHei',sans-serif}
 body{color:#1f2328;background:#fff}
 body{max-width:56rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
+h3{font-size:1rem;margin:1.2rem 0 .3rem}ul{margin:.3rem 0}
 figure{margin:2rem 0}figcaption,caption{font-size:.87rem;color:#59636e;text-align:left}
 figcaption b,caption b{color:#1f2328}.table{overflow-x:auto;margin:2rem 0}table{border-collapse:collapse;font-size:.85rem}
 .number{text-align:right;font-variant-numeric:tabular-nums}
@@ -68,9 +69,10 @@ def in_html(content: Content) -> str:
         "<meta name='viewport' content='width=device-width,initial-scale=1'>",
         f"<title>{title}</title><style>{CSS}</style><script>{get_plotlyjs()}</script></head><body><h1>{title}</h1><dl>",
         *(f"<dt>{html.escape(label)}</dt><dd>{html.escape(value)}</dd>" for label, value in content.facts),
-        f"</dl><h2>{html.escape(words()['findings'])}</h2><ul>",
-        *(f"<li><b>{html.escape(found)}</b> {html.escape(detail)}</li>" for found, detail in content.findings),
-        f"</ul><h2>{html.escape(words()['parts'])}</h2>",
+        "</dl>",
+        *([f"<h2>{html.escape(words()['findings'])}</h2>"] if content.findings else []),
+        *(html_findings(page, found) for page, found in content.findings),
+        f"<h2>{html.escape(words()['parts'])}</h2>",
         *(html_part(part, caption) for part, caption in content.parts),
     ]
     if content.left_out:
@@ -80,6 +82,11 @@ def in_html(content: Content) -> str:
             "</ul>",
         ]
     return "\n".join([*parts, "</body></html>"])
+
+
+def html_findings(page: str, found: list[tuple[str, str]]) -> str:
+    said = "".join(f"<li>{in_sentences((f'<b>{html.escape(sentence)}</b>', html.escape(detail)))}</li>" for sentence, detail in found)
+    return f"<h3>{html.escape(page)}</h3><ul>{said}</ul>"
 
 
 def html_part(part: Shown | Tabled, caption: str) -> str:

@@ -122,11 +122,17 @@ def latex_figure(name: str, caption: str, inches: float, number: str = "") -> st
     )
 
 
+def itemized(title: str, findings: list[tuple[str, str]]) -> list[str]:
+    """Sentences and what they rest on, under the title of their page."""
+    said = [rf"\item \textbf{{{latex(sentence)}}} {latex(detail)}" for sentence, detail in findings]
+    return [rf"\subsection*{{{latex(title)}}}", r"\begin{itemize}\setlength{\itemsep}{0pt}", *said, r"\end{itemize}"]
+
+
 def document(
     title: str,
     facts: list[tuple[str, str]],
     heading: str,
-    findings: list[tuple[str, str]],
+    findings: list[tuple[str, list[tuple[str, str]]]],
     body: list[str],
     cited: list[str],
     named: dict[str, str],
@@ -135,7 +141,7 @@ def document(
 
     cited: keys of references.bib, which lies beside it. named: what LaTeX calls a figure, a table and the references (ref).
     """
-    found = [rf"\item \textbf{{{latex(sentence)}}} {latex(detail)}" for sentence, detail in findings]
+    found = [row for page, said in findings for row in itemized(page, said)]
     return "\n".join(
         [
             PREAMBLE,
@@ -147,7 +153,7 @@ def document(
             r"\noindent\begin{tabular}{@{}lp{0.73\linewidth}@{}}",
             *(rf"{latex(label)} & {latex(value)} \\" for label, value in facts),
             r"\end{tabular}",
-            *([rf"\section*{{{latex(heading)}}}", r"\begin{itemize}", *found, r"\end{itemize}"] if found else []),
+            *([rf"\section*{{{latex(heading)}}}", *found] if found else []),
             *body,
             *([rf"\nocite{{{','.join(cited)}}}", r"\bibliographystyle{plain}", r"\bibliography{references}"] if cited else []),
             r"\end{document}",

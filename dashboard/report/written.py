@@ -6,14 +6,16 @@ from typing import Any
 import polars as pl
 
 from dashboard.figures.headings import heading, in_our_words, read_by_people
+from dashboard.figures.theme import columns_of
 from dashboard.state.messages import _, estimated
 from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
 from engine.statistics.wording import UNKNOWN, number, percent
 
 TEXT_CHARS = 280  # of a cell; the whole text stands in the table's CSV
-LINE_CHARS = 120  # on a line across the page, in the type of a table
+LINE_CHARS = 120  # on a line across the page, in the type of a table; a Chinese character is as wide as two
 WORD_CHARS, WANTED_CHARS = 16, 60  # of a column: no word is kept together beyond the one, no text gets more than the other
+CHINESE_CHARS = 8  # a line of a column of Chinese, which breaks anywhere
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,16 @@ def in_words(column: str, value: Any) -> str:
 
 
 def shares(columns: list[list[str]]) -> list[float]:
-    """How wide each column is: its longest word at least, and of what is left on the line as much as its texts want more."""
-    least = [min(WORD_CHARS, max(len(word) for text in column for word in text.split(" "))) + 2 for column in columns]
-    wanted = [max(low, min(WANTED_CHARS, max(map(len, column)))) for low, column in zip(least, columns, strict=True)]
+    """How wide each column is: its longest word at least, and of what is left on the line as much as its cells want more."""
+    least = [max(kept_together(word) for text in column for word in text.split(" ")) + 2 for column in columns]
+    wanted = [max(low, min(WANTED_CHARS, max(map(columns_of, column[1:]), default=0))) for low, column in zip(least, columns, strict=True)]
     more = [want - low for want, low in zip(wanted, least, strict=True)]
     left = max(0, LINE_CHARS - sum(least))
     given = min(1.0, left / sum(more)) if sum(more) else 0.0
     chars = [low + given * extra for low, extra in zip(least, more, strict=True)]
     return [one / max(LINE_CHARS, sum(chars)) for one in chars]
+
+
+def kept_together(word: str) -> int:
+    """How many characters wide a column must be for a word, or for Chinese that has no blanks."""
+    return min(columns_of(word), WORD_CHARS if columns_of(word) == len(word) else CHINESE_CHARS)

@@ -6,7 +6,7 @@
 import gettext
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -159,6 +159,16 @@ def counted(n: int, things: str) -> str:
 def estimated(estimate: Estimate) -> str:
     """81.0 % [75.0, 85.8]."""
     return words_of.estimated(estimate, _)
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Wilson's interval, bootstrap-t."""
+    return _(", ").join(part for part in parts if part)
+
+
+def in_sentences(parts: Iterable[str]) -> str:
+    """Sentences one after the other; after a Chinese full stop there is no blank."""
+    return ("" if language() == "zh" else " ").join(part for part in parts if part)
 
 
 def of(words: Mapping[Key, str]) -> Callable[[Key], str]:

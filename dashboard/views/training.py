@@ -26,8 +26,8 @@ def curves() -> None:
         x_axis=axis,
         smoothing=smoothing / 100,
     )
-    compared = data.read(queries.reward_curves_compared, shown, key="reward_training_compared")["run_id"].n_unique() > 1
-    repeats = () if compared else ("reward_training_compared",)  # of one run it would be Figure 1 again
+    alone = data.read(queries.reward_curves_compared, shown, key="reward_training_compared").is_empty()
+    repeats = ("reward_training_compared",) if alone else ()  # of one run it would be Figure 1 again
     drawn = [f.name for f in figures.on_page("training") if f.name not in repeats and not (f.name == "study_runs" and not shown.study)]
     with st.container(key=CURVES):
         figure.side_by_side(drawn, shown, level=2)

@@ -17,6 +17,7 @@ class Frozen(BaseModel):
 class BradleyTerry(Frozen):
     """Raise the chosen response's reward above the rejected one's."""
 
+    model_config = ConfigDict(title="Bradley-Terry")
     name: Literal["bradley_terry"] = "bradley_terry"
     centring: float = Field(
         0.0,
