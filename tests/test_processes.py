@@ -33,35 +33,41 @@ def dataset(cache: Path) -> str:
     return toy_dataset(cache, train=12, validation=5)
 
 
-def in_two(cache: Path, config: RunConfig) -> RunDir:
-    """Submitted like any run; the queue starts it in two processes."""
-    run = find_run(cache, jobs.submit_one(cache, config.model_copy(update={"processes": 2})))
-    status = jobs.wait_for_end(run, 300)
-    assert status.state == "done", f"{status.error}\n{(run.path / 'log.txt').read_text()[-2000:]}"
-    return run
-
-
-@pytest.fixture(scope="module")
-def queued(cache: Path, dataset: str, tiny_llama: Path) -> RunDir:
-    """A reward run that the queue did in two processes: 2 · 3 steps of 2 · 2 pairs."""
-    return in_two(cache, reward_config(dataset, tiny_llama, batch_size=2, epochs=2))
-
-
 PROGRAM = """
-import sys
+import os, signal, sys
 from pathlib import Path
+from engine.kinds.checkpoints import checkpoints
 from engine.kinds.table import KINDS
 from engine.machine import processes
 from engine.queue.run import finish
-from engine.store.progress import Progress
+from engine.store.progress import Cancelled, Progress
 from engine.store.rundir import RunDir
 from engine.store.status import State
+
+class Stopped(Progress):
+    def advance(self, step, steps):
+        if step == 7 and not self.run.writes:
+            os.kill(os.getpid(), signal.SIGTERM)
+        super().advance(step, steps)
+
+def begun(kind):
+    progress = kind(folder.parents[1], run)
+    progress.listen()
+    progress.agreed = processes.any_of
+    return progress
+
 processes.joined("cpu")
 for folder in map(Path, sys.argv[1:]):
     run = RunDir(folder, writes=processes.index() == 0)
-    progress = Progress(folder.parents[1], run)
-    progress.agreed = processes.any_of
-    KINDS[run.outline.kind](progress, run.config)
+    progress = begun(Stopped if run.outline.name == "stopped" else Progress)
+    try:
+        KINDS[run.outline.kind](progress, run.config)
+    except Cancelled:
+        finish(progress, State.CANCELLED, None)
+        run.update(notes=(checkpoints(run)[-1].name,) if run.writes else ())
+        processes.any_of(True)
+        progress = begun(Progress)
+        KINDS[run.outline.kind](progress, run.config)
     finish(progress, State.DONE, None)
 processes.leave()
 """
@@ -70,15 +76,22 @@ LONG = 8  # epochs of 6 steps, long enough to be stopped in the middle
 
 @pytest.fixture(scope="module")
 def together(cache: Path, dataset: str, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
-    """Several runs, one after another, in one pair of processes, since loading torch takes longer than all of them."""
+    """Several runs, one after another, in one pair of processes, since loading torch takes longer than all of them.
+
+    A run named "stopped" is resumed after the second process alone was told to stop, at step 7.
+    """
+    reward = {"batch_size": 2, "epochs": 2}
     long = {"batch_size": 1, "epochs": LONG, "checkpoint_every": 1000}
     configs: dict[str, RunConfig] = {
-        "divided": reward_config(dataset, tiny_llama, batch_size=2, epochs=2, forward_tokens=64, shard=True),
+        "whole": reward_config(dataset, tiny_llama, **reward),
+        "divided": reward_config(dataset, tiny_llama, **reward, forward_tokens=64, shard=True),
         "KTO": policy_config(dataset, tiny_llama, batch_size=2, loss=KTO()),
         "KTO, divided": policy_config(dataset, tiny_llama, batch_size=2, loss=KTO(), shard=True),
         "answers": answering(dataset, tiny_llama),
         "long": reward_config(dataset, tiny_llama, **long),
+        "long, stopped": reward_config(dataset, tiny_llama, **long, name="stopped"),
         "long, divided": reward_config(dataset, tiny_llama, **long, shard=True),
+        "long, divided, stopped": reward_config(dataset, tiny_llama, **long, shard=True, name="stopped"),
     }
     runs = {name: prepared(cache, config.model_copy(update={"processes": 2})) for name, config in configs.items()}
     program = tmp_path_factory.mktemp("program") / "runs.py"
@@ -102,12 +115,12 @@ def assert_alike(one: RunDir, two: RunDir, within: float = 1e-4) -> None:
 
 
 def test_reward_training_equals_one_process_with_twice_the_accumulation(
-    cache: Path, dataset: str, tiny_llama: Path, queued: RunDir
+    cache: Path, dataset: str, tiny_llama: Path, together: dict[str, RunDir]
 ) -> None:
     """Two processes of batch 2 take the pairs that one takes in two batches of 2; gradients are averaged, metrics gathered."""
     one = executed(cache, reward_config(dataset, tiny_llama, batch_size=2, accumulation=2, epochs=2))
-    assert len(metrics(queued)) == 8  # 2 · 3 steps, 2 validations
-    assert_alike(one, queued)
+    assert len(metrics(together["whole"])) == 8  # 2 · 3 steps, 2 validations
+    assert_alike(one, together["whole"])
 
 
 def test_a_model_divided_among_processes_trains_and_is_saved_as_a_whole_one(
@@ -122,10 +135,10 @@ def test_a_model_divided_among_processes_trains_and_is_saved_as_a_whole_one(
         assert torch.allclose(right[name], weight, atol=1e-5), name
 
 
-def test_every_validation_pair_is_scored_exactly_once(queued: RunDir) -> None:
+def test_every_validation_pair_is_scored_exactly_once(together: dict[str, RunDir]) -> None:
     """Five pairs do not divide by two processes: ten responses under two scorers, no more."""
-    assert table(queued, "rewards").height == 20
-    assert {line["values"]["n"] for line in metrics(queued) if line["split"] == "validation"} == {5}
+    assert table(together["whole"], "rewards").height == 20
+    assert {line["values"]["n"] for line in metrics(together["whole"]) if line["split"] == "validation"} == {5}
 
 
 def test_policy_training_and_kto_s_batch_equal_one_process_divided_or_whole(
@@ -194,8 +207,15 @@ def test_a_failure_in_several_processes_is_one_sentence(cache: Path, dataset: st
 
 
 @pytest.mark.parametrize("name", ["long", "long, divided"])
-def test_cancelled_together_they_resume_together(cache: Path, together: dict[str, RunDir], name: str) -> None:
-    whole = together[name]
+def test_told_to_one_process_all_stop_at_the_same_step_and_go_on_as_if_nothing_was(together: dict[str, RunDir], name: str) -> None:
+    stopped, whole = together[f"{name}, stopped"], together[name]
+    assert stopped.status.notes == ("step-0000007",)
+    assert len(metrics(whole)) == 6 * LONG + 2
+    assert metrics(stopped) == metrics(whole)
+
+
+def test_the_queue_starts_cancels_and_resumes_it(cache: Path, together: dict[str, RunDir]) -> None:
+    whole = together["long, divided"]
     run = find_run(cache, jobs.submit_one(cache, whole.config))
     deadline = time.monotonic() + 120
     while not (run.metrics_path.is_file() and len(run.metrics_path.read_text().splitlines()) > 5) and time.monotonic() < deadline:
