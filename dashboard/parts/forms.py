@@ -53,7 +53,13 @@ class Question:
         if isinstance(value, bool):
             return _("yes") if value else _("no")
         plain = held(value)
-        return ", ".join(map(str, plain)) if isinstance(plain, list) else shortened(plain).strip("'\"")
+        titles = {named(model): titled(model) for model in models_in(self.field.annotation)}
+        if isinstance(plain, str) and plain in titles:
+            return _(titles[plain])
+        ref = ref_of(self.field)
+        if ref and "split" in ref.targets:
+            return _(", ").join(map(ours, plain)) if isinstance(plain, list) else ours(str(plain))
+        return _(", ").join(map(str, plain)) if isinstance(plain, list) else shortened(plain).strip("'\"")
 
     @property
     def now(self) -> Any:

@@ -94,7 +94,7 @@ def dialog(selection: Selection) -> None:
         several = st.toggle(_("As a study: with several values or seeds"), key="retrain_study") if config else False
         planned_study = study_form.asked(config) if config and several else None
         then = () if several else comparable(selection, kind)
-    about.caption(data.literal(f"{trained_anew(config)} {taken}" if config else taken))
+    about.caption(data.literal(_("{anew} {taken}").format(anew=trained_anew(config), taken=taken) if config else taken))
     ready = False
     if config and (planned_study or not several):
         with right:
@@ -215,15 +215,21 @@ def score_first(planned: Mapping[str, RunConfig]) -> None:
 def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str], part: Slice | None = None) -> str:
     """A group's title, the values of its telling fields, and how many of its fields were changed. part: what is trained on alone."""
     now = [asker.question(name) for name in telling if name in fields]
-    said = {q.name: f"{_(q.field.title or q.name).lower()} {q.said(q.now)}" for q in now}
+    said = {q.name: f"{within(_(q.field.title or q.name))} {q.said(q.now)}" for q in now}
     if part and asker.question("pairs").now is None:
         said["pairs"] = _("training pairs all of {slice}").format(slice=line(in_full(part)))
     elif part:
         said["pairs"] = _("{n:,} training pairs of {slice}").format(n=asker.question("pairs").now, slice=line(in_full(part)))
-    summary = ", ".join(said.values())
+    summary = _(", ").join(said.values())
     changed = sum(asker.question(name).changed for name in fields if name != "name")
     badge = f" :orange-badge[{data.literal(_('{n} changed').format(n=changed))}]" if changed else ""
     return f"**{data.literal(title)}** {data.literal(summary)}{badge}"
+
+
+def within(title: str) -> str:
+    """A title as it stands within a line: training pairs, but LoRA."""
+    first = title.partition(" ")[0]
+    return title[:1].lower() + title[1:] if first[1:] == first[1:].lower() else title
 
 
 def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:

@@ -181,9 +181,14 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         "interval": st.column_config.ImageColumn(_("40 to 100 %"), width=136),
         "n": st.column_config.NumberColumn(_("n")),
         "time": st.column_config.TextColumn(_("Time"), alignment="right", width=96),
-        "state": st.column_config.TextColumn(_("State"), width=150),
+        "state": state_column(rows),
     }
     return shown(table, headings, rows, f"runs_{kind}")
+
+
+def state_column(rows: list[Row]) -> Any:
+    """As wide as the stage of a run that is going on needs, where one is."""
+    return st.column_config.TextColumn(_("State"), width=150 if any(row.run.status.state in GOING_ON for row in rows) else 90)
 
 
 def lines_of(rows: list[Row], drawn: tuple[str, ...]) -> list[int]:
@@ -233,15 +238,15 @@ def everything(selection: Selection) -> None:
     table: dict[str, list[Any]] = {
         "run": [row.run.name for row in rows],
         "state": [row.state for row in rows],
-        "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
-        "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
         "result": [result(row) for row in rows],
         "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
+        "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
+        "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
         "settings": [unusual(row) for row in rows],
     }
     headings = {
         "run": st.column_config.TextColumn(_("Run")),
-        "state": st.column_config.TextColumn(_("State"), width=150),
+        "state": state_column(rows),
         "kind": st.column_config.TextColumn(_("Kind")),
         "dataset": st.column_config.TextColumn(_("Dataset")),
         "result": st.column_config.TextColumn(_("Result"), width=270),
