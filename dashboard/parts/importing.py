@@ -325,7 +325,7 @@ def say_imported() -> None:
     if made is None:
         return
     if "kept" in made:
-        splits = ", ".join(f"{number(pairs, 0)} {ours(split)}" for split, pairs in made["splits"].items())
+        splits = _(", ").join(f"{number(pairs, 0)} {ours(split)}" for split, pairs in made["splits"].items())
         kept, dropped = counted(made["kept"], "pairs"), counted(made["dropped"], "records")
         text = _("Imported: {kept} kept ({splits}), {dropped} left out.").format(kept=kept, splits=splits, dropped=dropped)
     else:

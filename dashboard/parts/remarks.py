@@ -57,7 +57,7 @@ def under_way() -> None:
     for run in going:
         st.progress(
             min(1.0, run.status.step / run.status.steps) if run.status.steps else 0.0,
-            data.literal(f"{run.name}: {widgets.progress_text(run)}"),
+            data.literal(_("{name}: {progress}").format(name=run.name, progress=widgets.progress_text(run))),
         )
     sentence = _("{runs} done, {waiting} waiting, {stopped} failed, {cancelled} cancelled.")
     said = sentence.format(

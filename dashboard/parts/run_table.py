@@ -124,7 +124,7 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}".replace("-", "−")
     if isinstance(value, list | tuple):
-        return ", ".join(map(written, value))
+        return _(", ").join(map(written, value))
     return line(str(value))
 
 
@@ -272,7 +272,7 @@ def unusual(row: Row) -> str:
     usual |= flat({n: v.model_dump() for n, v in usual.items() if hasattr(v, "model_dump")})
     plain = [name for name in row.settings if name in usual and not names_runs(model, name)]
     own = [(name, row.settings[name]) for name in plain if written(usual[name]) != written(row.settings[name])]
-    return ", ".join(f"{title_of(row.run.kind, name).lower()} {written(value)}" for name, value in own)
+    return _(", ").join(f"{title_of(row.run.kind, name).lower()} {written(value)}" for name, value in own)
 
 
 def result(row: Row) -> str | None:

@@ -252,7 +252,7 @@ def progress_text(run: Run) -> str:
         parts.append(_("{rate} {unit} a {each}").format(rate=number(rate, 0 if rate >= 10 else 1), unit=_(status.unit), each=each))
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
-    return ", ".join(p for p in parts if p)
+    return _(", ").join(p for p in parts if p)
 
 
 def actions(run: Run) -> None:
@@ -304,4 +304,4 @@ def cancel_button(run: Run) -> None:
 
 
 def names(runs: list[RunDir]) -> str:
-    return ", ".join(ours(line(run.outline.name)) for run in runs)
+    return _(", ").join(ours(line(run.outline.name)) for run in runs)

@@ -163,11 +163,11 @@ def named(slice: Slice | None) -> str:
     """Its name, or its conditions."""
     if slice is None:
         return _("all pairs")
-    conditions = "; ".join(said(predicate) for predicate in slice.predicates)
+    conditions = _("; ").join(said(predicate) for predicate in slice.predicates)
     return slice.name or (_("all but {conditions}").format(conditions=conditions) if slice.inverted else conditions)
 
 
 def in_full(slice: Slice) -> str:
     """Its name, if it has one, and its conditions."""
     conditions = named(slice.model_copy(update={"name": ""}))
-    return f"{slice.name}: {conditions}" if slice.name else conditions
+    return _("{name}: {conditions}").format(name=slice.name, conditions=conditions) if slice.name else conditions

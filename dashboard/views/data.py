@@ -19,7 +19,7 @@ def counts() -> None:
     """The dataset's pairs by split, where they come from, and its dropped records by reason, in one line."""
     row = data.read(queries.dataset, selection).row(0, named=True)
     splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
-    kept = ", ".join(_("{pairs} {split}").format(pairs=number(n, 0), split=ours(split)) for split, n in splits.items())
+    kept = _(", ").join(_("{pairs} {split}").format(pairs=number(n, 0), split=ours(split)) for split, n in splits.items())
     text = _("{kept} kept ({splits}), {dropped} left out. Format {format}, source {source}, licence {licence}.").format(
         kept=counted(row["kept"], "pairs"),
         splits=kept,
