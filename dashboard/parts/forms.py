@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from dashboard import queries
 from dashboard.state import data
 from dashboard.state.data import literal
-from dashboard.state.messages import _, ours, reported
+from dashboard.state.messages import _, listed, ours, reported
 from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, RunConfig, shortened
 from engine.settings.hyperparameters import Weighted
 from engine.settings.options import models_in, named, titled
@@ -58,8 +58,8 @@ class Question:
             return _(titles[plain])
         ref = ref_of(self.field)
         if ref and "split" in ref.targets:
-            return _(", ").join(map(ours, plain)) if isinstance(plain, list) else ours(str(plain))
-        return _(", ").join(map(str, plain)) if isinstance(plain, list) else shortened(plain).strip("'\"")
+            return listed(map(ours, plain)) if isinstance(plain, list) else ours(str(plain))
+        return listed(map(str, plain)) if isinstance(plain, list) else shortened(plain).strip("'\"")
 
     @property
     def now(self) -> Any:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.state import data
-from dashboard.state.messages import _, counted, ours, reported
+from dashboard.state.messages import _, counted, listed, ours, reported
 from engine.data.formats import REASONS
 from engine.data.preview import Check, shown
 from engine.data.rejects import Dropped
@@ -15,7 +15,7 @@ PAIRS = 5  # shown as they are read
 
 def kept(looked: Check) -> None:
     """Counts, each reason with an example, and the first pairs as they are read."""
-    splits = _(", ").join(f"{number(pairs, 0)} {ours(split)}" for split, pairs in looked.splits.items())
+    splits = listed(f"{number(pairs, 0)} {ours(split)}" for split, pairs in looked.splits.items())
     out = looked.records - len(looked.kept)
     all_kept, some = _("All {records} kept ({splits})."), _("{kept} of {records} kept ({splits}); {dropped} left out.")
     text = (some if out else all_kept).format(
@@ -64,7 +64,7 @@ def results(looked: ResultsCheck) -> None:
 def rows_of(counts: dict[str, int]) -> str:
     """475 prompts, 496 pairs, 496 answers, 496 rewards."""
     named = {"prompts": "prompts", "pairs": "pairs", "generations": "answers", "rewards": "rewards"}
-    return _(", ").join(counted(counts[table], unit) for table, unit in named.items() if table in counts)
+    return listed(counted(counts[table], unit) for table, unit in named.items() if table in counts)
 
 
 def notes(sentences: tuple[str, ...]) -> None:

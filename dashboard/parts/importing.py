@@ -19,7 +19,7 @@ from dashboard.parts import assigning, import_check
 from dashboard.parts.assigning import Answers
 from dashboard.parts.chips import open_dataset
 from dashboard.state import data
-from dashboard.state.messages import _, counted, ours, reported
+from dashboard.state.messages import _, counted, listed, ours, reported
 from engine.commands.imports import sources_of
 from engine.data.datasets_io import dataset_ids
 from engine.data.preview import MOST, Check, Sample, check, from_json, joined, sample
@@ -325,7 +325,7 @@ def say_imported() -> None:
     if made is None:
         return
     if "kept" in made:
-        splits = _(", ").join(f"{number(pairs, 0)} {ours(split)}" for split, pairs in made["splits"].items())
+        splits = listed(f"{number(pairs, 0)} {ours(split)}" for split, pairs in made["splits"].items())
         kept, dropped = counted(made["kept"], "pairs"), counted(made["dropped"], "records")
         text = _("Imported: {kept} kept ({splits}), {dropped} left out.").format(kept=kept, splits=splits, dropped=dropped)
     else:

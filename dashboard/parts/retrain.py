@@ -10,7 +10,7 @@ from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _, counted, marked, of, ours
+from dashboard.state.messages import _, counted, listed, marked, of, ours
 from dashboard.state.slices import in_full
 from engine.errors import PrefscopeError
 from engine.plain import line
@@ -220,7 +220,7 @@ def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str
         said["pairs"] = _("training pairs all of {slice}").format(slice=line(in_full(part)))
     elif part:
         said["pairs"] = _("{n:,} training pairs of {slice}").format(n=asker.question("pairs").now, slice=line(in_full(part)))
-    summary = _(", ").join(said.values())
+    summary = listed(said.values())
     changed = sum(asker.question(name).changed for name in fields if name != "name")
     badge = f" :orange-badge[{data.literal(_('{n} changed').format(n=changed))}]" if changed else ""
     return f"**{data.literal(title)}** {data.literal(summary)}{badge}"

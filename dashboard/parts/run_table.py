@@ -19,7 +19,7 @@ from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
 from dashboard.state import address, data, slices
 from dashboard.state.data import Run
-from dashboard.state.messages import _, counted, estimated, marked, ours, reported
+from dashboard.state.messages import _, counted, estimated, listed, marked, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue.preset import names_runs
@@ -124,7 +124,7 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}".replace("-", "−")
     if isinstance(value, list | tuple):
-        return _(", ").join(map(written, value))
+        return listed(map(written, value))
     return line(str(value))
 
 
@@ -272,7 +272,7 @@ def unusual(row: Row) -> str:
     usual |= flat({n: v.model_dump() for n, v in usual.items() if hasattr(v, "model_dump")})
     plain = [name for name in row.settings if name in usual and not names_runs(model, name)]
     own = [(name, row.settings[name]) for name in plain if written(usual[name]) != written(row.settings[name])]
-    return _(", ").join(f"{title_of(row.run.kind, name).lower()} {written(value)}" for name, value in own)
+    return listed(f"{title_of(row.run.kind, name).lower()} {written(value)}" for name, value in own)
 
 
 def result(row: Row) -> str | None:

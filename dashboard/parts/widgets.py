@@ -18,7 +18,7 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, estimated, marked, ours, reported
+from dashboard.state.messages import _, estimated, listed, marked, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue import jobs, removal
@@ -252,7 +252,7 @@ def progress_text(run: Run) -> str:
         parts.append(_("{rate} {unit} a {each}").format(rate=number(rate, 0 if rate >= 10 else 1), unit=_(status.unit), each=each))
     if not run.ended and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
-    return _(", ").join(p for p in parts if p)
+    return listed(p for p in parts if p)
 
 
 def actions(run: Run) -> None:
@@ -304,4 +304,4 @@ def cancel_button(run: Run) -> None:
 
 
 def names(runs: list[RunDir]) -> str:
-    return _(", ").join(ours(line(run.outline.name)) for run in runs)
+    return listed(ours(line(run.outline.name)) for run in runs)

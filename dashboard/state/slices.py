@@ -5,7 +5,7 @@ from typing import Any
 
 from dashboard.queries import Selection
 from dashboard.state import address
-from dashboard.state.messages import _, ours
+from dashboard.state.messages import _, listed, ours
 from engine.errors import ConfigError
 from engine.settings.slices import FIELDS, MOST_SPELLED_OUT, AnyPredicate, Contains, OneOf, Range, Slice, parse_slice
 
@@ -147,16 +147,16 @@ def said(predicate: AnyPredicate) -> str:
     """The predicate in the viewer's words: margin < 0."""
     template, values = predicate.said(lambda number: f"{number:.4g}".replace("-", "−"))
     if "values" in values and isinstance(predicate, OneOf):
-        values["values"] = listed(predicate)
+        values["values"] = alternatives(predicate)
     return _(template).format(**{**values, "field": _(values.get("field", ""))})
 
 
-def listed(predicate: OneOf) -> str:
+def alternatives(predicate: OneOf) -> str:
     """safety, advice or writing; of many the first, and how many others."""
     texts = [_("none given") if value is None else ours(str(value)) for value in predicate.values]
     if len(texts) > MOST_SPELLED_OUT:
         texts = [*texts[: MOST_SPELLED_OUT - 1], _("{n} others").format(n=len(texts) - MOST_SPELLED_OUT + 1)]
-    return _(" or ").join(filter(None, [_(", ").join(texts[:-1]), texts[-1]]))
+    return _(" or ").join(filter(None, [listed(texts[:-1]), texts[-1]]))
 
 
 def named(slice: Slice | None) -> str:

@@ -10,7 +10,7 @@ from dashboard import figures, queries
 from dashboard.parts import assigning, figure, importing, pairs, verdict, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
-from dashboard.state.messages import _, counted, ours
+from dashboard.state.messages import _, counted, listed, ours
 from engine.data.formats import REASONS
 from engine.statistics.wording import number
 
@@ -19,7 +19,7 @@ def counts() -> None:
     """The dataset's pairs by split, where they come from, and its dropped records by reason, in one line."""
     row = data.read(queries.dataset, selection).row(0, named=True)
     splits, dropped = json.loads(row["splits"]), json.loads(row["dropped_by"])
-    kept = _(", ").join(_("{pairs} {split}").format(pairs=number(n, 0), split=ours(split)) for split, n in splits.items())
+    kept = listed(_("{pairs} {split}").format(pairs=number(n, 0), split=ours(split)) for split, n in splits.items())
     text = _("{kept} kept ({splits}), {dropped} left out. Format {format}, source {source}, licence {licence}.").format(
         kept=counted(row["kept"], "pairs"),
         splits=kept,
@@ -42,7 +42,7 @@ def origin(row: dict[str, str]) -> str:
     if not row["source"].startswith("{"):
         return file_name(row["source"])
     parts = json.loads(row["source"]).items()
-    return _(", ").join(_("{split} from {source}").format(split=ours(split), source=file_name(source)) for split, source in parts)
+    return listed(_("{split} from {source}").format(split=ours(split), source=file_name(source)) for split, source in parts)
 
 
 def file_name(source: str) -> str:
