@@ -444,17 +444,17 @@ assert torch.allclose(change, predicted, rtol=0.25)
 # %% [markdown]
 # ## 7. A few steps of training · 训练几步
 #
-# Six pairs, eight steps of AdamW over all six at once, and two pairs that are only watched. DPO training is no more than this;
+# Six pairs, five steps of AdamW over all six at once, and two pairs that are only watched. DPO training is no more than this;
 # `engine/kinds/policy.py` and `engine/kinds/loop.py` add batches, schedules, checkpoints and memory.
 #
-# 六个偏好对，AdamW 训练八步，每步同时用全部六对，另有两对只观察。DPO 训练的要点都在这里了；
+# 六个偏好对，AdamW 训练五步，每步同时用全部六对，另有两对只观察。DPO 训练的要点都在这里了；
 # `engine/kinds/policy.py` 和 `engine/kinds/loop.py` 再加上批次、学习率调度、检查点和内存管理。
 
 # %%
 reference_trained, reference_held_out = (measured(reference, some) for some in (trained_pairs, held_out_pairs))
 optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-5, betas=(0.9, 0.95), weight_decay=0.0)
 watched = []
-for step in range(8):
+for step in range(5):
     now = measured(policy, trained_pairs)
     step_loss = losses.dpo(now, reference_trained, beta=0.1).loss.mean()
     optimizer.zero_grad()
