@@ -7,12 +7,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from dashboard import figures
+from dashboard.figures.headings import heading, read_by_people
 from dashboard.parts import figure as figure_part
 from dashboard.queries import Selection
 from dashboard.report import content, export, pictures
 from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
 from dashboard.state import data
-from dashboard.state.messages import _, language, marked, of
+from dashboard.state.messages import _, counted, in_sentences, language, listed, marked, of
 from engine.errors import PrefscopeError
 from engine.plain import shell_words
 from engine.store.rundir import cache_path
@@ -54,10 +55,13 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
                 st.checkbox(data.literal(label), name in wanted, key=f"report_tick_{name}")
                 if name not in wanted:
                     continue
-                if data.read(part.query, selection, key=name).is_empty():
-                    st.caption(_("Nothing to show yet: it is left out."))
+                rows = data.read(part.query, selection, key=name)
+                if rows.is_empty():
+                    st.caption(data.literal(in_sentences((_("Nothing to show yet: it is left out."), _(part.empty)))))
                 elif isinstance(part, figures.Figure):
                     figure_part.thumbnail(part, selection)
+                else:
+                    st.caption(data.literal(listed([counted(len(rows), "rows"), *map(heading, read_by_people(rows))])))
 
 
 def captions(request: content.Request) -> dict[str, str]:

@@ -23,6 +23,7 @@ ONE = {
     "answers": "answer",
     "rewards": "reward",
     "records": "record",
+    "rows": "row",
     "runs": "run",
     "tokens": "token",
     "words": "word",

@@ -29,9 +29,15 @@ def exported(page: Page, form: str, tmp_path: Path) -> Path:
 
 
 def test_a_format_and_a_width_are_chosen_and_the_file_comes(page: Page, tmp_path: Path) -> None:
-    """3.3 in are 237.6 pt; the caption is the sentence that stands below the figure, with its models."""
-    page.locator(".st-key-export_margins").get_by_role("button", name="Export").click()
+    """The menu opens where it stands whole, at the foot of the window upwards.
+
+    3.3 in are 237.6 pt; the caption is the sentence that stands below the figure, with its models.
+    """
+    button = page.locator(".st-key-export_margins").get_by_role("button", name="Export")
+    button.evaluate("e => { e.scrollIntoView({block: 'end'}) }")
+    button.click()
     settle(page)
+    assert page.get_by_test_id("stPopoverBody").evaluate("e => e.scrollHeight - e.clientHeight") == 0
     page.get_by_test_id("stPopoverBody").get_by_text("Column, 3.3 in").click()
     settle(page)
     drawing = exported(page, "PDF", tmp_path)
