@@ -324,7 +324,8 @@ def test_cut_answers_are_a_warning_with_the_check_done(con: Connection, won: int
     scored(con, of_200(162))
     answered(con, cut(won, n))
     warning = plain(str(said(con, "dpo_vs_base")["cut_answers"]))
-    assert warning.startswith(f"Cut at the token limit: {(200 - n) / 2:.1f} % of the base model’s answers, 0.0 % of DPO’s. ")
+    share = f"{(200 - n) / 2:.1f} %"
+    assert warning.startswith(f"Cut at the token limit: {share} of the base model’s 200 answers, 0.0 % of DPO’s 200 answers. ")
     assert warning.endswith(verdict)
 
 

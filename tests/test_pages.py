@@ -114,6 +114,14 @@ def test_prompts_are_searched_in_the_database(filled_cache: Path, monkeypatch: p
     assert (shown_prompts(app)["list"]["total"], shown_prompts(app)["details"]) == (0, [])
 
 
+def test_the_list_of_pairs_is_turned_from_page_to_page(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 pairs in pages of 15."""
+    app = opened(filled_cache, monkeypatch, "data.py")
+    assert "1 to 15 of 30" in said(app)
+    next(button for button in app.button if button.label == "›").click().run()
+    assert "16 to 30 of 30" in said(app)
+
+
 def test_the_filters_of_prompts_are_in_the_url_and_taken_from_it(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens the link sees the same; what the URL asks for and is not there, is not chosen."""
     app = opened(filled_cache, monkeypatch, "prompts.py")

@@ -19,7 +19,7 @@ ROWS = 15  # of one page
 def show(selection: Selection) -> None:
     """Search, order, the page of pairs, the pair that is picked, and all of them as CSV."""
     verdict.section(_("The pairs"))
-    slice_parts.line(selection)
+    slice_parts.line(selection, csv=False)
     orders = {
         "imported": _("as imported"),
         "chosen_longer": _("chosen longer first"),
@@ -41,18 +41,7 @@ def show(selection: Selection) -> None:
         st.info(_("No pair holds this text.") if search else _("No pairs."))
         return
     picked = list_of(rows, f"{key}_{page}")
-    total = int(rows["matches"][0])
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        first = page * ROWS + 1
-        st.caption(
-            data.literal(
-                _("{first} to {last} of {total}").format(
-                    first=number(first, 0), last=number(first + len(rows) - 1, 0), total=number(total, 0)
-                )
-            ),
-            width="content",
-        )
-        widgets.pages(total, ROWS, key)
+    widgets.pages(int(rows["matches"][0]), ROWS, key)
     if picked is None:
         st.caption(_("Pick a row to read the pair."))
     else:

@@ -16,6 +16,7 @@ from dashboard.report.tabular import csv_text
 from dashboard.state import address, data
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
+from engine.settings.slices import Range
 from engine.statistics.flags import Flags
 from engine.statistics.wording import number
 
@@ -65,7 +66,7 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
             "type", _("Type"), {t: ours(line(t)) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
         flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=120, help=_(ABOUT_FLAGS))
-        order = chosen("order", _("Order"), orders()) or "difference"
+        order = chosen("order", _("Order"), orders(selection)) or "difference"
         scorer = chosen("scorer", _("Reward model"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
         rows = data.read(queries.prompts, selection, **{name: value for name, value in asdict(asked).items() if name != "preferred"})
@@ -76,11 +77,16 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
     return replace(asked, preferred=preferred), rows
 
 
-def orders() -> dict[str, str]:
+def orders(selection: Selection) -> dict[str, str]:
     """How the list can be ordered; first of what the base answer won, where that is asked for, its largest wins."""
     words = said(ORDERS)
-    by_base = "base" in address.asked("preferred")
-    return {"difference_up": words["difference_up"], **words} if by_base else words
+    return {"difference_up": words["difference_up"], **words} if lost(selection) else words
+
+
+def lost(selection: Selection) -> bool:
+    """Whether the prompts that are asked for, or looked at, are those on which the base answer is preferred."""
+    below = [p for p in selection.slice.predicates if isinstance(p, Range) and p.field == "difference"] if selection.slice else []
+    return "base" in address.asked("preferred") or any(p.high is not None and p.high <= 0 for p in below)
 
 
 def said(words: Mapping[str, str]) -> dict[str, str]:

@@ -17,8 +17,11 @@ from engine.store import saved_slices
 from engine.store.rundir import cache_path
 
 
-def line(selection: Selection) -> None:
-    """What the slice says, its share of the pairs, and buttons to turn it round, keep it and take it away; nothing without a slice."""
+def line(selection: Selection, csv: bool = True) -> None:
+    """What the slice says, its share of the pairs, and buttons to turn it round, keep it and take it away; nothing without a slice.
+
+    csv: whether its pairs are offered here as a file.
+    """
     slice = selection.slice
     if slice is None:
         return
@@ -39,14 +42,11 @@ def line(selection: Selection) -> None:
             st.button(_("Invert"), key="slice_invert", on_click=slices.invert, args=(slice,))
             keep(slice)
             st.button(_("Retrain on slice"), key="slice_retrain", on_click=retrain.begin, args=(kind_of(slice), None, True))
-            st.download_button(
-                _("CSV with ids"),
-                lambda: csv_text(data.read(queries.sliced_pairs, selection)),
-                "pairs.csv",
-                "text/csv",
-                key="slice_csv",
-                on_click="ignore",
-            )
+            if csv:
+                st.download_button(
+                    _("CSV with ids"), lambda: csv_text(data.read(queries.sliced_pairs, selection)), "pairs.csv", "text/csv",
+                    key="slice_csv", on_click="ignore",
+                )  # fmt: skip
             st.button(_("Show all"), key="slice_clear", on_click=slices.look_at, args=(None,))
 
 

@@ -22,6 +22,7 @@ COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
     Sureness.TOO_LITTLE: "gray",
 }
 SHAPES = {Sureness.CLEAR: "●", Sureness.UNCERTAIN: "◐", Sureness.TOO_LITTLE: "○"}
+EQUALS = "\u00a0=\u00a0"  # n = 71 stays on one line
 
 
 def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
@@ -96,7 +97,8 @@ def line(claim: Claim, headline: bool = False) -> None:
 
 def said_with(sure: Sureness, sentence: str = "") -> None:
     """How sure one may be, as a word with a shape, so that it can be told apart without its colour; and a sentence behind it."""
-    st.markdown(f":{COLOURS[sure]}-badge[{SHAPES[sure]} {data.literal(_(sure))}] {data.literal(sentence)}")
+    said = data.literal(sentence.replace(" = ", EQUALS))
+    st.markdown(f":{COLOURS[sure]}-badge[{SHAPES[sure]} {data.literal(_(sure))}] {said}")
 
 
 def text(claim: Claim) -> str:

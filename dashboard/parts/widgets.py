@@ -18,7 +18,7 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, estimated, listed, marked, ours, reported
+from dashboard.state.messages import _, estimated, listed, marked, ours, reported, wording
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue import jobs, removal
@@ -146,9 +146,20 @@ def page_key(*asked: object) -> str:
 
 
 def pages(total: int, rows: int, key: str) -> None:
-    """The page numbers under a list that shows `rows` of `total`."""
-    if total > rows:
-        st.pagination(-(-total // rows), key=key)
+    """Which `rows` of `total` a list shows, between buttons to the page before and the next one; the page, from 1, stands under `key`."""
+    page = st.session_state.setdefault(key, 1)
+    ends = {"first": (page - 1) * rows + 1, "last": min(page * rows, total), "total": total}
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        if total > rows:
+            st.button("‹", key=f"{key}_before", help=_("The page before"), disabled=page == 1, on_click=turn, args=(key, page - 1))
+        st.caption(data.literal(wording().fill(_("{first} to {last} of {total}"), ends)), width="content")
+        if total > rows:
+            last = ends["last"] == total
+            st.button("›", key=f"{key}_after", help=_("The next page"), disabled=last, on_click=turn, args=(key, page + 1))
+
+
+def turn(key: str, page: int) -> None:
+    st.session_state[key] = page
 
 
 def live(part: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, column
 from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
-from engine.store.slices import frame_once, once
+from engine.store.slices import once
 
 ASKED = "prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)"
 WHO = "case generator_id when $base then 'base' else 'tuned' end"
@@ -59,7 +59,7 @@ def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def cuts(con: Connection, selection: Selection) -> pl.DataFrame:
     """One row: base_cut and tuned_cut, the share of answers that the token limit cut (Estimates; n is 0 where nobody knows)."""
-    ended = frame_once(con, f"select who, prompt_id, finish_reason from ({ANSWERS})", compared(selection))
+    ended = rows.given_answers(con, selection)
     found = {who: measured(ended.filter(pl.col("who") == who), ["share_cut"])["share_cut"] for who in ("base", "tuned")}
     return pl.DataFrame([column(f"{who}_cut", [estimate]) for who, estimate in found.items()])
 

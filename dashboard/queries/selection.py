@@ -30,7 +30,7 @@ class Choices:
     datasets: pl.DataFrame  # dataset_id, name, kept
     splits: pl.DataFrame  # dataset_id, split, pairs
     runs: pl.DataFrame  # run_id, kind, name, state, dataset_id, in_study
-    scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (it has scored)
+    scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (it has scored; 0: answers alone)
     generators: pl.DataFrame  # generator_id, name, kind, run_id, dataset_id, split, prompts (it has answered)
     studies: pl.DataFrame  # study_id, name, dataset_id
     group_fields: pl.DataFrame  # field, name, dataset_id, split: fields of the pairs that name more than one group
@@ -67,9 +67,9 @@ GROUP_FIELDS = """
     where groups > 1 order by used.field is null, field
 """
 SCORERS = """
-    select s.scorer_id, s.name, s.kind, m.run_id, c.dataset_id, c.split, c.scored as pairs
-    from coverage c join named_scorers s using (scorer_id) left join models m using (model_id) where c.generator_id is null and c.complete
-    order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
+    select s.scorer_id, s.name, s.kind, m.run_id, c.dataset_id, c.split, coalesce(max(c.scored) filter (c.generator_id is null), 0) as pairs
+    from coverage c join named_scorers s using (scorer_id) left join models m using (model_id) where c.split is not null and c.complete
+    group by all order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
 """
 GENERATORS = """
     with asked as (select distinct dataset_id, split, prompt_id from pairs)

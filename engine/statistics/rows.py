@@ -25,6 +25,12 @@ ANSWERS = """
       and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
 """
 
+GIVEN = """
+    select case generator_id when $base then 'base' else 'tuned' end as who, prompt_id, finish_reason
+    from answers where generator_id in ($base, $tuned)
+      and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)
+"""
+
 
 def scored_pairs(con: Connection, comparison: Comparison, scorer: str | None) -> pl.DataFrame:
     """The pairs of the split that a scorer has scored; none without a scorer."""
@@ -38,8 +44,16 @@ def lengths(con: Connection, comparison: Comparison) -> pl.DataFrame:
 
 def compared_answers(con: Connection, comparison: Comparison, scorer: str | None) -> pl.DataFrame:
     """The prompts of the split that both generators answered and a scorer scored; none without a scorer."""
-    both = {"base": comparison.base_generator, "tuned": comparison.tuned_generator}
-    return frame_once(con, ANSWERS, {**split_of(comparison), **both, "scorer": scorer})
+    return frame_once(con, ANSWERS, {**split_of(comparison), **generators_of(comparison), "scorer": scorer})
+
+
+def given_answers(con: Connection, comparison: Comparison) -> pl.DataFrame:
+    """who (base, tuned), prompt_id and finish_reason of every answer to the prompts of the split, scored or not."""
+    return frame_once(con, GIVEN, {**split_of(comparison), **generators_of(comparison)})
+
+
+def generators_of(comparison: Comparison) -> dict[str, str | None]:
+    return {"base": comparison.base_generator, "tuned": comparison.tuned_generator}
 
 
 def split_of(comparison: Comparison) -> dict[str, str | None]:

@@ -333,13 +333,11 @@ class View {
   }
 
   side({ role, title, by, reward, facts, flags, pieces }) {
-    const told = made(
-      "span", "facts soft", ...facts.map((fact) => made("span", "", fact)), ...flags.map((flag) => made("span", "flag", flag)),
-      reward ? made("span", "value", reward) : null,
-    )
+    const told = made("span", "facts soft", ...facts.map((fact) => made("span", "", fact)), ...flags.map((flag) => made("span", "flag", flag)))
+    const value = reward ? made("span", "value", reward) : null
     const text = theirs("div", "read", "")
     for (const [piece, changed] of pieces) text.append(changed ? made("mark", "", piece) : piece)
-    return made("div", `answer ${role}`, made("div", "head", made("span", "", made("b", "name", title), " ", theirs("span", "soft", by)), told), text)
+    return made("div", `answer ${role}`, made("div", "head", made("span", "", made("b", "name", title), " ", theirs("span", "soft", by)), told, value), text)
   }
 
   fold({ title, sides, about }) {

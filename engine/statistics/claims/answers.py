@@ -2,7 +2,6 @@
 
 from engine.statistics.claims.claim import Claim, Sentence, Side, claim, side
 from engine.statistics.claims.evidence import Evidence, given, one
-from engine.statistics.summary import answers_of
 from engine.statistics.wording import Value
 
 PAGE = "dpo_vs_base"
@@ -40,7 +39,7 @@ LENGTH = {
     )
     for unit in ("tokens", "words")
 }
-CUT = "Cut at the token limit: {base_cut} of {base}’s answers, {tuned_cut} of {tuned}’s. "
+CUT = "Cut at the token limit: {base_cut} of {base}’s {base_cut:counted}, {tuned_cut} of {tuned}’s {tuned_cut:counted}. "
 COMPLETE = CUT + "Where both are complete {tuned} wins {by:full}, n = {by:n}: "
 HOLDS, TURNS = COMPLETE + "the verdict holds.", COMPLETE + "the verdict turns."
 NOT_TOLD = COMPLETE + "whether the verdict holds cannot be told."
@@ -98,7 +97,7 @@ def cut_answers(evidence: Evidence) -> Claim | None:
     """What cut answers could overturn, checked on the prompts where both are complete; None where none was cut, or nobody knows."""
     if evidence.answers.is_empty():
         return None
-    base, tuned = (one(answers_of(evidence.answers, who), "share_cut") for who in ("base", "tuned"))
+    base, tuned = (one(evidence.given_answers.filter(who=who), "share_cut") for who in ("base", "tuned"))
     won, complete = one(evidence.answers, "win_rate"), one(evidence.answers, "win_rate_complete")
     if not (base and tuned and won and complete and base.n and tuned.n and base.value + tuned.value):
         return None

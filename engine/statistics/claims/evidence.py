@@ -83,6 +83,11 @@ class Evidence:
         return rows.compared_answers(self.con, self.comparison, self.comparison.trained_scorer)
 
     @cached_property
+    def given_answers(self) -> pl.DataFrame:
+        """Every answer of both, with how it ended."""
+        return rows.given_answers(self.con, self.comparison)
+
+    @cached_property
     def untrained_answers(self) -> pl.DataFrame:
         return rows.compared_answers(self.con, self.comparison, self.untrained)
 

@@ -11,10 +11,11 @@ BEATS = Sentence(
     detail="Reward model {right:full}, longer response {rule:full}; difference {by} points {by:interval}, n = {by:n} {pairs}.",
 )
 RULE = Sentence(
-    "Taking the longer response gets {by:full} of {by:counted} right.",
-    "Taking the longer response gets only {by:full} of {by:counted} right.",
-    "Whether the longer response is chosen more often: the pairs cannot tell, {by:full} of {by:counted}.",
+    "Taking the longer response gets {by:whole} of pairs right.",
+    "Taking the longer response gets only {by:whole} of pairs right.",
+    "Whether the longer response is chosen more often: the pairs cannot tell.",
     "Too little data to say whether the longer response is chosen more often: {by:counted}.",
+    detail="{by:full} of {by:counted}, ties half.",
 )
 ADVANTAGE = Sentence(
     "The reward model is right more often when the chosen response is longer: {longer:whole} against {shorter:whole}.",
