@@ -172,6 +172,20 @@ def test_the_pdf_document_sets_texts_as_they_are(tmp_path: Path) -> None:
     assert [page[:4] for page in document.typeset_pages(tmp_path)] == [b"\x89PNG"]
 
 
+def test_figures_as_wide_as_a_column_stand_two_beside_each_other(tmp_path: Path) -> None:
+    """Of three the first two have their captions on one line; a wide one, 100 % of the text, has its own."""
+    (tmp_path / "a.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="300" height="100"/>', encoding="utf-8")
+    parts = [{"kind": "figure", "file": "a.svg", "share": share, "label": f"No{n}", "caption": ""} for n, share in enumerate((49, 49, 100))]
+    whole = {"title": "T", "facts": [], "findings": [], "parts": parts, "left_out": [], "words": {"parts": "P"}, "lang": "en"}
+    (tmp_path / "report.json").write_text(json.dumps(whole), encoding="utf-8")
+    (tmp_path / "report.pdf").write_bytes(document.typeset(tmp_path))
+    heights: dict[str, float] = {}
+    page = PdfReader(tmp_path / "report.pdf").pages[0]
+    page.extract_text(visitor_text=lambda text, cm, tm, *_font: heights.update(dict.fromkeys(re.findall(r"No\d", text), cm[5] + tm[5])))
+    assert heights["No0"] == pytest.approx(heights["No1"])
+    assert heights["No2"] != pytest.approx(heights["No0"])
+
+
 @pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
 def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_being_made(filled_cache: Path) -> None:
     told: list[tuple[str, float]] = []

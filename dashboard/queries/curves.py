@@ -64,7 +64,8 @@ def curves(con: Connection, selection: Selection, runs: tuple[str, ...], names: 
 def with_tokens(validations: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
     """Measurements with the tokens that were trained on until then."""
     numbered = validations.drop("tokens").with_row_index().sort("step")
-    return numbered.join_asof(trained, on="step", by="run_id").sort("index").select(validations.columns)
+    joined = numbered.join_asof(trained, on="step", by="run_id", check_sortedness=False)  # both are sorted; by run it cannot be checked
+    return joined.sort("index").select(validations.columns)
 
 
 def over_seeds(con: Connection, rows: pl.DataFrame) -> pl.DataFrame:
