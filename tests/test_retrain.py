@@ -17,11 +17,12 @@ from dashboard.parts.study_form import fields_of, values_of
 from dashboard.queries import default_selection
 from dashboard.state.costs import counting
 from engine.planning.cost import Phase
+from engine.queue import chain
 from engine.queue.run import execute
 from engine.settings.config import PolicyConfig, RewardConfig, TrainConfig
 from engine.settings.slices import Range, Slice
 from engine.store import database
-from engine.store.rundir import RunDir, run_dirs, take_lock
+from engine.store.rundir import RunDir, find_run, run_dirs, take_lock
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +129,20 @@ def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkey
     scoring, model, after = started(app, busy)
     assert (scoring.config_values["splits"], model.outline.parents) == (["train"], (scoring.id,))
     assert after.config_values["reward_models"] == [model.id]
+
+
+def test_cancel_says_what_goes_with_a_model_and_takes_its_scoring_too(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.reading(busy) as con:
+        selection = default_selection(con)
+    reward = next(run for run in run_dirs(busy) if run.outline.kind == "reward").config
+    wrong = Slice(dataset_id=str(selection.dataset_id), predicates=(Range(field="margin", high=0, scorer=selection.trained_scorer),))
+    assert isinstance(reward, RewardConfig)
+    together = chain.submit(busy, reward.model_copy(update={"name": "narrow", "slice": wrong}))
+    app = opened(busy, monkeypatch, "runs.py", run=together[1])
+    assert app.checkbox(key=f"scoring_cancel_{together[1]}").label == "Also cancel Scores of train, queued only for it"
+    app.button(key=f"cancel_{together[1]}").click().run()
+    assert not app.exception
+    assert [find_run(busy, run_id).status.state for run_id in together] == ["cancelled", "cancelled"]
 
 
 def test_each_step_after_a_policy_can_be_left_out(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Tables of runs: what differs between them, how they ended, and what a chosen row opens."""
 
+import os
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from engine.settings.hyperparameters import LengthControl, SimPO
 from engine.settings.slices import Range, Slice
 from engine.statistics.intervals import wilson
 from engine.store import database
-from engine.store.rundir import RunDir, run_dirs, write_json
+from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
 
 REWARD, BATCH_16 = "20260102-000100-rm", "20260102-000050-rm16"
 
@@ -127,6 +128,20 @@ def test_a_run_in_the_address_is_opened_with_its_log(own_cache: Path, monkeypatc
     (run_dirs(own_cache)[0].path / "log.txt").write_text("first line\nlast *line*\n")
     app = opened(own_cache, monkeypatch, "runs.py", run=run_dirs(own_cache)[0].id)
     assert "first line\nlast *line*" in [c.value for c in app.code]
+
+
+def test_a_chosen_run_stays_chosen_when_it_moves_to_another_row(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest run stands last; queued again, it stands first."""
+    device = take_lock(own_cache / "locks" / "cpu.lock")
+    app = opened(own_cache, monkeypatch, "runs.py")
+    last = len(run_dirs(own_cache)) - 1
+    app.session_state["runs_all"] = {"selection": {"rows": [last]}}
+    app.run()
+    run_dirs(own_cache)[0].update(state="queued")
+    app.run()
+    assert app.session_state["runs_all"]["selection"]["rows"] == [0]
+    assert device is not None
+    os.close(device)
 
 
 def test_two_runs_are_compared_by_their_settings(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 import streamlit as st
@@ -297,21 +297,26 @@ def actions(run: Run) -> None:
 def cancel_button(run: Run) -> None:
     """Cancel a run; where others belong to it, say which go with it, and ask whether the scoring queued only for it does."""
     waiting, scoring = (names(found(cache_path(), run.id)) for found in (jobs.waiting_for, jobs.scoring_only_for))
-    key, too = f"cancel_{run.id}", False
+    key = f"cancel_{run.id}"
+    pressed: dict[str, Any] = {"key": key, "on_click": cancel, "args": (run.id, f"scoring_{key}")}
     if not (waiting or scoring):
-        pressed = st.button(_("Cancel"), key=key)
-    else:
-        with st.popover(_("Cancel"), key=f"ask_{key}"):
-            if waiting:
-                text = _("Not started then, because they wait for it: {names}. They wait again when it is resumed.")
-                st.write(data.literal(text.format(names=waiting)))
-            if scoring:
-                text = _("Also cancel {names}, queued only for it")
-                too = st.checkbox(data.literal(text.format(names=scoring)), True, key=f"scoring_{key}")
-            pressed = st.button(data.literal(_("Cancel {name}").format(name=run.name)), key=key)
-    if pressed:
-        jobs.cancel(cache_path(), run.id, too)
-        st.rerun(scope="fragment")  # what is alive stands in `live`: it says so at once
+        st.button(_("Cancel"), **pressed)
+        return
+    with st.popover(_("Cancel"), key=f"ask_{key}"):
+        if waiting:
+            text = _("Not started then, because they wait for it: {names}. They wait again when it is resumed.")
+            st.write(data.literal(text.format(names=waiting)))
+        if scoring:
+            st.checkbox(data.literal(_("Also cancel {names}, queued only for it").format(names=scoring)), True, key=f"scoring_{key}")
+        st.button(data.literal(_("Cancel {name}").format(name=run.name)), **pressed)
+
+
+def cancel(run_id: str, too: str) -> None:
+    """Before the part of the page is drawn again, which says so at once. too: the key of the box that cancels the scoring with it."""
+    try:
+        jobs.cancel(cache_path(), run_id, bool(st.session_state.get(too)))
+    except PrefscopeError as error:  # it has ended meanwhile
+        st.toast(data.literal(data.told(str(error))))
 
 
 def names(runs: list[RunDir]) -> str:
