@@ -28,6 +28,7 @@ SIDES = {"base": marked("Base"), "tuned": marked("Tuned"), "left": marked("First
 ROLES = {"user": marked("User"), "assistant": marked("Assistant"), "system": marked("System")}
 ENDS = {"stop": marked("complete"), "length": marked("cut by the limit of new tokens"), None: marked("stopped before its end")}
 EARLIER, PROMPT, PICKED = "play_earlier", "play_prompt", "play_picked"  # keys of the session
+FIELD_PIXELS, TEXTS_PIXELS = 960, 1400  # at most, of what is typed and of two texts beside each other
 LONGEST_PICK = 120  # characters of a prompt in the list
 Named = dict[str, tuple[str, Writer]]  # {side: name and policy}
 Judges = dict[str, Judge]  # {name: judge}
@@ -94,13 +95,14 @@ def prompt(selection: Selection) -> tuple[Turn, ...] | None:
         format_func=lambda prompt_id: line(texts.get(prompt_id, ""))[:LONGEST_PICK],
         placeholder=_("or write your own below"),
         key=PICKED,
+        width=FIELD_PIXELS,
         on_change=lambda: take(st.session_state[PICKED]),
     )
     earlier: Sequence[Turn] = st.session_state.get(EARLIER, ())
     for turn in earlier:
         st.caption(data.literal(_(ROLES.get(turn.role, turn.role))))
         st.text(turn.content)
-    text = st.text_area(_("Prompt"), key=PROMPT, height=110)
+    text = st.text_area(_("Prompt"), key=PROMPT, height=110, width=FIELD_PIXELS)
     return (*earlier, Turn("user", text)) if text.strip() else None
 
 
@@ -191,7 +193,8 @@ def score(played: Played, chosen: Judges) -> None:
 def beside(played: Played) -> dict[str, Any]:
     """A place for each text, under the name of what wrote it."""
     boxes = {}
-    for side, place in zip(played.names, st.columns(len(played.names), gap="medium"), strict=True):
+    places = st.container(width=TEXTS_PIXELS).columns(len(played.names), gap="medium")
+    for side, place in zip(played.names, places, strict=True):
         with place:
             name = played.names[side]
             st.markdown(f"**{data.literal(_(SIDES[side]))}**" + (f" {data.literal(name)}" if name else ""))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,10 @@ STATES = {
     State.FINALISING: marked("Its results are being written into the database."),
     State.LOST: marked("Its process ended without a word: it was killed, or the computer was switched off."),
 }
+FLOW = (  # what stands in flow.svg
+    marked("Preference pairs"), marked("chosen, rejected"), marked("Reward model"), marked("trained and untrained"), marked("Policy"),
+    marked("DPO and its variants"), marked("Answers"), marked("base and tuned"), marked("Comparison"), marked("who wins, and why"),
+)  # fmt: skip
 KINDS = {
     "reward": marked("Train a reward model"),
     "policy": marked("Train a policy"),
@@ -71,7 +76,10 @@ def welcome() -> None:
     st.write(_("Train on preference data, compare trained with untrained, look at every answer, and take figures and tables for a report."))
     ink = {"light": "#1F2328", "dark": "#E8EAED"}[data.theme()]
     flow = _("Preference pairs train a reward model and a policy; base and tuned policy answer; the reward model scores both answers.")
-    st.image((HERE / "flow.svg").read_text(encoding="utf-8").replace("currentColor", ink), alt=flow)
+    picture = (HERE / "flow.svg").read_text(encoding="utf-8").replace("currentColor", ink)
+    for words in FLOW:
+        picture = picture.replace(f">{words}<", f">{escape(_(words))}<")
+    st.image(picture, alt=flow)
     with st.container(horizontal=True, vertical_alignment="center"):
         preset_button("starter", kind="primary", label=_("Try the demo"))
         if st.button(_("Import preference pairs"), key="welcome_import"):

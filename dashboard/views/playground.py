@@ -23,7 +23,7 @@ turns = playground.prompt(selection)
 texts: dict[str, str] = {}
 how = {}
 if mode == "paste":
-    for side, place in zip(("left", "right"), st.columns(2, gap="medium"), strict=True):
+    for side, place in zip(("left", "right"), st.container(width=playground.TEXTS_PIXELS).columns(2, gap="medium"), strict=True):
         texts[side] = place.text_area(data.literal(playground.SIDES[side]), key=f"play_{side}", height=160)
 else:
     how = playground.settings()
@@ -31,7 +31,10 @@ else:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
 picked: list[str] = []
 if known:
-    picked = st.multiselect(_("Reward models"), list(known), selected, format_func=lambda name: str(data.literal(name)), key="play_scorers")
+    shown = {name: str(data.literal(name)) for name in known}
+    picked = st.multiselect(
+        _("Reward models"), list(shown), selected, format_func=shown.__getitem__, key="play_scorers", width=playground.FIELD_PIXELS
+    )
 else:
     st.caption(_("No reward model of this dataset is on this machine: answers get no rewards."))
 chosen = {name: known[name] for name in picked}
