@@ -14,9 +14,7 @@ from engine.statistics.wording import number
 
 def both_ends(selection: Selection, each: int = 2) -> None:
     """The prompts on which the trained scorer sees the tuned answer gain and lose most, with both answers and the way to all of them."""
-    ordered = data.read(queries.prompts, selection, order="difference")
-    won, lost = (ordered.filter(queries.prefers(who))["prompt_id"] for who in ("tuned", "base"))
-    ends = won.head(each).to_list(), lost.tail(each).reverse().to_list()
+    ends = data.read(queries.both_ends, selection, each)
     titles = (_("Largest gain"), _("Second largest gain")), (_("Largest loss"), _("Second largest loss"))
     told = {prompt: title for prompts, named in zip(ends, titles, strict=True) for prompt, title in zip(prompts, named, strict=False)}
     if not told:

@@ -25,7 +25,7 @@ from dashboard.queries.lengths import accuracy_by_length, accuracy_of_lengths, g
 from dashboard.queries.offers import newer_models, paired_differences
 from dashboard.queries.overview import far_from_guessing
 from dashboard.queries.pairs import PAIR_ORDERS, matching_pairs, pair_texts, pairs
-from dashboard.queries.preferences import win_rate_by_group, win_rate_by_length, win_tie_loss
+from dashboard.queries.preferences import both_ends, win_rate_by_group, win_rate_by_length, win_tie_loss
 from dashboard.queries.prompts import (
     About,
     about_prompt,
@@ -82,6 +82,7 @@ __all__ = [
     "answers_under_trained",
     "base_boxes",
     "base_scores",
+    "both_ends",
     "boxes",
     "choices",
     "chosen_words",

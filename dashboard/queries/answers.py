@@ -54,7 +54,7 @@ def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
     bins = histogram(con, values, compared(selection), whole=True, open_end=True)
     names = bins.join(generator_names(con, selection), on="series", how="left", maintain_order="left")
     limits = frame(con, LIMITS.format(answers=ANSWERS), compared(selection))
-    return beside(names.join(limits, on="series", how="left", maintain_order="left"), cuts(con, selection), *SIDES_CUT)
+    return beside(names.join(limits, on="series", how="left", maintain_order="left"), once(con, cuts, selection), *SIDES_CUT)
 
 
 def cuts(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -89,7 +89,7 @@ def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
         from {COMPARED}
     """
     bins = histogram(con, values, judged(selection, "trained"))
-    return beside(bins, win_rate(con, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
+    return beside(bins, once(con, win_rate, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
 
 
 def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
@@ -101,7 +101,7 @@ def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     if answers.is_empty():
         return pl.DataFrame(schema={**about.schema, **dict.fromkeys((*OF_COMPARISONS, *SIDES_CUT), ESTIMATE)})
     found = about.with_columns(column(name, [e]) for name, e in measured(answers, OF_COMPARISONS).items())
-    return beside(found, cuts(con, selection), *SIDES_CUT)
+    return beside(found, once(con, cuts, selection), *SIDES_CUT)
 
 
 def win_rates(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -119,7 +119,7 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
         found.append(drawn.drop("facet").with_columns(pl.lit(judge).alias("judge")).join(scorer, how="cross"))
     names = generator_names(con, selection)
     named = pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
-    return beside(named, cuts(con, selection), *SIDES_CUT)
+    return beside(named, once(con, cuts, selection), *SIDES_CUT)
 
 
 def generators_under_scorers(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -134,7 +134,7 @@ def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     values = f"select {WHO} as series, (select name from named_scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
-    return beside(histogram(con, values, judged(selection, judge)), win_rate(con, selection, judge), "win_rate", *SIDES_CUT)
+    return beside(histogram(con, values, judged(selection, judge)), once(con, win_rate, selection, judge), "win_rate", *SIDES_CUT)
 
 
 def answers_under_base(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -5,6 +5,7 @@ import polars as pl
 from dashboard.queries.selection import Selection
 from engine.statistics import groups
 from engine.store.database import Connection
+from engine.store.slices import once
 
 
 def study(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -28,7 +29,7 @@ def accuracy_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
 
     Columns: field (what names the group), group, scorer, scorer_id, model, trained_on, run_id, n, accuracy (an Estimate).
     """
-    rows = groups.accuracy_by_group(con, selection.group_field, selection.dataset_id or "", selection.split)
+    rows = once(con, groups.accuracy_by_group, selection.group_field, selection.dataset_id or "", selection.split)
     scorers = [s for s in (selection.trained_scorer, selection.base_scorer) if s]
     picked = pl.col("scorer_id").is_in(scorers) | pl.col("run_id").is_in(selection.reward_runs)
     shown = rows.filter(picked | pl.col("model").is_in(["group", "conditional"]))

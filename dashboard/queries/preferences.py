@@ -59,3 +59,11 @@ def win_rate_by_length(con: Connection, selection: Selection) -> pl.DataFrame:
     kept = {name: rate for name, rate in rates.items() if rate.n}
     lengths = pl.Series("length", [name.removeprefix("win_rate_").removesuffix("_length") for name in kept], dtype=pl.String)
     return pl.DataFrame([lengths, column("win_rate", kept.values())]).with_columns(pl.lit(cut).alias("cut"))
+
+
+def both_ends(con: Connection, selection: Selection, each: int) -> tuple[list[str], list[str]]:
+    """The prompts on which the trained scorer sees the tuned answer gain most and lose most, the largest first."""
+    answers = rows.compared_answers(con, selection, selection.trained_scorer).select("prompt_id", "difference")
+    ordered = answers.sort("difference", "prompt_id", descending=[True, False])
+    won, lost = (ordered.filter(side)["prompt_id"] for side in (pl.col("difference") > 0, pl.col("difference") < 0))
+    return won.head(each).to_list(), lost.tail(each).reverse().to_list()

@@ -6,15 +6,23 @@ from dashboard.queries.selection import Selection
 from dashboard.queries.tables import where
 from engine.store.database import Connection, frame
 
-RANKED = """
+HERE = """
     with scored as (
-        select pair_id, margin, max(abs(margin)) over () as widest from scored_pairs
-        where dataset_id = $dataset and split = $split and scorer_id = $scorer
+        select pair_id, margin from scored_pairs where dataset_id = $dataset and split = $split and scorer_id = $scorer
+    ), here as (
+        select p.pair_id, prompt_id, prompt_type, chosen_id, rejected_id, margin from pairs p left join scored using (pair_id)
+        where dataset_id = $dataset and split = $split
     )
-    select p.pair_id, p.prompt_id, p.prompt_type, margin, widest, c.words - r.words as longer_by, count(*) over () as matches,
-           row_number() over (order by margin nulls last, p.pair_id) - 1 as place
-    from pairs p left join scored using (pair_id) join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id
-    where dataset_id = $dataset and split = $split
+"""
+PAGE = f"""
+    {HERE}, page as (from here order by margin nulls last, pair_id limit $rows offset $first)
+    select pair_id, t.text as prompt, prompt_type, margin, (select max(abs(margin)) from scored) as widest, c.words - r.words as longer_by,
+           $first + row_number() over (order by margin nulls last, pair_id) - 1 as place, (select count(*) from here) as matches
+    from page join prompts t using (prompt_id) join texts c on c.text_id = chosen_id join texts r on r.text_id = rejected_id order by place
+"""
+PLACE = f"""
+    {HERE}, ordered as (select pair_id, row_number() over (order by margin nulls last, pair_id) - 1 as place from here)
+    select place from ordered where pair_id = $pair
 """
 
 
@@ -23,19 +31,11 @@ def ranked_pairs(con: Connection, selection: Selection, *, page: int = 0, rows: 
 
     Columns: pair_id, prompt, prompt_type, margin, widest (the largest |margin| of all), longer_by (words), place (from 0), matches (all).
     """
-    query = f"""
-        select pair_id, t.text as prompt, prompt_type, margin, widest, longer_by, place, matches
-        from ({RANKED}) join prompts t using (prompt_id) where place >= $first and place < $last order by place
-    """
-    values = {**where(selection), "scorer": selection.trained_scorer, "first": page * rows, "last": (page + 1) * rows}
-    return frame(con, query, values)
+    values = {**where(selection), "scorer": selection.trained_scorer, "first": page * rows, "rows": rows}
+    return frame(con, PAGE, values)
 
 
 def pair_place(con: Connection, selection: Selection, pair_id: str) -> int | None:
     """The place of a pair among those that are looked at, from 0; None when it is not among them."""
-    found = frame(
-        con,
-        f"select place from ({RANKED}) where pair_id = $pair",
-        {**where(selection), "scorer": selection.trained_scorer, "pair": pair_id},
-    )
+    found = frame(con, PLACE, {**where(selection), "scorer": selection.trained_scorer, "pair": pair_id})
     return None if found.is_empty() else int(found["place"][0])

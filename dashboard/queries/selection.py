@@ -72,11 +72,9 @@ SCORERS = """
     group by all order by m.run_id desc nulls last, s.name, s.scorer_id, pairs desc
 """
 GENERATORS = """
-    with asked as (select distinct dataset_id, split, prompt_id from pairs)
-    select g.generator_id, g.name, g.kind, m.run_id, asked.dataset_id, asked.split, count(*) as prompts
-    from named_generators g left join models m using (model_id)
-    join (select distinct generator_id, prompt_id from generations) using (generator_id) join asked using (prompt_id)
-    group by all order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
+    select g.generator_id, g.name, g.kind, m.run_id, a.dataset_id, a.split, a.prompts
+    from answered a join named_generators g using (generator_id) left join models m using (model_id)
+    order by m.run_id desc nulls last, g.name, g.generator_id, prompts desc
 """
 COMPARABLE = """
     select base_id, tuned_id from comparable

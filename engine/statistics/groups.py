@@ -39,19 +39,18 @@ STUDY_RUNS = f"""
     from member left join measured using (run_id)
     order by place, seed, run_id, split
 """
+JUDGES = """
+    select scorer_id, s.name as scorer,
+           case when s.kind <> 'head' then replace(s.kind, '_head', '')
+                when cast(run.config ->> 'conditional' as boolean) then 'conditional'
+                when run.config ->> 'group' is not null then 'group' else 'common' end as model,
+           run.config ->> 'group' as trained_on, md.run_id
+    from named_scorers s left join models md using (model_id) left join runs run on run.run_id = md.run_id
+"""
 BY_GROUP = """
-    with judges as (
-        select scorer_id, s.name as scorer,
-               case when s.kind <> 'head' then replace(s.kind, '_head', '')
-                    when cast(run.config ->> 'conditional' as boolean) then 'conditional'
-                    when run.config ->> 'group' is not null then 'group' else 'common' end as model,
-               run.config ->> 'group' as trained_on, md.run_id
-        from named_scorers s left join models md using (model_id) left join runs run on run.run_id = md.run_id
-    )
-    select d.name as dataset, p.dataset_id, split, coalesce(case $field when 'source' then p.source else p.prompt_type end, '') as "group",
-           scorer, scorer_id, model, trained_on, run_id, prompt_id, margin
-    from scored_pairs p join datasets d using (dataset_id) join judges using (scorer_id)
-    where ($dataset is null or p.dataset_id = $dataset) and ($split is null or split = $split)
+    select dataset_id, split, coalesce(case $field when 'source' then source else prompt_type end, '') as "group", scorer_id,
+           prompt_id, margin
+    from scored_pairs where ($dataset is null or dataset_id = $dataset) and ($split is null or split = $split)
 """
 
 
@@ -102,9 +101,13 @@ def accuracy_by_group(con: Connection, field: str, dataset: str | None = None, s
     n (pairs), accuracy (an Estimate, ties half).
     """
     rows = frame(con, BY_GROUP, {"field": field, "dataset": dataset, "split": split})
-    names = [name for name in rows.columns if name not in ("prompt_id", "margin")]
-    parts = rows.partition_by(names, maintain_order=True)
-    found = pl.DataFrame([part.row(0, named=True) for part in parts], schema=rows.schema).select(names)
+    cells = ["dataset_id", "split", "group", "scorer_id"]
+    parts = rows.partition_by(cells, maintain_order=True)
+    found = pl.DataFrame([part.row(0, named=True) for part in parts], schema=rows.schema).select(cells)
+    named = found.join(frame(con, "select dataset_id, name as dataset from datasets"), on="dataset_id", maintain_order="left")
+    found = named.join(frame(con, JUDGES), on="scorer_id", maintain_order="left").select(
+        "dataset", "dataset_id", "split", "group", "scorer", "scorer_id", "model", "trained_on", "run_id"
+    )
     shares = [accuracy(part) for part in parts]
     place = pl.col("model").replace_strict({model: i for i, model in enumerate(MODELS)}, default=len(MODELS), return_dtype=pl.Int64)
     sized = found.with_columns(pl.Series("n", [s.n for s in shares], dtype=pl.Int64), column("accuracy", shares))

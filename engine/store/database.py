@@ -28,7 +28,7 @@ SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
 MADE_AFTER_INGEST = {  # {what it follows from: {table: the view of what it holds}}, in this order
-    "generator_id": {"answers": "given"},
+    "generator_id": {"answers": "given", "answered": "asked_and_given"},
     "scorer_id": {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged"},
 }
 WHO_SCORED = {  # {table of a folder: where its scorers are found, by which key of its rows}
@@ -155,10 +155,14 @@ def scorers_touched(con: Connection, folder: Path) -> list[str]:
 
 
 def generators_touched(con: Connection, folder: Path) -> list[str]:
-    """Who answered something in a folder."""
-    path = folder / "generations.parquet"
-    query = "select distinct generator_id from read_parquet(?) order by all"
-    return [generator for (generator,) in con.execute(query, [str(path)]).fetchall()] if path.is_file() else []
+    """Who answered something in a folder, or elsewhere prompts of its pairs."""
+    queries = {
+        "generations": "select generator_id from read_parquet(?)",
+        "pairs": "select generator_id from generations where prompt_id in (select prompt_id from read_parquet(?))",
+    }
+    files = {query: folder / f"{name}.parquet" for name, query in queries.items()}
+    found = [con.execute(f"select distinct * from ({query})", [str(path)]).fetchall() for query, path in files.items() if path.is_file()]
+    return sorted({generator for rows in found for (generator,) in rows})
 
 
 def every_scorer(con: Connection) -> list[str]:

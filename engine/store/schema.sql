@@ -197,7 +197,7 @@ create table coverage (
     complete     boolean not null       -- nothing is missing, or it was imported and is all there will be; the others are not shown
 );
 
--- Made with it, by the views given, ranked and judged: every figure asks for these rows, and joining them anew takes longer than the rest.
+-- Made with it, by the views given, asked_and_given, ranked and judged: every figure asks for these rows, and joining them anew takes longer than the rest.
 create table answers (                  -- one row per generator, prompt and text: the same text given again is one answer
     generator_id  varchar not null,
     prompt_id     varchar not null,
@@ -206,6 +206,13 @@ create table answers (                  -- one row per generator, prompt and tex
     words         integer,
     finish_reason varchar,              -- stop | length (cut by the token limit) | imported
     generation_id varchar not null
+);
+
+create table answered (                 -- one row per generator and split of whose prompts it answered some
+    generator_id varchar not null,
+    dataset_id   varchar not null,
+    split        varchar not null,
+    prompts      bigint not null        -- that it answered
 );
 
 create table scored_pairs (             -- one row per pair of a split and scorer of both responses; none while pairs are missing
@@ -263,6 +270,11 @@ create view given as                    -- what the table answers holds
 select generator_id, prompt_id, text_id, avg(a.tokens) as tokens, any_value(t.words) as words, max(a.finish_reason) as finish_reason,
        min(a.generation_id) as generation_id
 from generations a left join texts t using (text_id) group by generator_id, prompt_id, text_id;
+
+create view asked_and_given as          -- what the table answered holds
+select generator_id, dataset_id, split, count(*) as prompts
+from (select distinct generator_id, prompt_id from answers) join (select distinct dataset_id, split, prompt_id from pairs) using (prompt_id)
+group by generator_id, dataset_id, split;
 
 create view judged as                   -- what the table scored_answers holds
 with unfinished as (                    -- prompts whose answers by a generator a scorer has scored in part
