@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import plotly.graph_objects as go
 import polars as pl
 
 import engine
@@ -68,13 +69,14 @@ def fill(folder: Path, content: Content, request: Request, begun: Begun) -> None
     """Everything that was asked for, in a new folder."""
     for name in ("figures", "data", "tables", "configurations"):
         (folder / name).mkdir()
-    write_pictures(folder, content, request, begun)
+    styled = in_style(content, request) if {*pictures.PICTURES, "json"} & {*request.formats} else {}
+    write_pictures(folder, styled, request, begun)
     write_json(folder / "captions.json", {part.stem: caption for part, caption in content.parts})
     write_origin(folder, content)
     if "csv" in request.formats:
         write_numbers(folder, content)
     if "json" in request.formats:
-        write_drawings(folder, content, request)
+        write_drawings(folder, styled)
     if "tex" in request.formats:
         for path, text in document.in_latex(content, request.style).items():
             write_text(folder / path, text)
@@ -89,10 +91,16 @@ def fill(folder: Path, content: Content, request: Request, begun: Begun) -> None
         (folder / "report.json").unlink()
 
 
-def write_pictures(folder: Path, content: Content, request: Request, begun: Begun) -> None:
+def in_style(content: Content, request: Request) -> dict[str, go.Figure]:
+    """Every figure as it is printed, by the name of its files."""
+    return {shown.stem: shown.styled(request.style) for shown in content.figures}
+
+
+def write_pictures(folder: Path, styled: dict[str, go.Figure], request: Request, begun: Begun) -> None:
     forms = [form for form in request.formats if form in pictures.PICTURES]
-    styled = [(shown.stem, shown.styled(request.style)) for shown in content.figures] if forms else []
-    asked = [pictures.Picture(folder / "figures" / f"{name}.{form}", plot, request.style) for name, plot in styled for form in forms]
+    asked = [
+        pictures.Picture(folder / "figures" / f"{name}.{form}", plot, request.style) for name, plot in styled.items() for form in forms
+    ]
     if asked:
         pictures.draw(asked, lambda name, share: begun(name, PICTURED * share))
 
@@ -106,12 +114,12 @@ def write_numbers(folder: Path, content: Content) -> None:
         write_text(folder / "data" / "slice.csv", csv_text(content.pairs))
 
 
-def write_drawings(folder: Path, content: Content, request: Request) -> None:
+def write_drawings(folder: Path, styled: dict[str, go.Figure]) -> None:
     """Style and marks of every figure, and the program that draws it again from them."""
-    for shown in content.figures:
-        style, marks = taken_apart(shown.styled(request.style))
-        write_text(folder / "figures" / f"{shown.stem}.json", style)
-        write_text(folder / "data" / f"{shown.stem}.marks.csv", marks)
+    for name, plot in styled.items():
+        style, marks = taken_apart(plot)
+        write_text(folder / "figures" / f"{name}.json", style)
+        write_text(folder / "data" / f"{name}.marks.csv", marks)
     shutil.copy(HERE / "redraw.py", folder)
 
 
@@ -147,7 +155,7 @@ def preview(cache: Path, request: Request, begun: Begun = pictures.quiet) -> lis
     with tempfile.TemporaryDirectory(prefix="prefscope-") as name:
         folder = Path(name)
         (folder / "figures").mkdir()
-        write_pictures(folder, content, replace(request, formats=("svg",)), begun)
+        write_pictures(folder, in_style(content, request), replace(request, formats=("svg",)), begun)
         begun("report.pdf", PICTURED)
         write_text(folder / "report.json", document.in_json(content, request.style, "svg"))
         return document.typeset_pages(folder)
