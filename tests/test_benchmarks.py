@@ -26,7 +26,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> dict[st
     """What `bench --quick` stores, with a two-layer model in place of the embedded one."""
     cache, trl = tmp_path_factory.mktemp("bench") / "cache", str(TRL) if TRL.is_dir() else ""
     environment = {**os.environ, "PREFSCOPE_CACHE": str(cache), "PYTHONPATH": trl, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--busy", "--model", str(tiny_llama), "--anchor", "best"]
+    options = ["--quick", "--busy", "--anchor", "best", "--batch-size", "4", "--model", str(tiny_llama)]
+    command = [sys.executable, "-m", "tests.benchmarks", *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     stored = list((cache / "benchmarks").iterdir())

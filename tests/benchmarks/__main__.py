@@ -67,8 +67,10 @@ class Bench:
     options: argparse.Namespace
     folder: Path
     results: Results = field(default_factory=Results)
-    processes: Processes = field(default_factory=Processes)
     began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.processes = Processes(early=self.options.busy)
 
     def left(self) -> float | None:
         """Seconds of the budget, None when there is none. Raises BudgetError when it is used up."""
@@ -148,11 +150,12 @@ class Bench:
         answers = {"longest": o.longest, "equal": min(96, o.longest)}
         settings = Settings(about["precision"], compiled, anchor=o.anchor, **answers)
         plan = [stages(settings)[name] for name in o.stages]
+        precisions = {"fp32"} if o.quick else {"fp32", settings.precision}
         places = [(s, w) for s in plan for w in ([Workload(TABLES, self.folder)] if s.on_tables else workloads)]
         try:
             for repetition in range(o.repetitions):
                 for stage, place in places:
-                    self.turn(stage, place, {"fp32", settings.precision} if repetition == 0 else set())
+                    self.turn(stage, place, precisions if repetition == 0 else set())
                 if again := self.tried("limit of matrix products", self.task("machine:limit", "models")):
                     self.results.limits.append(again)
         except BudgetError as over:

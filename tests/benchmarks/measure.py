@@ -67,8 +67,12 @@ def from_steps(seconds: Sequence[float], tokens: Sequence[int], warmup: int, bat
 
 @dataclass
 class Processes:
-    """One process for each environment asked for, which imports the libraries once and forks for every task (child.py)."""
+    """One process for each environment asked for, which imports the libraries once and forks for every task (child.py).
 
+    With `early` the modules of the sides too; a later side then has those of an earlier one in its memory.
+    """
+
+    early: bool = False
     waiting: dict[tuple[tuple[str, str], ...], subprocess.Popen[str]] = field(default_factory=dict)
 
     def measured(self, task: Task, environment: dict[str, str], timeout_seconds: float | None) -> Measured:
@@ -77,7 +81,7 @@ class Processes:
             asked, answer, log = (Path(folder) / name for name in ("task.json", "answer.json", "log.txt"))
             asked.write_text(json.dumps(asdict(task)))
             own = {"TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "compiled"), "TMPDIR": folder}
-            question = {"asked": str(asked), "answer": str(answer), "log": str(log), "environment": own}
+            question = {"asked": str(asked), "answer": str(answer), "log": str(log), "environment": own, "early": self.early}
             status = self.answered(environment, json.dumps(question), timeout_seconds)
             if status != "0" or not answer.is_file():
                 said = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer  # type: ignore[import-not-found, unused-ignore]
 
 from .machine import peak_bytes, settle
 from .measure import Measured, Task, from_steps
@@ -54,8 +55,6 @@ def recording(trainer: type) -> Any:
 
 
 def reward(task: Task) -> Measured:
-    from trl import RewardConfig, RewardTrainer  # type: ignore[import-not-found, unused-ignore]
-
     rows = [{"chosen_ids": p["prompt"] + p["chosen"], "rejected_ids": p["prompt"] + p["rejected"]} for p in pairs_of(task)]
     model = AutoModelForSequenceClassification.from_pretrained(Path(task.models) / "reward", num_labels=1, dtype=torch.float32)
     return trained(task, RewardTrainer, RewardConfig, model, rows, {"max_length": None})
@@ -63,8 +62,6 @@ def reward(task: Task) -> Measured:
 
 def dpo(task: Task) -> Measured:
     """The reference is scored in every step: TRL's default. Responses end with their end-of-turn token, as ours are counted."""
-    from trl import DPOConfig, DPOTrainer  # type: ignore[import-not-found, unused-ignore]
-
     rows = [
         {"prompt_ids": p["prompt"], "chosen_ids": p["chosen"][: p["ends"][0]], "rejected_ids": p["rejected"][: p["ends"][1]]}
         for p in pairs_of(task)
