@@ -5,21 +5,21 @@ from typing import Any
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import answers
+from dashboard.parts import answers, verdict
 from dashboard.queries import Selection
 from dashboard.state import data, slices
 from dashboard.state.messages import _, ours
 from engine.statistics.wording import number
 
 
-def both_ends(selection: Selection, each: int = 2) -> None:
-    """The prompts on which the trained scorer sees the tuned answer gain and lose most, with both answers and the way to all of them."""
+def both_ends(selection: Selection, title: str, each: int = 2) -> None:
+    """A section of the prompts on which the trained scorer sees the tuned answer gain and lose most, and the way to all of them."""
     ends = data.read(queries.both_ends, selection, each)
     titles = (_("Largest gain"), _("Second largest gain")), (_("Largest loss"), _("Second largest loss"))
     told = {prompt: title for prompts, named in zip(ends, titles, strict=True) for prompt, title in zip(prompts, named, strict=False)}
     if not told:
-        st.caption(_("No prompt is won or lost here."))
         return
+    verdict.section(title)
     with st.grid(2, min_column_width=460, gap="small"):
         for row in data.read(queries.prompt_table, selection, tuple(told)).iter_rows(named=True):
             example(row, told[row["prompt_id"]])

@@ -106,7 +106,7 @@ def default_selection(con: Connection, dataset_id: str | None = None, split: str
         split=split,
         reward_runs=runs_to_show(runs, "reward", run_of(scorers, "scorer_id", complete.trained_scorer)),
         policy_runs=runs_to_show(runs, "policy", run_of(generators, "generator_id", tuned)),
-        base_scorer=complete.base_scorer or imported(scorers, "scorer_id", base=True),
+        base_scorer=complete.base_scorer or imported(scorers.filter(pl.col("pairs") > 0), "scorer_id", base=True),
         trained_scorer=complete.trained_scorer,
         base_generator=base,
         tuned_generator=tuned,

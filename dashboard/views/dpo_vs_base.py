@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import figures
+from dashboard import figures, queries
 from dashboard.parts import examples, remarks, slices, verdict, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
@@ -17,19 +17,26 @@ if not (selection.base_generator and selection.tuned_generator):
 remarks.on_answers(selection)
 second = data.second()
 found = verdict.found_on("dpo_vs_base", selection)
-figure_part.show(figures.find("win_tie_loss"), selection, second, level=2)
-slices.line(selection)
-if cut := verdict.named(found, "cut_answers"):
-    with st.container(border=True, gap="small"):
-        verdict.line(cut)
-        examples.only_complete(selection)
+if selection.slice is None and data.read(queries.win_tie_loss, selection).is_empty():
+    remarks.nothing(
+        _("No reward model has scored both sets of answers. Score them on the page Runs, or pick another reward model in the chips.")
+    )
+    figure_part.show(figures.find("answer_lengths"), selection, second, level=2)
+    st.stop()
+with st.grid(min_column_width=900, gap="medium"):
+    with st.container():
+        figure_part.show(figures.find("win_tie_loss"), selection, second, level=2)
+        slices.line(selection)
+    if cut := verdict.named(found, "cut_answers"):
+        with st.container(border=True, gap="small"):
+            verdict.line(cut)
+            examples.only_complete(selection)
 figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second, level=2)
 
 verdict.section(_("Do longer answers win?"), verdict.named(found, "gain_length_correlation"))
 figure_part.side_by_side(("answer_lengths", "win_rate_by_length"), selection, second)
 
-verdict.section(_("Largest gains and losses"))
-examples.both_ends(selection)
+examples.both_ends(selection, _("Largest gains and losses"))
 
 verdict.section(_("Rewards behind it"))
 st.caption(_("Figures 9 and 10. Units differ between reward models."))

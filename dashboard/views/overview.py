@@ -15,13 +15,14 @@ if selection.dataset_id:
     remarks.on_pairs(selection)
     remarks.on_answers(selection)
 if selection.trained_scorer or selection.base_scorer:
-    figure_part.show(figures.find("far_from_guessing"), selection, data.second(), level=2)
-    if cut := verdict.named(verdict.found_on("dpo_vs_base", selection), "cut_answers"):
-        with st.container(border=True):
-            verdict.line(cut)
-    findings.show(selection)
-    if selection.tuned_generator and selection.base_generator:
-        verdict.section(_("Largest gain and loss"))
-        examples.both_ends(selection, each=1)
+    with st.grid(min_column_width=900, gap="medium"):
+        with st.container():
+            figure_part.show(figures.find("far_from_guessing"), selection, data.second(), level=2)
+            if cut := verdict.named(verdict.found_on("dpo_vs_base", selection), "cut_answers"):
+                with st.container(border=True):
+                    verdict.line(cut)
+        with st.container():
+            findings.show(selection)
+    examples.both_ends(selection, _("Largest gain and loss"), each=1)
     if data.runs() and not data.alive():
         widgets.live(remarks.under_way)
