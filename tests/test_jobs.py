@@ -145,7 +145,7 @@ def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed_with_its
     assert step_of(checkpoints(run)[-1]) <= steps_seen(run)[-1] < 120
     assert jobs.actions(run) == ["resume", "delete"]
     jobs.start_next(cache)
-    assert follower.status.error == f"it needs {run.id} ({run.outline.name}), which is lost"
+    assert follower.status.error == f"it needs {run.outline.name}, which is lost"
 
     jobs.resume(cache, run.id)
     assert jobs.wait_for_end(run, 90).state == "done"

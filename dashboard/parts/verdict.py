@@ -97,8 +97,7 @@ def line(claim: Claim, headline: bool = False) -> None:
 
 def said_with(sure: Sureness, sentence: str = "") -> None:
     """How sure one may be, as a word with a shape, so that it can be told apart without its colour; and a sentence behind it."""
-    said = data.literal(sentence.replace(" = ", EQUALS))
-    st.markdown(f":{COLOURS[sure]}-badge[{SHAPES[sure]} {data.literal(_(sure))}] {said}")
+    st.markdown(f":{COLOURS[sure]}-badge[{SHAPES[sure]} {data.literal(_(sure))}] {data.literal(sentence.replace(' = ', EQUALS))}")
 
 
 def text(claim: Claim) -> str:

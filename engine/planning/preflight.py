@@ -78,7 +78,7 @@ def preflight(
     except PrefscopeError as error:
         return replace(made, problems=(str(error),))
     if splits is None:
-        known = ", ".join(dataset_ids(cache)) or "(none is imported yet)"
+        known = ", ".join(dataset_ids(cache)) or f"(none is imported into {cache} yet)"
         return replace(made, problems=(f"dataset {config.dataset!r} not found in the cache, expected one of {known}",))
     absent = check_splits(config, splits, case.found) if imported else {"the dataset"}
     check_runs(cache, config, case.planned, case.found)
