@@ -19,14 +19,17 @@ MAP = """
     with here as (from {pairs} where dataset_id = $dataset and split = $split), sides as (
         select pair_id, 'chosen' as side, chosen_id as text_id from here union all select pair_id, 'rejected', rejected_id from here
     ), fullest as (
-        select map_id from map_points join sides using (text_id) where map_id like '%' || $method
-        group by map_id order by count(distinct text_id) desc, map_id desc limit 1
-    ), placed as (select map_points.* from map_points join fullest using (map_id)),
-    kept as (select pair_id from pairs where dataset_id = $dataset and split = $split)
+        select map_id from map_points where map_id like '%' || $method and text_id in (select text_id from sides)
+        group by map_id order by count(*) desc, map_id desc limit 1
+    ), placed as (select text_id, x, y from map_points where map_id = (from fullest)),
+    kept as (select pair_id from pairs where dataset_id = $dataset and split = $split),
+    shown as (                              -- chosen before anything is asked of them
+        select side, text_id, bool_or(pair_id in (from kept)) as kept from sides where text_id in (select text_id from placed)
+        group by side, text_id order by kept desc, hash(text_id, side) limit 4000
+    ), first as (select side, text_id, min(pair_id) as pair_id from sides semi join shown using (side, text_id) group by side, text_id)
     select side as series, x, y, t.text[:160] as text, t.words, $method as method, kept, pair_id
-    from (select side, text_id, bool_or(pair_id in (from kept)) as kept, min(pair_id) as pair_id from sides group by side, text_id)
-    join placed using (text_id) join texts t using (text_id)
-    order by kept desc, hash(t.text_id, side) limit 4000
+    from shown join first using (side, text_id) join placed using (text_id) join texts t using (text_id)
+    order by kept desc, hash(t.text_id, side)
 """
 RESPONSES = """
     with counted as (from pairs where dataset_id = $dataset and split = $split order by hash(pair_id), pair_id limit $most)

@@ -29,7 +29,7 @@ SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
 MADE_AFTER_INGEST = {  # {what it follows from: {table: the view of what it holds}}, in this order
     "generator_id": {"answers": "given", "answered": "asked_and_given"},
-    "scorer_id": {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged"},
+    "scorer_id": {"coverage": "counted", "scored_pairs": "ranked", "scored_answers": "judged", "scored_prompts": "averaged"},
 }
 WHO_SCORED = {  # {table of a folder: where its scorers are found, by which key of its rows}
     "rewards": ("scorers", "scorer_id"),

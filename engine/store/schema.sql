@@ -197,7 +197,7 @@ create table coverage (
     complete     boolean not null       -- nothing is missing, or it was imported and is all there will be; the others are not shown
 );
 
--- Made with it, by the views given, asked_and_given, ranked and judged: every figure asks for these rows, and joining them anew takes longer than the rest.
+-- Made with it, by the views given, asked_and_given, ranked, judged and averaged: every figure asks for these rows, and joining them anew takes longer than the rest.
 create table answers (                  -- one row per generator, prompt and text: the same text given again is one answer
     generator_id  varchar not null,
     prompt_id     varchar not null,
@@ -243,6 +243,16 @@ create table scored_answers (           -- one row per answer and scorer that ha
     generation_id varchar not null
 );
 
+create table scored_prompts (           -- one row per generator, scorer and prompt: several answers averaged
+    generator_id  varchar not null,
+    scorer_id     varchar not null,
+    prompt_id     varchar not null,
+    reward        double not null,
+    tokens        double,
+    words         double,
+    finish_reason varchar               -- length when one of several was cut
+);
+
 -- Views: the only place that knows how a pair or an answer meets its rewards. Pages, summary, groups and report read these.
 
 create view measured as                 -- one row per scorer, prompt and text: repeated measurements averaged once, here
@@ -285,19 +295,19 @@ select m.scorer_id, a.generator_id, a.prompt_id, a.text_id, m.reward, a.tokens, 
 from answers a join measured m using (prompt_id, text_id)
 anti join unfinished u on u.scorer_id = m.scorer_id and u.generator_id = a.generator_id and u.prompt_id = a.prompt_id;
 
+create view averaged as                 -- what the table scored_prompts holds
+select generator_id, scorer_id, prompt_id, avg(reward) as reward, avg(tokens) as tokens, avg(words) as words,
+       case when bool_or(finish_reason = 'length') then 'length' else max(finish_reason) end as finish_reason
+from scored_answers group by generator_id, scorer_id, prompt_id;
+
 create view compared_answers as         -- one row per prompt that two generators answered, and scorer of both; several answers averaged
-with answered as not materialized (
-    select generator_id, scorer_id, prompt_id, avg(reward) as reward, avg(tokens) as tokens, avg(words) as words,
-           case when bool_or(finish_reason = 'length') then 'length' else max(finish_reason) end as finish_reason
-    from scored_answers group by generator_id, scorer_id, prompt_id
-)
 select b.generator_id as base_id, t.generator_id as tuned_id, b.scorer_id, b.prompt_id,
        b.reward as base_reward, t.reward as tuned_reward,
        t.reward - b.reward as difference,  -- the scorer's own unit
        b.tokens as base_tokens, t.tokens as tuned_tokens,  -- new tokens; null when not counted
        b.words as base_words, t.words as tuned_words,
        b.finish_reason as base_finish_reason, t.finish_reason as tuned_finish_reason  -- length when one of several was cut
-from answered b join answered t on t.prompt_id = b.prompt_id and t.scorer_id = b.scorer_id and t.generator_id <> b.generator_id;
+from scored_prompts b join scored_prompts t on t.prompt_id = b.prompt_id and t.scorer_id = b.scorer_id and t.generator_id <> b.generator_id;
 
 create view comparable as               -- one row per ordered pair of generators
 with known as (

@@ -64,7 +64,10 @@ REWARD_RUNS = """
     where scorer_id in (select unnest($scorers)) and runs.kind = 'reward' order by run_id
 """
 OF_PAIR, OF_PROMPT = "dataset_id, split, pair_id", "prompt_id"  # keys
-SLICED = {"pairs": OF_PAIR, "scored_pairs": OF_PAIR, "answers": OF_PROMPT, "scored_answers": OF_PROMPT}  # {table or view: its key}
+SLICED = {  # {table: its key}
+    **dict.fromkeys(("pairs", "scored_pairs"), OF_PAIR),
+    **dict.fromkeys(("answers", "scored_answers", "scored_prompts"), OF_PROMPT),
+}
 PINNED = "slice_pairs"  # of a run's folder
 NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
