@@ -423,3 +423,16 @@ def test_what_has_answers_goes_before_what_was_scored_later(con: Connection) -> 
     )
     recount(con, ["newer"])
     assert comparisons(con) == [COMPARISON, Comparison(DATASET, "validation", "newer", UNTRAINED)]
+
+
+def test_a_judge_that_met_a_few_answers_by_chance_compares_nothing(con: Connection) -> None:
+    """Rewards imported of all 200 tuned answers and of 9 that the base gave too are no comparison; of all 400 they are one."""
+    scored(con, of_200(162))
+    answered(con, wins(151))
+    insert(con, "scorers", [scorer("judge", "imported", "judge")])
+    for texts in ([f"tuned{i}" for i in range(200)] + [f"base{i}" for i in range(9)], [f"base{i}" for i in range(9, 200)]):
+        compared = [c for c in comparisons(con) if c.trained_scorer == "judge"]
+        assert not any(c.tuned_generator for c in compared)
+        insert(con, "rewards", [reward("judge", f"p{text.lstrip('tunedbas')}", text, 1.0) for text in texts])
+        recount(con, ["judge"])
+    assert [c.tuned_generator for c in comparisons(con) if c.trained_scorer == "judge"] == [TUNED]

@@ -183,6 +183,10 @@ def test_half_scored_pairs_are_said_and_nothing_is_drawn_of_them(
         assert not app.error
         assert "29 of 30 pairs are scored by reward model" in said(app)
         assert "ranked right" not in json.dumps([figure.proto.spec for figure in app.get("plotly_chart")])
+    with database.writing(own_cache) as con:
+        con.execute("delete from rewards where text_id in (select text_id from generations)")
+        database.recount(con, database.every_scorer(con))
+    assert "No reward model has scored both sets of answers" in said(opened(own_cache, monkeypatch, "dpo_vs_base.py"))
 
 
 def test_a_word_and_points_of_the_map_become_conditions(con: Connection, chosen: Selection) -> None:

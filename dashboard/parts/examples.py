@@ -23,7 +23,11 @@ def both_ends(selection: Selection, title: str, each: int = 2) -> None:
     with st.grid(2, min_column_width=460, gap="small"):
         for row in data.read(queries.prompt_table, selection, tuple(told)).iter_rows(named=True):
             example(row, told[row["prompt_id"]])
-    st.page_link("views/prompts.py", label=_("All prompts"), icon=":material/arrow_forward:", icon_position="right")
+    with st.container(horizontal=True):
+        for who, label in (("tuned", _("All gains")), ("base", _("All losses"))):
+            st.page_link(
+                "views/prompts.py", label=label, icon=":material/arrow_forward:", icon_position="right", query_params={"preferred": who}
+            )
 
 
 def example(row: dict[str, Any], title: str) -> None:
