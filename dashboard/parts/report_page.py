@@ -52,7 +52,8 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
             part = known[name]
             with st.container(border=True):
                 label = _("{label}: {title}").format(label=part.label, title=_(part.title))
-                st.checkbox(data.literal(label), name in wanted, key=f"report_tick_{name}")
+                st.session_state.setdefault(f"report_tick_{name}", name in wanted)  # a preset sets it too
+                st.checkbox(data.literal(label), key=f"report_tick_{name}")
                 if name not in wanted:
                     continue
                 rows = data.read(part.query, selection, key=name)
@@ -141,7 +142,8 @@ def make_and_take(request: content.Request) -> None:
             _("Download the report (zip)"), made, "prefscope-report.zip", "application/zip", on_click="ignore", key="report_download"
         )
     for page in st.session_state.get("report_pages") or []:
-        st.image(page, alt=_("A page of the report"), width=720)
+        with st.container(border=True, width="content"):
+            st.image(page, alt=_("A page of the report"), width=720)
 
 
 def in_a_shell(request: content.Request, preset: str) -> None:
