@@ -147,7 +147,7 @@ def names() -> Iterator[str]:
     presets = [json.loads(path.read_text(encoding="utf-8"))["runs"] for path in sorted(PRESETS.glob("*.json"))]
     yield from dict.fromkeys(label for runs in presets for label in runs if re.search(r"\b[a-z]{3}|[A-Z][a-z]{3}", label))
     yield from ("Policy", "Base", "untrained", "untrained (seed {seed})", "untrained ({model})", "untrained ({model}, seed {seed})")
-    yield from ("{run}, untrained", "{run}, {n} seeds", "{run}, seed {n}", "Scores of {run}", "Answers of {run}")
+    yield from ("{run}, untrained", "{run}, implicit reward", "{run}, {n} seeds", "{run}, seed {n}", "Scores of {run}", "Answers of {run}")
     yield from ("starter", "train", "validation", "test", "advice", "general", "reasoning", "safety", "writing")
 
 

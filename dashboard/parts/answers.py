@@ -8,7 +8,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from dashboard.parts.differences import Piece, differences
-from dashboard.state.messages import _, marked, wording
+from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.statistics.flags import flags
 from engine.statistics.wording import number
@@ -173,7 +173,7 @@ def drawn(detail: Detail) -> dict[str, Any]:
 
 def drawn_score(score: Score) -> dict[str, Any]:
     rewards = {"base": number(score.base), "tuned": number(score.tuned), "difference": number(score.tuned - score.base, signed=True)}
-    return {"scorer": line(score.scorer), **rewards, "share": score.share}
+    return {"scorer": ours(line(score.scorer)), **rewards, "share": score.share}
 
 
 def drawn_answers(answers: Sequence[Answer]) -> list[dict[str, Any]]:

@@ -58,7 +58,7 @@ class Asked:
 
 def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
     """Draw the filters; what is asked for, and the prompts for which it holds."""
-    judges = {judge: line(name) for judge, name in data.read(queries.judges, selection).iter_rows()}
+    judges = {judge: ours(line(name)) for judge, name in data.read(queries.judges, selection).iter_rows()}
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         search = searched()
         place = st.container(width="content")

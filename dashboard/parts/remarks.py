@@ -6,7 +6,7 @@ from dashboard import queries
 from dashboard.parts import widgets
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _, counted
+from dashboard.state.messages import _, counted, ours, reported
 from engine.statistics.coverage import scoring_now
 from engine.statistics.wording import number
 from engine.store.rundir import cache_path
@@ -30,14 +30,15 @@ def missing(selection: Selection, of_answers: bool) -> None:
     rows = data.read(queries.missing_scores, selection)
     rows = rows.filter(rows["generator"].is_not_null() == of_answers)
     for row in rows.iter_rows(named=True):
-        what = _("answers of {generator}").format(generator=row["generator"]) if of_answers else _("pairs")
+        what = _("answers of {generator}").format(generator=ours(row["generator"])) if of_answers else _("pairs")
         sentence = _("{scored} of {expected} {what} are scored by {scorer}. Its numbers are shown when all are.")
         counts = {name: number(row[name], 0) for name in ("scored", "expected")}
-        st.info(data.literal(sentence.format(**{**row, **counts, "what": what})))
+        st.info(data.literal(sentence.format(scorer=ours(row["scorer"]), what=what, **counts)))
     nobody = selection.trained_scorer is None and not of_answers
     scoring = scoring_now(cache_path()) if nobody or not rows.is_empty() else []
     for run in scoring:
-        st.info(data.literal(str(run)))
+        text = _("{stage}: {scored} of {expected} responses")
+        st.info(data.literal(text.format(stage=reported(run.stage), scored=number(run.scored, 0), expected=number(run.expected, 0))))
     if nobody and rows.is_empty() and not scoring:
         nothing(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
 
