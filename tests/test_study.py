@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 from tiny import listening, metrics, toy_dataset
 
 from engine.__main__ import main
@@ -20,7 +19,7 @@ from engine.queue.study import Study, called, configurations, load_study, member
 from engine.settings.config import RewardConfig
 from engine.statistics.estimate import Estimate
 from engine.statistics.groups import outcome, study_table
-from engine.statistics.seeds import mean_over_seeds, t_quantile
+from engine.statistics.seeds import mean_over_seeds
 from engine.store import database
 from engine.store.rundir import RunDir, run_dirs, take_lock
 
@@ -219,12 +218,6 @@ def test_table_gives_mean_deviation_and_range_over_seeds(filled_cache: Path) -> 
     assert four["accuracy_std"] == pytest.approx(0.0707, abs=1e-4)
     assert (four["accuracy_min"], four["accuracy_max"], four["seconds"], four["peak_gb"]) == (0.6, 0.7, 3599, 2.0)
     assert (rows["batch 16"]["accuracy_std"], rows["batch 64"]["state"], rows["batch 64"]["accuracy"]) == (0, "did not fit", None)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 30])
-@pytest.mark.parametrize("share", [0.6, 0.975, 0.999])
-def test_the_quantile_of_students_distribution_is_the_one_of_a_library(share: float, degrees: int) -> None:
-    assert t_quantile(share, degrees) == pytest.approx(stats.t.ppf(share, degrees), rel=1e-9)
 
 
 @pytest.mark.parametrize(("accuracies", "method"), [([0.7], "no interval: one run"), ([0.7, 0.7], "no interval: all values are equal")])

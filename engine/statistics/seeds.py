@@ -1,14 +1,13 @@
 """What runs say together that differ in their seed alone."""
 
 from collections.abc import Sequence
-from math import cos, inf, pi, sin, sqrt, tan
+from math import inf, sqrt
 from statistics import mean, stdev
 
 from engine.statistics.estimate import NO_INTERVAL, Estimate
 from engine.statistics.intervals import ALPHA
 
 METHOD, ONE_RUN, ALL_EQUAL = "Student's t over seeds", f"{NO_INTERVAL}: one run", f"{NO_INTERVAL}: all values are equal"
-HALVINGS = 60  # of a right angle, which leaves no error that a float could hold
 
 
 def mean_over_seeds(values: Sequence[float]) -> Estimate:
@@ -19,31 +18,11 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
     in it, while m ± s or the range of three runs would look as sure as of thirty. It is about further seeds on the same pairs, not about
     further pairs.
     """
+    from scipy.special import stdtrit  # the quantile of Student's t; loaded where there is a study only
+
     runs = len(values)
     middle, low, high, method = mean(values), -inf, inf, ONE_RUN if runs == 1 else ALL_EQUAL
     if runs > 1 and (spread := stdev(values)) > 1e-12:
-        half, method = t_quantile(1 - ALPHA / 2, runs - 1) * spread / sqrt(runs), METHOD
+        half, method = float(stdtrit(runs - 1, 1 - ALPHA / 2)) * spread / sqrt(runs), METHOD
         low, high = max(0.0, middle - half), min(1.0, middle + half)
     return Estimate(middle, low, high, runs, "runs", method=method)
-
-
-def t_quantile(share: float, degrees: int) -> float:
-    """The t below which a share of at least one half of Student's distribution lies, for whole degrees of freedom ν.
-
-    Halves the interval of θ = atan(t / √ν), in which the share within ±t is a finite sum.
-    """
-    low, high = 0.0, pi / 2
-    for _step in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if (1 + within(middle, degrees)) / 2 < share else (low, middle)
-    return sqrt(degrees) * tan(low)
-
-
-def within(angle: float, degrees: int) -> float:
-    """The share of Student's distribution within ±√ν tan θ. Abramowitz and Stegun 1964, 26.7.3 and 26.7.4."""
-    odd = degrees % 2
-    term, total = cos(angle) if odd else 1.0, 0.0
-    for power in range(odd, degrees - 1, 2):
-        total += term
-        term *= (power + 1) / (power + 2) * cos(angle) ** 2
-    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
