@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
+from engine.data.results import import_results
 from engine.store import database, opening
 from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
 
@@ -38,6 +39,16 @@ def test_page_says_what_to_do_when_the_cache_is_empty(page: str, empty_cache: Pa
     app = opened(empty_cache, monkeypatch, page)
     assert not app.exception
     assert "Nothing here yet" in said(app)
+
+
+def test_answers_without_pairs_are_named_with_what_they_wait_for(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = empty_cache.with_name("answers.jsonl")
+    answers.write_text('{"prompt": "How?", "response": "So.", "reward": 1.0}\n')
+    import_results(empty_cache, answers, generator="*DPO*")
+    app = opened(empty_cache, monkeypatch)
+    assert not app.exception
+    assert r"Answers of \*DPO\* are here. They are compared on the prompts of a dataset" in said(app)
+    assert "Nothing here yet" not in said(app)
 
 
 @pytest.mark.parametrize("page", PAGES)

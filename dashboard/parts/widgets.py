@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 import streamlit as st
 
-from dashboard import figures
+from dashboard import figures, queries
 from dashboard.figures.headings import in_our_words
 from dashboard.parts import figure as figure_part
 from dashboard.parts import slices as slice_parts
@@ -71,8 +71,15 @@ def heading(title: str, needs_data: bool = True, page: str = "", question: str =
 
 
 def welcome() -> None:
-    """What this is and how to begin, when the cache is empty."""
-    st.header(_("Nothing here yet"), anchor=False)
+    """What this is and how to begin, when the cache is empty or has answers alone."""
+    if names := data.read(queries.answered_by):
+        st.header(_("Answers, but no pairs yet"), anchor=False)
+        sentence = _(
+            "Answers of {names} are here. They are compared on the prompts of a dataset: import preference pairs with these prompts."
+        )
+        st.info(data.literal(sentence.format(names=line(_(", ").join(names)))))
+    else:
+        st.header(_("Nothing here yet"), anchor=False)
     st.write(_("Train on preference data, compare trained with untrained, look at every answer, and take figures and tables for a report."))
     ink = {"light": "#1F2328", "dark": "#E8EAED"}[data.theme()]
     flow = _("Preference pairs train a reward model and a policy; base and tuned policy answer; the reward model scores both answers.")

@@ -54,6 +54,7 @@ from dashboard.queries.scores import (
 )
 from dashboard.queries.selection import Choices, Selection, choices, default_selection
 from dashboard.queries.tables import (
+    answered_by,
     answered_prompts,
     dataset,
     preference_pair,
@@ -77,6 +78,7 @@ __all__ = [
     "accuracy_of_lengths",
     "answer_length_summary",
     "answer_lengths",
+    "answered_by",
     "answered_prompts",
     "answers_under_base",
     "answers_under_trained",

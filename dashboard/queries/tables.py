@@ -156,3 +156,8 @@ def provenance(con: Connection, selection: Selection) -> pl.DataFrame:
         where dataset_id = $dataset and state = 'done' order by run_id
     """
     return frame(con, query, {"dataset": selection.dataset_id})
+
+
+def answered_by(con: Connection) -> list[str]:
+    """Who has given answers, whether a dataset has their prompts or not."""
+    return frame(con, "select name from named_generators order by name")["name"].to_list()
