@@ -69,6 +69,7 @@ environment() {
         rm -rf "$VENV"
         fail "the packages could not be installed (the end of pip's output is above)"
     fi
+    "$VENV/bin/python" -W ignore -c 'import umap' || true  # compiles what the first map would wait for
     printf '%s' "$stamp" >"$VENV/.finished"
 }
 

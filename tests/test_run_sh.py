@@ -16,6 +16,7 @@ case "$*" in
     "-m venv "*) mkdir -p "$3/bin" "$3/site" && cp "$0" "$3/bin/python" ;;
     "-m pip "*) echo "pip $*" >>"$ASKED"; [ "$7" != --target ] || mkdir -p "$8"; echo "pip's last words"; exit "${{PIP_STATUS:-0}}" ;;
     "-m engine "* | "-m streamlit "* | "-m pytest "*) echo "$*" >>"$ASKED" ;;
+    *"import umap") ;;
     *sysconfig*) echo "$(dirname "$(dirname "$0")")/site" ;;
     *) exec {sys.executable} "$@" ;;
 esac

@@ -7,7 +7,7 @@ import pytest
 from filled import fill, pairs
 from playwright.sync_api import Browser, Page, expect
 
-from docs.screenshots import Served, opened, served, settle
+from docs.screenshots import SIZES, Served, opened, served, settle, shown
 from engine.data.records import PreferencePair, Turn
 
 pytestmark = pytest.mark.browser
@@ -27,10 +27,8 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def page(dashboard: Served, browser: Browser) -> Iterator[Page]:
-    page = opened(browser, f"{dashboard.url}/prompts")
-    yield page
-    page.context.close()
+def page(dashboard: Served, window: Page) -> Page:
+    return shown(window, f"{dashboard.url}/prompts")
 
 
 def expect_place(page: Page, place: int, of: int = PROMPTS) -> None:
@@ -94,8 +92,9 @@ def test_words_that_only_one_answer_has_are_marked_until_it_is_switched_off(page
     assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"
 
 
-def test_a_narrow_screen_shows_the_list_then_the_prompt_and_the_list_again(dashboard: Served, browser: Browser) -> None:
-    page = opened(browser, f"{dashboard.url}/prompts", 390)
+def test_a_narrow_screen_shows_the_list_then_the_prompt_and_the_list_again(dashboard: Served, window: Page) -> None:
+    window.set_viewport_size({"width": 390, "height": SIZES[390]})
+    page = shown(window, f"{dashboard.url}/prompts")
     expect(page.locator("article")).to_be_hidden()
     page.locator(".row").nth(2).click()
     expect(page.locator("article h2")).to_be_visible()
@@ -111,4 +110,3 @@ def test_a_narrow_screen_shows_the_list_then_the_prompt_and_the_list_again(dashb
     expect(page.locator("article .tools b")).to_have_text("4 of 205")
     page.get_by_role("button", name="← List").click()
     expect(page.locator("article")).to_be_hidden()
-    page.context.close()
