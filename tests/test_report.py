@@ -26,6 +26,7 @@ from dashboard.report.style import Style
 from dashboard.report.tabular import csv_text
 from dashboard.report.written import shares, written
 from engine.settings.slices import OneOf, Range, Slice, parse_slice
+from engine.statistics.claims import Sureness
 from engine.statistics.estimate import Estimate, column
 from engine.store import database
 
@@ -68,6 +69,7 @@ def test_the_document_says_how_its_models_were_trained_and_groups_what_was_found
         page for page in ("Overview", "Data", "Training", "Reward model", "Length bias", "DPO vs base", "Prompts") if page in pages
     ]
     assert len(sentences) == len(set(sentences)) > 3
+    assert {detail.partition(") ")[0].removeprefix("(") for _sentence, detail in sentences} <= set(Sureness)
 
 
 def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:

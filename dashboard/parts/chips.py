@@ -11,6 +11,7 @@ from dashboard import queries
 from dashboard.figures.headings import FIELDS
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Choices, Selection
+from dashboard.report.captions import DEMO
 from dashboard.state import address, data, slices
 from dashboard.state.messages import _, ours
 from engine.plain import line
@@ -77,9 +78,7 @@ def selection() -> tuple[Selection, data.Second | None]:
         chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
         slice_parts.chip(found, shortened(slices.named(found.slice)))
         if data.read(queries.dataset, found)["source"][0] == "starter":
-            st.badge(
-                _("demo set"), color="gray", help=_("A small set written by a language model for demonstration, not human annotations.")
-            )
+            st.badge(_("demo set"), color="gray", help=_(DEMO))
     return found, second
 
 

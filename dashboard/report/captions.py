@@ -18,6 +18,7 @@ from engine.statistics.registry import STATISTICS
 from engine.store.database import Connection
 from engine.store.slices import described
 
+DEMO = marked("A small set written by a language model for demonstration, not human annotations.")
 ROLES = {
     "trained_scorer": marked("reward model: {name}"),
     "base_scorer": marked("untrained reward model: {name}"),
@@ -34,6 +35,7 @@ class Sources:
     split: str
     models: dict[str, str]  # by the field of the selection
     rows: str = ""  # the slice, in words
+    about: str = ""  # what a reader must know of the dataset
 
     def said(self, models: tuple[Role, ...], training: bool = False) -> str:
         """Data: Starter pairs, validation. Models: trained scorer: …; base: …."""
@@ -57,7 +59,9 @@ def sources(con: Connection, selection: Selection) -> Sources:
     }
     models = {role: names.get(getattr(selection, role) or "", "") for role in ROLES}
     rows = _("slice: {words}").format(words=described(con, selection.slice)) if selection.slice else ""
-    return Sources(names.get(selection.dataset_id or "", ""), ours(line(selection.split or "")), models, line(rows))
+    is_demo = queries.dataset(con, selection)["source"].to_list() == ["starter"]
+    dataset, split = names.get(selection.dataset_id or "", ""), ours(line(selection.split or ""))
+    return Sources(dataset, split, models, line(rows), _(DEMO) if is_demo else "")
 
 
 def sentence(words: str) -> str:

@@ -138,11 +138,11 @@ def read(cache: Path, request: Request) -> Content:
 
 
 def found_on_pages(said: Iterable[Claim]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Under each page's title its sentences, none twice."""
+    """Under each page's title its sentences, each with how sure one may be of it, none twice."""
     pages: dict[str, dict[tuple[str, str], None]] = {}
     seen: set[tuple[str, str]] = set()
     for claim in said:
-        sentence = claim.text(wording()), claim.detail_text(wording())
+        sentence = claim.text(wording()), _("({sureness}) {detail}").format(sureness=_(claim.sureness), detail=claim.detail_text(wording()))
         if sentence not in seen:
             pages.setdefault(claim.page, {})[sentence] = None
             seen.add(sentence)
@@ -195,7 +195,7 @@ def facts(
         "trained_scorer": _("Reward model"), "base_scorer": _("Untrained reward model"),
         "base_generator": _("Base"), "tuned_generator": _("Tuned"),
     }  # fmt: skip
-    said = [(_("Data"), known.dataset), (_("Split"), known.split), (_("Rows"), known.rows)]
+    said = [(_("Data"), known.dataset), (_("About the data"), known.about), (_("Split"), known.split), (_("Rows"), known.rows)]
     said += [(label, with_settings(known.models[role], trained.get(role, []))) for role, label in roles.items()]
     said += [
         (_("Finished runs on these data"), listed(ours(line(name)) for name in runs["name"])),
