@@ -1,6 +1,7 @@
 """What the numbers say in sentences, and that sentences never say more than their numbers."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_a_number_that_is_none_is_too_little_data() -> None:
 
 def sentences(of: ModuleType = package) -> Iterator[Sentence]:
     """Every sentence of the claims' modules."""
-    modules = [getattr(of, name) for name in ("overview", "data", "training", "reward_model", "length_bias", "answers")]
+    modules = [getattr(of, name) for name in ("overview", "data", "training", "reward_model", "length_bias", "answers", "cuts")]
     for value in [value for module in modules for value in vars(module).values()]:
         yield from (found for found in (value.values() if isinstance(value, dict) else [value]) if isinstance(found, Sentence))
 
@@ -90,7 +91,7 @@ COUNTS = ("ties", "lost", "seed")  # templates that count what is there, whateve
 
 @pytest.mark.parametrize("sentence", [s for s in sentences() if not any(word in s.across for word in COUNTS)], ids=lambda s: s.above)
 def test_what_cannot_be_told_says_so_and_gives_no_direction(sentence: Sentence) -> None:
-    assert "cannot" in sentence.across
+    assert re.search("cannot|too few to say", sentence.across)
     assert "oo little data" in sentence.unknown
     assert not {"{by}", "{by:whole}", "{by:full}", "{by:interval}"} & set(sentence.unknown.split())
     assert not any(word in sentence.across for word in ("equal", "no effect", "the same", "only"))
@@ -327,6 +328,44 @@ def test_cut_answers_are_a_warning_with_the_check_done(con: Connection, won: int
     share = f"{(200 - n) / 2:.1f} %"
     assert warning.startswith(f"Cut at the token limit: {share} of the base model’s 200 answers, 0.0 % of DPO’s 200 answers. ")
     assert warning.endswith(verdict)
+
+
+@pytest.mark.parametrize(("won", "n", "sure"), [(60, 78, "clear"), (40, 78, "uncertain"), (0, 0, "uncertain")])
+def test_a_preference_is_clear_only_where_whole_answers_say_it_too(con: Connection, won: int, n: int, sure: str) -> None:
+    """150 of 200 are clear by themselves; 60 of the 78 complete ones say the same and 40 do not; nor do none."""
+    scored(con, of_200(162))
+    answered(con, cut(won, n))
+    found = said(con)
+    assert {found[name].sureness for name in ("preferred", "preferred_prompts")} == {sure}
+    assert ("preference" in found) == (sure == "uncertain")  # beside the Overview's headline, which says what is clear
+    if n == 78 and sure == "uncertain":
+        assert plain(found["preferred"].detail_text()).endswith(
+            "But on the 78 prompts with neither answer cut at the token limit: 51.3 % [40.4, 62.1]."
+        )
+
+
+def lengths(base: tuple[str, ...], tuned: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Tuned answers 20 or 30 tokens shorter, which end as said, turn about."""
+    ends = [{"base_end": base[i % 2], "tuned_end": tuned[i % 2]} for i in range(200)]
+    return [{**row, **end, "tuned": 70 if i % 2 else 80} for i, (row, end) in enumerate(zip(wins(151), ends, strict=True))]
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "sentence", "sure"),
+    [
+        (("length", "stop"), ("stop", "stop"), "DPO’s answers are at least 25 tokens shorter.", "clear"),
+        (("length", "length"), ("length", "stop"), "Up to the token limit DPO’s answers are 25 tokens shorter.", "clear"),
+        (("stop", "stop"), ("length", "stop"), "Up to the token limit DPO’s answers are 25 tokens shorter.", "uncertain"),
+    ],
+)
+def test_of_cut_answers_the_length_is_a_bound(
+    con: Connection, base: tuple[str, ...], tuned: tuple[str, ...], sentence: str, sure: str
+) -> None:
+    """Where only base answers are cut they are longer still; where only tuned ones are, these may be the longer ones."""
+    scored(con, of_200(162))
+    answered(con, lengths(base, tuned))
+    claim = said(con, "dpo_vs_base")["length_difference"]
+    assert (plain(str(claim)), claim.sureness) == (sentence, sure)
 
 
 def test_answers_that_nobody_cut_need_no_warning(con: Connection) -> None:

@@ -1,6 +1,8 @@
 """Claims about two sets of answers: whose are preferred, by how much, and whether cut or shorter answers explain it."""
 
 from engine.statistics.claims.claim import Claim, Sentence, Side, claim, side
+from engine.statistics.claims.cuts import length_difference as longer_or_shorter
+from engine.statistics.claims.cuts import unless_cut
 from engine.statistics.claims.evidence import Evidence, given, one
 from engine.statistics.wording import Value
 
@@ -29,16 +31,6 @@ DIFFERENCE = Sentence(
     "Whether {tuned}’s answers gain reward on average: the prompts cannot tell, {by:signed} {by:interval}.",
     "Too little data to say whether {tuned}’s answers gain reward: {by:counted}.",
 )
-LENGTH = {
-    unit: Sentence(
-        "{tuned}’s answers are {by:whole unsigned} " + unit + " longer.",
-        "{tuned}’s answers are {by:whole unsigned} " + unit + " shorter.",
-        "Whether {tuned}’s answers are longer or shorter: the prompts cannot tell.",
-        "Too little data to say whether {tuned}’s answers are longer: {by:counted}.",
-        detail="Difference {by:signed} {by:interval} " + unit + " on the same {by:counted}.",
-    )
-    for unit in ("tokens", "words")
-}
 CUT = "Cut at the token limit: {base_cut} of {base}’s {base_cut:counted}, {tuned_cut} of {tuned}’s {tuned_cut:counted}. "
 COMPLETE = CUT + "Where both are complete {tuned} wins {by:full}, n = {by:n}: "
 HOLDS, TURNS = COMPLETE + "the verdict holds.", COMPLETE + "the verdict turns."
@@ -75,21 +67,22 @@ def preferred(evidence: Evidence) -> Claim | None:
         return None
     untrained = one(evidence.untrained_answers, "win_rate")
     values: dict[str, Value] = {"difference": difference, **given(untrained=untrained), **evidence.names}
-    return PREFERRED[side(untrained) if untrained else Side.UNKNOWN].claim(won, **values)
+    said = PREFERRED[side(untrained) if untrained else Side.UNKNOWN].claim(won, **values)
+    return unless_cut(said, evidence.answers, "win_rate")
 
 
 @claim("untrained_preference", page=PAGE, of=("win_rate",))
 def untrained_preference(evidence: Evidence) -> Claim | None:
     """What the same network prefers before training."""
     won = one(evidence.untrained_answers, "win_rate")
-    return UNTRAINED.claim(won, **evidence.names) if won else None
+    return unless_cut(UNTRAINED.claim(won, **evidence.names), evidence.untrained_answers, "win_rate") if won else None
 
 
 @claim("reward_difference", page=PAGE, of=("reward_difference",))
 def reward_difference(evidence: Evidence) -> Claim | None:
     """By how much, on average."""
     difference = one(evidence.answers, "reward_difference")
-    return DIFFERENCE.claim(difference, **evidence.names) if difference else None
+    return unless_cut(DIFFERENCE.claim(difference, **evidence.names), evidence.answers, "reward_difference") if difference else None
 
 
 @claim("cut_answers", page=PAGE, of=("share_cut", "win_rate_complete", "win_rate"))
@@ -106,7 +99,7 @@ def cut_answers(evidence: Evidence) -> Claim | None:
 
 def where_length_is(evidence: Evidence, name: str, place: str) -> Claim | None:
     won = one(evidence.answers, name)
-    return WHERE[place].claim(won, **evidence.names) if won else None
+    return unless_cut(WHERE[place].claim(won, **evidence.names), evidence.answers, name) if won else None
 
 
 @claim("win_rate_shorter", page=PAGE, of=("win_rate_shorter",))
@@ -131,14 +124,14 @@ def win_rate_longer(evidence: Evidence) -> Claim | None:
 def length_difference(evidence: Evidence) -> Claim | None:
     """Whether tuning changed the length of answers, prompt by prompt."""
     difference = one(evidence.answers, "length_difference")
-    return LENGTH[difference.unit].claim(difference, **evidence.names) if difference else None
+    return longer_or_shorter(difference, evidence.answers, evidence.names) if difference else None
 
 
 @claim("gain_length_correlation", page=PAGE, of=("gain_length_correlation",))
 def gain_length_correlation(evidence: Evidence) -> Claim | None:
     """Whether reward is gained by length."""
     r = one(evidence.answers, "gain_length_correlation")
-    return CORRELATES.claim(r, **evidence.names) if r else None
+    return unless_cut(CORRELATES.claim(r, **evidence.names), evidence.answers, "gain_length_correlation") if r else None
 
 
 COUNTS = "{tuned}’s answer is preferred on {won} of {by:counted}, {base}’s on {lost}"
@@ -156,4 +149,5 @@ def preferred_prompts(evidence: Evidence) -> Claim | None:
         return None
     signs = evidence.answers["difference"].sign()
     more, less, ties = (int((signs == sign).sum()) for sign in (1, -1, 0))
-    return PROMPTS[min(ties, 2)].claim(won, won=more, lost=less, ties=ties, **evidence.names)
+    said = PROMPTS[min(ties, 2)].claim(won, won=more, lost=less, ties=ties, **evidence.names)
+    return unless_cut(said, evidence.answers, "win_rate")

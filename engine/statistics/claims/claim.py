@@ -32,6 +32,12 @@ class Sureness(StrEnum):
     TOO_LITTLE = "too little data"
 
 
+def phrase(template: str) -> str:
+    """A template that stands alone, entered in the list of what is translated."""
+    TEMPLATES.add(template)
+    return template
+
+
 class Side(StrEnum):
     """Where an interval lies."""
 
@@ -86,6 +92,7 @@ class Claim:
     page: str = ""
     finding: bool = False  # whether it may be one of the Overview's three
     slice: Slice | None = None  # whose rows it speaks of; None: of all
+    caveat: str = ""  # template that follows the detail: what the numbers above do not know of
 
     def __str__(self) -> str:
         return self.text()
@@ -94,7 +101,13 @@ class Claim:
         return wording.fill(wording.translate(self.template), self.values)
 
     def detail_text(self, wording: Wording = ENGLISH) -> str:
-        return wording.fill(wording.translate(self.detail), self.values) if self.detail else ""
+        """The second line, the caveat at its end."""
+        return " ".join(wording.fill(wording.translate(part), self.values) for part in (self.detail, self.caveat) if part)
+
+    def with_caveat(self, caveat: str, *, doubtful: bool = True, **values: Value) -> "Claim":
+        """The same claim with something said against it; a doubtful one is no longer clear."""
+        sure = Sureness.UNCERTAIN if doubtful and self.sureness is Sureness.CLEAR else self.sureness
+        return replace(self, sureness=sure, caveat=caveat, values={**self.values, **values})
 
     @property
     def estimates(self) -> dict[str, Estimate]:
@@ -111,6 +124,7 @@ class Claim:
             "detail": self.detail_text(),
             "template": self.template,
             "detail_template": self.detail,
+            "caveat_template": self.caveat,
             "values": {name: value for name, value in self.values.items() if name not in self.estimates},
             "estimates": {name: estimate.as_json() for name, estimate in self.estimates.items()},
         }

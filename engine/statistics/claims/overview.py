@@ -1,7 +1,8 @@
 """The headline: what training changed, in one sentence, and in lines what a rule and the untrained network get."""
 
 from engine.statistics.claims import answers, length_bias
-from engine.statistics.claims.claim import Claim, Sentence, Side, claim, side
+from engine.statistics.claims.claim import Claim, Sentence, Side, Sureness, claim, side
+from engine.statistics.claims.cuts import unless_cut
 from engine.statistics.claims.evidence import Evidence, one
 from engine.statistics.wording import Value
 
@@ -42,7 +43,8 @@ def headline(evidence: Evidence) -> Claim | None:
     if not (right and rule):
         return preferred(evidence)
     values: dict[str, Value] = {"rule": rule, "pairs": evidence.what_pairs}
-    if won and side(right) is Side.ABOVE and side(won) in BOTH:
+    liked = preferred(evidence)
+    if won and side(right) is Side.ABOVE and liked and liked.sureness is Sureness.CLEAR:
         return BOTH[side(won)].claim(right, won=won, **values, **evidence.names)
     return RANKS.claim(right, **values)
 
@@ -56,7 +58,9 @@ def preference(evidence: Evidence) -> Claim | None:
 
 def preferred(evidence: Evidence) -> Claim | None:
     won, difference = one(evidence.answers, "win_rate"), one(evidence.answers, "reward_difference")
-    return PREFERS.claim(won, difference=difference, **evidence.names) if won and difference else None
+    if won is None or difference is None:
+        return None
+    return unless_cut(PREFERS.claim(won, difference=difference, **evidence.names), evidence.answers, "win_rate")
 
 
 @claim("longer_alone", page=PAGE, of=("length_rule",))
