@@ -84,12 +84,13 @@ class View {
     if (this.frame === undefined) this.build()
     const first = this.asked === undefined
     const turned = this.asked !== this.list.asked || this.first !== this.list.first
+    if (this.asked !== this.list.asked || this.sent === this.list.prompt) this.sent = undefined
     this.asked = this.list.asked
     this.first = this.list.first
     if (turned) this.fill()
     if (first) this.frame.classList.toggle("reading", this.list.opened)
     const kept = !turned && !this.list.opened && this.rowOf(this.marked) // back in the list, the row stays marked
-    if (!this.waiting && !kept) this.mark(this.list.prompt, turned)
+    if (!this.waiting && !kept) this.mark(this.sent ?? this.list.prompt, turned) // an answer to an earlier press says nothing of the last one
     this.read(this.marked)
   }
 
@@ -179,6 +180,7 @@ class View {
     clearTimeout(this.waiting)
     this.waiting = setTimeout(() => {
       this.waiting = undefined
+      this.sent = where.prompt
       this.go(where)
     }, pause)
   }
@@ -187,7 +189,8 @@ class View {
   page(page) {
     clearTimeout(this.waiting)
     this.waiting = undefined
-    this.go({ page, prompt: this.frame.classList.contains("reading") ? this.marked : undefined })
+    this.sent = this.frame.classList.contains("reading") ? this.marked : undefined
+    this.go({ page, prompt: this.sent })
   }
 
   // One further or back, over the end of a page too.
@@ -203,6 +206,7 @@ class View {
 
   back() {
     this.frame.classList.remove("reading")
+    this.sent = undefined
     this.rows.focus({ preventScroll: true })
     this.rowOf(this.marked)?.scrollIntoView({ block: "center" })
     this.go({ close: true })
