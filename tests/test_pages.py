@@ -51,6 +51,34 @@ def test_answers_without_pairs_are_named_with_what_they_wait_for(empty_cache: Pa
     assert "Nothing here yet" not in said(app)
 
 
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        *((page, "reward") for page in ("overview", "training", "reward_model", "length_bias", "runs")),
+        *((page, "policy") for page in ("dpo_vs_base", "playground")),
+    ],
+)
+def test_where_no_model_was_trained_a_button_of_the_page_opens_the_drawer(
+    page: str, kind: str, cache: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(cache, monkeypatch, f"{page}.py")
+    button = app.button(key=f"train_{kind}")
+    assert button.label == ("Train a reward model on toy …" if kind == "reward" else "Fine-tune a policy on toy …")
+    assert app.button(key="retrain").label == "Train …"
+    button.click().run()
+    assert not app.exception
+    assert app.session_state["retrain_kind"] == kind
+    assert app.button(key="retrain_start").label == "Train"
+
+
+def test_pairs_that_no_reward_model_scored_lead_to_those_that_one_has(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py", split="train")
+    assert "those of validation are scored" in said(app)
+    app.button(key="look_elsewhere").click().run()
+    assert app.query_params["split"] == "validation"
+    assert "look_elsewhere" not in [button.key for button in app.button]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_page_shows_the_whole_experiment(page: str, filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, page)

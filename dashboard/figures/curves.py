@@ -13,8 +13,8 @@ from dashboard.figures.theme import BETWEEN, COLOURS, broken, called, caption, e
 from dashboard.state.messages import _, listed, marked
 from engine.statistics.wording import number
 
-TRAIN_REWARD = "Train a reward model on the Runs page: its curves appear here from the first step on."
-TRAIN_POLICY = "Fine-tune a policy on the Runs page: its curves appear here from the first step on."
+TRAIN_REWARD = "Train a reward model: its curves appear here from the first step on."
+TRAIN_POLICY = "Fine-tune a policy: its curves appear here from the first step on."
 
 AXIS_CHARS = 28  # of an axis title's line, beside a panel of PANEL_HEIGHT
 PANEL_HEIGHT = 200  # pixels of one of several panels

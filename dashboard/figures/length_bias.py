@@ -12,7 +12,7 @@ from dashboard.figures.theme import COLOURS, INK, caption, excerpt, whose
 from dashboard.state.messages import _
 from engine.statistics.wording import number
 
-SCORE = "Train a reward model, then start a score run on the Runs page, to see what length does to its rewards."
+SCORE = "Train a reward model to see what length does to its rewards."
 APART = 0.22  # between dots of one group
 
 

@@ -10,7 +10,7 @@ from dashboard.figures.theme import COLOURS, INK, called, caption, excerpt
 from dashboard.state.messages import _, listed, plural
 from engine.statistics.wording import number, percent
 
-SCORE = "Train a reward model, then start a score run on the Runs page, to see rewards here."
+SCORE = "Train a reward model to see rewards here: it scores the pairs held out for validation."
 
 
 def scores(frame: pl.DataFrame) -> go.Figure:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import widgets
+from dashboard.parts import chips, retrain, widgets
 from dashboard.queries import Selection
 from dashboard.state import data
 from dashboard.state.messages import _, counted, ours, reported
@@ -40,13 +40,29 @@ def missing(selection: Selection, of_answers: bool) -> None:
         text = _("{stage}: {scored} of {expected} responses")
         st.info(data.literal(text.format(stage=reported(run.stage), scored=number(run.scored, 0), expected=number(run.expected, 0))))
     if nobody and rows.is_empty() and not scoring:
-        nothing(_("No reward model has scored this split. Train one and score it on the page Runs, or pick another split in the chips."))
+        unscored(selection)
 
 
-def nothing(sentence: str) -> None:
-    """What is not there yet, what is under way, and where it is begun."""
+def unscored(selection: Selection) -> None:
+    """That no reward model has scored the split; a split that one has, or else how to get one."""
+    elsewhere = data.read(queries.default_selection, selection.dataset_id)
+    if not elsewhere.trained_scorer:
+        sentence = _("No reward model has scored these pairs. Training one scores the pairs held out for validation, too.")
+        nothing(sentence, selection, "reward")
+        return
+    named = {"split": ours(selection.split or ""), "other": ours(elsewhere.split or "")}
+    with st.container(border=True, gap="xsmall", key="nothing"):
+        st.markdown(data.literal(_("No reward model has scored the pairs of {split}; those of {other} are scored.").format(**named)))
+        look = data.literal(_("Look at {other}").format(**named))
+        st.button(look, key="look_elsewhere", type="primary", on_click=chips.open_dataset, args=(selection.dataset_id, elsewhere.split))
+
+
+def nothing(sentence: str, selection: Selection, kind: retrain.Kind | None = None) -> None:
+    """What is not there yet, the button that trains it where training is what is missing, and what is under way."""
     with st.container(border=True, gap="xsmall", key="nothing"):
         st.markdown(data.literal(sentence))
+        if kind:
+            retrain.where_missing(kind, selection)
         under_way()
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from dashboard import queries
 from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
@@ -53,15 +54,33 @@ def offer(selection: Selection, page: str) -> None:
     """The button that opens the dialog for what a page is about, and the dialog while it is open."""
     if selection.dataset_id is None:
         return
-    if st.button(_("Retrain …"), key="retrain", type="primary", shortcut="T", help=_("Train again with other settings.")):
+    if trained_before(selection):
+        label, help = _("Retrain …"), _("Train again with other settings.")
+    else:
+        label, help = _("Train …"), _("Train a reward model or a policy on this dataset.")
+    if st.button(label, key="retrain", type="primary", shortcut="T", help=help):
         begin("policy" if page == "dpo_vs_base" else "reward")
     if st.session_state.get(OPEN):
 
-        @st.dialog(_("Retrain"), width=980, position="right", on_dismiss=close)  # here, where the viewer's language is known
+        @st.dialog(label.removesuffix(" …"), width=980, position="right", on_dismiss=close)  # here, where the viewer's language is known
         def opened() -> None:
             dialog(selection)
 
         opened()
+
+
+def trained_before(selection: Selection, *kinds: Kind) -> bool:
+    """Whether a training run of one of these kinds, without them of any, was ever begun on the dataset."""
+    return any(run.kind in (kinds or KINDS) and run.outline.dataset == selection.dataset_id for run in data.runs())
+
+
+def where_missing(kind: Kind, selection: Selection) -> None:
+    """The button that opens the dialog, where a page lacks a model of this kind."""
+    words = {"reward": _("Train a reward model on {dataset} …"), "policy": _("Fine-tune a policy on {dataset} …")}
+    name = ours(line(data.read(queries.dataset, selection)["name"][0]))
+    if st.button(data.literal(words[kind].format(dataset=name)), key=f"train_{kind}", type="primary"):
+        begin(kind)
+        st.rerun()  # the whole page, also from a part that is drawn again by itself
 
 
 def begin(kind: Kind, run_id: str | None = None, on_slice: bool = False) -> None:
@@ -106,7 +125,16 @@ def dialog(selection: Selection) -> None:
         if st.button(_("Cancel"), key="retrain_cancel"):
             close()
             st.rerun()
-        if st.button(_("Retrain"), key="retrain_start", type="primary", shortcut="Mod+Enter", disabled=not ready) and config:
+        if (
+            st.button(
+                _("Retrain") if trained_before(selection) else _("Train"),
+                key="retrain_start",
+                type="primary",
+                shortcut="Mod+Enter",
+                disabled=not ready,
+            )
+            and config
+        ):
             start(config, then, planned_study)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import drawings, widgets
+from dashboard.parts import drawings, retrain, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.queries import Selection
 from dashboard.queries.curves import settings_key
@@ -135,7 +135,8 @@ def training(selection: Selection) -> None:
     """Reward models and policies of the dataset, each in a block; the eye shows or hides a run's curves."""
     runs = [run for run in data.runs() if run.kind in BLOCKS and run.outline.dataset == selection.dataset_id]
     if not runs:
-        st.info(_("No training run has begun on this dataset. Retrain … starts one; its curves appear here while it trains."))
+        st.info(_("No training run has begun on this dataset. The button starts one; its curves appear here while it trains."))
+        retrain.where_missing("reward", selection)
         return
     under_way(runs)
     everything = st.toggle(_("All settings"), key="runs_all_settings", help=_("Off: only the settings in which the runs differ."))
@@ -251,7 +252,7 @@ def everything(selection: Selection) -> None:
         "dataset": st.column_config.TextColumn(_("Dataset")),
         "result": st.column_config.TextColumn(_("Result"), width=270),
         "time": st.column_config.TextColumn(_("Time"), alignment="right", width=96),
-        "settings": st.column_config.TextColumn(_("Settings unlike the defaults"), width="large"),
+        "settings": st.column_config.TextColumn(_("Changed settings"), width="large"),
     }
     st.caption(
         data.literal(_("{runs}. Choose a row to open it, two to compare them.").format(runs=counted(len(rows), "runs")))

@@ -319,7 +319,7 @@ def cancel_button(run: Run) -> None:
         return
     with st.popover(_("Cancel"), key=f"ask_{key}"):
         if waiting:
-            text = _("Not started then, because they wait for it: {names}. They wait again when it is resumed.")
+            text = _("These runs wait for it and are not started: {names}. They wait again when it is resumed.")
             st.write(data.literal(text.format(names=waiting)))
         if scoring:
             st.checkbox(data.literal(_("Also cancel {names}, queued only for it").format(names=scoring)), True, key=f"scoring_{key}")

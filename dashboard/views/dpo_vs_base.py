@@ -3,15 +3,23 @@
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import examples, remarks, slices, verdict, widgets
+from dashboard.parts import examples, remarks, retrain, slices, verdict, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
 
 selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"), most=2)
 if not (selection.base_generator and selection.tuned_generator):
+    trained = retrain.trained_before(selection, "policy")
     remarks.nothing(
-        _("Two sets of answers to this split's prompts are needed: generate them on the page Runs or import them on the page Data.")
+        _(
+            "Two sets of answers to this split's prompts are needed, of a base model and of a policy tuned from it: let both answer on the "
+            "page Runs, or import their answers on the page Data."
+        )
+        if trained
+        else _("No policy was trained on this dataset yet. Fine-tune one; then it and its base model answer the prompts on the page Runs."),
+        selection,
+        None if trained else "policy",
     )
     st.stop()
 remarks.on_answers(selection)
@@ -19,7 +27,8 @@ second = data.second()
 found = verdict.found_on("dpo_vs_base", selection)
 if selection.slice is None and data.read(queries.win_tie_loss, selection).is_empty():
     remarks.nothing(
-        _("No reward model has scored both sets of answers. Score them on the page Runs, or pick another reward model in the chips.")
+        _("No reward model has scored both sets of answers. Score them on the page Runs, or pick another reward model in the chips."),
+        selection,
     )
     figure_part.show(figures.find("answer_lengths"), selection, second, level=2)
     st.stop()

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.parts import playground, tokens, widgets
+from dashboard.parts import playground, retrain, tokens, widgets
 from dashboard.parts.playground import Played
 from dashboard.state import data
 from dashboard.state.messages import _
@@ -29,6 +29,8 @@ else:
     how = playground.settings()
     if not named:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
+        if not retrain.trained_before(selection, "policy"):
+            retrain.where_missing("policy", selection)
 picked: list[str] = []
 if known:
     shown = {name: str(data.literal(name)) for name in known}
@@ -37,6 +39,7 @@ if known:
     )
 else:
     st.caption(_("No reward model of this dataset is on this machine: answers get no rewards."))
+    retrain.where_missing("reward", selection)
 chosen = {name: known[name] for name in picked}
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))

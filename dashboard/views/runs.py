@@ -32,6 +32,7 @@ with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
     for preset in sorted((path.stem for path in PRESETS.glob("*.json")), key=lambda name: (name != "starter", name)):
         widgets.preset_button(preset)
 if selection.dataset_id:
+    retrain.where_missing("reward", selection)
     with st.expander(_("One run that trains nothing: answers, scores, ensembles, maps")):
         new_run()
 st.header(_("All runs"), anchor=False)
