@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 from test_pages import opened, said
 
@@ -33,6 +34,12 @@ def drawn(app: AppTest, number: int) -> dict[str, Any]:
     """The number-th figure of a page as the browser is given it."""
     spec: dict[str, Any] = json.loads(app.get("plotly_chart")[number].proto.spec)
     return spec
+
+
+def run_beside(app: AppTest, sent: WidgetState) -> None:
+    """Run as a browser does: of a menu that is closed it sends what was last picked there, in the words of then, whatever came after."""
+    states = app._tree.get_widget_states().widgets
+    app._run(WidgetStates(widgets=[sent if state.id == sent.id else state for state in states]))
 
 
 def test_bars_of_margins_are_the_pairs_and_end_at_0(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:
@@ -158,6 +165,32 @@ def test_a_second_scorer_is_drawn_in_outline_over_the_first(filled_cache: Path, 
     app.selectbox(key="pick_trained").select(chosen.base_scorer).run()
     assert not [button for button in app.button if button.key == "chip_beside"], "a model is not beside itself"
     assert not app.warning
+
+
+def test_what_was_taken_off_stays_off(filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    picked = app.selectbox(key="pick_with").select(chosen.base_scorer)
+    sent = picked._widget_state
+    picked.run()
+    app.button(key="chip_beside").click()
+    run_beside(app, sent)
+    for page in ("reward_model.py", "length_bias.py"):
+        run_beside(app.switch_page(f"views/{page}"), sent)
+        assert not app.query_params.get("with")
+        assert not [button for button in app.button if button.key == "chip_beside"]
+
+
+def test_what_is_chosen_outlives_a_switch_of_the_language(filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    picked = app.selectbox(key="pick_with").select(chosen.base_scorer)
+    sent = picked._widget_state
+    picked.run()
+    for language in ("zh", "en"):
+        app.segmented_control(key="language").set_value(language)
+        run_beside(app, sent)
+        run_beside(app, sent)
+        assert not app.warning
+        assert app.query_params["with"] == chosen.base_scorer
 
 
 def test_a_condition_narrows_an_inverted_slice(chosen: Selection) -> None:

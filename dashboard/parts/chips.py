@@ -207,11 +207,12 @@ def chip(text: str, *parts: Choice) -> None:
 
 
 def box(part: Choice) -> None:
-    key = f"pick_{part.name}"
-    st.session_state[key] = part.value if part.many is None else list(part.many)
+    shown = part.value if part.many is None else list(part.many)
+    key = key_of(part, shown)
+    st.session_state[key] = shown
     shared: dict[str, Any] = {
         "options": list(part.options), "format_func": part.options.__getitem__, "key": key, "help": data.literal(part.help),
-        "on_change": keep, "args": (part.name,),
+        "on_change": keep, "args": (part.name, key),
     }  # fmt: skip
     if part.many is not None:
         st.multiselect(data.literal(part.label), **shared)
@@ -219,11 +220,31 @@ def box(part: Choice) -> None:
         st.selectbox(data.literal(part.label), index=None if part.none else 0, placeholder=part.none, **shared)
 
 
-def keep(name: str) -> None:
+def key_of(part: Choice, shown: str | list[str] | None) -> str:
+    """The key of a part's box: another one once what it shows was changed elsewhere, or has another name.
+
+    Of a box in a closed menu a browser sends what was last picked in it, by the name of then, whatever the box was set to since. Under the
+    same key that would count as picked again.
+    """
+    boxes: dict[str, tuple[int, Mapping[str, str]]] = st.session_state.setdefault("boxes", {})
+    count, options = boxes.get(part.name, (0, part.options))
+    values = shown if isinstance(shown, list) else [shown] if shown else []
+    changed = st.session_state.get(numbered(part.name, count), shown) != shown
+    if changed or any(options.get(value) != part.options[value] for value in values):
+        count += 1
+    boxes[part.name] = count, part.options
+    return numbered(part.name, count)
+
+
+def numbered(name: str, count: int) -> str:
+    return f"pick_{name}_{count}" if count else f"pick_{name}"
+
+
+def keep(name: str, key: str) -> None:
     """Write what was just chosen by hand into the address; another dataset or split has other models, and one model is seen beside."""
     if name in ("dataset", "split"):
         address.forget(*(other for other in OF_DATASET if other != name))
-    value = st.session_state[f"pick_{name}"]
+    value = st.session_state[key]
     if name in address.BESIDE or [value] in map(address.asked, address.BESIDE):
         address.forget(*address.BESIDE)
     address.put(name, value if isinstance(value, list) else [value] if value else [])
