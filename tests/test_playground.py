@@ -60,6 +60,15 @@ def test_a_prompt_of_the_split_fills_the_field_with_what_was_said_before(filled_
     assert "Nothing here yet" not in said(app)
 
 
+def test_the_scorers_that_are_chosen_outlive_a_switch_of_the_language(toy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(toy_cache, monkeypatch, "playground.py")
+    before = app.multiselect(key="play_scorers").value
+    app.multiselect(key="play_scorers").unselect(before[0]).run()
+    for language in ("zh", "en"):
+        app.segmented_control(key="language").set_value(language).run()
+        assert app.multiselect(key="play_scorers").value == before[1:]
+
+
 def test_a_run_that_goes_on_is_named_before_anything_is_asked(own_toy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_dirs(own_toy_cache)[-1]
     lock = take_lock(run.path / "lock")

@@ -75,6 +75,21 @@ def judges(selection: Selection) -> tuple[Judges, list[str]]:
     return found, selected or list(found)[:2]
 
 
+def picked_judges(known: Judges, selected: Sequence[str]) -> Judges:
+    """Who scores: those that are picked, at first the selected ones.
+
+    What is picked is set again each time, so that a browser names it in the language of now; of another dataset's there are none here.
+    """
+    names, key = {judge: name for name, judge in known.items()}, "play_scorers"
+    held: list[Judge] = st.session_state.get(key, [])
+    kept = [judge for judge in held if judge in names]
+    st.session_state[key] = kept if kept or (key in st.session_state and not held) else [known[name] for name in selected]
+    picked = st.multiselect(
+        _("Reward models"), list(names), format_func=lambda judge: data.literal(names[judge]), key=key, width=FIELD_PIXELS
+    )  # fmt: skip
+    return {names[judge]: judge for judge in picked}
+
+
 def distinct(name: str, taken: Mapping[str, object]) -> str:
     """The name, numbered when it is taken."""
     return next(n for i in range(1, len(taken) + 2) if (n := name if i == 1 else f"{name} ({i})") not in taken)

@@ -24,23 +24,19 @@ texts: dict[str, str] = {}
 how = {}
 if mode == "paste":
     for side, place in zip(("left", "right"), st.container(width=playground.TEXTS_PIXELS).columns(2, gap="medium"), strict=True):
-        texts[side] = place.text_area(data.literal(playground.SIDES[side]), key=f"play_{side}", height=160)
+        texts[side] = place.text_area(data.literal(_(playground.SIDES[side])), key=f"play_{side}", height=160)
 else:
     how = playground.settings()
     if not named:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
         if not retrain.trained_before(selection, "policy"):
             retrain.where_missing("policy", selection)
-picked: list[str] = []
+chosen: playground.Judges = {}
 if known:
-    shown = {name: str(data.literal(name)) for name in known}
-    picked = st.multiselect(
-        _("Reward models"), list(shown), selected, format_func=shown.__getitem__, key="play_scorers", width=playground.FIELD_PIXELS
-    )
+    chosen = playground.picked_judges(known, selected)
 else:
     st.caption(_("No reward model of this dataset is on this machine: answers get no rewards."))
     retrain.where_missing("reward", selection)
-chosen = {name: known[name] for name in picked}
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
 pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", key="play_go", disabled=busy)
