@@ -23,6 +23,8 @@ from engine.statistics.claims.claim import CLAIMS, TEMPLATES, Sentence, Side
 from engine.statistics.comparison import Comparison, comparisons
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import STATISTICS
+from engine.statistics.rewards import accuracy_gain
+from engine.statistics.twins import pairs_of_both
 from engine.store.database import Connection, reading, recount
 from engine.store.slices import show_slice
 
@@ -187,7 +189,7 @@ def wins(won: int, ties: int = 0, of: int = 200, **more: Any) -> list[dict[str, 
 
 
 def test_the_headline_says_both_where_both_are_clear(con: Connection) -> None:
-    """162 of 200 are 81.0 % [75.0, 85.8]; 118 of 200 59.0 % [52.1, 65.6]; 151 and half a tie of 200 75.75 % [69.4, 81.2] (Wilson)."""
+    """162 of 200 are 81.0 % [75.0, 85.8]; 118 of 200 59.0 % [52.1, 65.6]; 151 and half a tie of 200 75.85 % [69.4, 81.2] (Wilson)."""
     scored(con, of_200(162))
     answered(con, wins(151, ties=1))
     claim = said(con, "overview")["headline"]
@@ -204,7 +206,9 @@ def test_what_is_not_clear_leaves_the_headline_and_has_its_own_line(con: Connect
     answered(con, wins(103))
     found = said(con, "overview")
     assert plain(str(found["headline"])) == "The reward model ranks 81 % of unseen pairs right."
-    assert plain(str(found["preference"])) == "Whose answers are better: the reward model cannot tell, DPO’s win 52 %."
+    assert (
+        plain(str(found["preference"])) == "The reward model cannot tell whose answers are better: DPO’s are preferred on 52 % of prompts."
+    )
     assert found["preference"].sureness == "uncertain"
     assert (
         plain(str(found["untrained_accuracy"]))
@@ -267,6 +271,36 @@ def test_twelve_pairs_are_too_few_to_say_anything(con: Connection) -> None:
     assert {plain(str(said(con)[name])) for name in ("headline", "ranks")} == {"Too little data to say: 12 pairs."}
 
 
+def test_too_few_pairs_still_show_their_share(con: Connection) -> None:
+    """The longer response is chosen in all of the first 12 pairs: from 12 / (12 + 1.96²) = 75.8 % (Wilson)."""
+    scored(con, of_200(162)[:12])
+    rule = said(con, "length_bias")["length_rule"]
+    assert plain(str(rule)) == "Too little data to say whether the longer response is chosen more often: 12 pairs."
+    assert plain(rule.detail_text()) == "100.0 % [75.8, 100.0] of 12 pairs, ties half."
+
+
+def test_the_gain_seen_from_the_other_model_is_the_same_with_the_other_sign(con: Connection) -> None:
+    scored(con, of_200(162))
+    both = pairs_of_both(con, TRAINED, UNTRAINED, DATASET, "validation"), pairs_of_both(con, UNTRAINED, TRAINED, DATASET, "validation")
+    one, other = (accuracy_gain(rows) for rows in both)
+    assert (one.value, one.low, one.high) == (-other.value, -other.high, -other.low)
+
+
+@pytest.mark.parametrize(
+    ("reward_config", "policy_config", "shared"),
+    [({}, {}, True), ({"pairs": 50}, {}, True), ({"pairs": 50}, {"pairs": 50}, False), ({"train_split": "other"}, {}, False)],
+)
+def test_a_judge_that_learned_from_the_same_pairs_is_said_to(
+    con: Connection, reward_config: dict[str, Any], policy_config: dict[str, Any], shared: bool
+) -> None:
+    """Of two choices of 50 pairs nobody knows whether they are the same."""
+    scored(con, of_200(162))
+    answered(con, wins(151))
+    for run, config in (("rm", reward_config), ("dpo", {"loss": {"name": "dpo"}} | policy_config)):
+        con.execute("update runs set dataset_id = ?, config = ? where run_id = ?", [DATASET, json.dumps(config), run])
+    assert ("same_pairs" in said(con, "dpo_vs_base")) == shared
+
+
 def test_a_group_lags_only_beyond_what_picking_the_worst_allows(con: Connection) -> None:
     """General 41 of 60 right, elsewhere 121 of 140: 68.3 against 86.4 %, −18.1 points; at 95 % [−31.6, −5.6] (Newcombe), and wider for
     the 5 groups that could have been picked, yet below 0. Of the 38 wrong pairs 19 are general.
@@ -287,7 +321,7 @@ def test_groups_that_differ_by_chance_do_not_lag(con: Connection) -> None:
     """Ten groups of 30 pairs, 21 right in one and 24 in the others: 70 against 80 %, which holds 0 for one group alone."""
     scored(con, [{"margin": 1.0 if i < (21 if g == 0 else 24) else -1.0, "type": f"kind {g}"} for g in range(10) for i in range(30)])
     claim = said(con, "reward_model")["weakest_group"]
-    assert (claim.sureness, plain(str(claim))[:60]) == ("uncertain", "Whether the reward model lags on any group: the pairs cannot")
+    assert (claim.sureness, plain(str(claim))[:60]) == ("uncertain", "300 pairs are too few to say whether the reward model lags o")
 
 
 def test_a_reward_model_that_follows_length_is_said_to(con: Connection) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filled import DATASET, write_run
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from engine.data.results import import_results
+from engine.settings.config import RewardConfig
 from engine.store import database, opening
 from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
+from engine.store.status import State
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
@@ -91,6 +94,12 @@ def test_first_visit_needs_no_picking_and_begins_with_the_answer(filled_cache: P
     app = opened(filled_cache, monkeypatch)
     assert app.title[0].value.startswith("The reward model ranks")
     assert all(name in app.query_params for name in ("dataset", "split", "trained", "base", "tuned_answers", "base_answers"))
+
+
+def test_the_overview_counts_the_runs_of_its_dataset_alone(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for run_id, dataset in (("20260103-000000-other", "other"), ("20260103-000001-own", DATASET)):
+        write_run(own_cache, run_id, RewardConfig(name=run_id, dataset=dataset), State.CANCELLED)
+    assert ", 1 cancelled." in said(opened(own_cache, monkeypatch))
 
 
 def test_a_run_that_finishes_changes_nothing_on_the_page_and_is_offered_once(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

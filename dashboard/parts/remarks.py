@@ -67,10 +67,11 @@ def nothing(sentence: str, selection: Selection, kind: retrain.Kind | None = Non
 
 
 def under_way() -> None:
-    """The run that is going on, and in one line what came of the others."""
-    runs = data.runs()
+    """The run that is going on, and in one line what came of those of the dataset that is looked at."""
+    runs, dataset = data.runs(), data.selection().dataset_id
     going = [run for run in runs if run.status.state in (State.RUNNING, State.FINALISING)]
-    counts = {state: sum(run.status.state is state for run in runs) for state in State}
+    own = [run.status.state for run in runs if dataset in (None, run.outline.dataset)]
+    counts = {state: own.count(state) for state in State}
     for run in going:
         st.progress(
             min(1.0, run.status.step / run.status.steps) if run.status.steps else 0.0,

@@ -53,7 +53,7 @@ def scope(selection: Selection, claim: Claim) -> None:
     if claim.slice == selection.slice:
         said = _("Slice {slice}: {counts}.")
     elif claim.slice is None:
-        said = _("All pairs: the slice “{all}” would decide the answer.")
+        said = _("This speaks of all pairs: the slice “{all}” decides the answer by its definition.")
     else:
         said = _("Slice {slice}: {counts}. Its conditions on rewards are left out, since they would decide the answer.")
     st.caption(f":material/filter_alt: {data.literal(said.format(**values))}")

@@ -8,7 +8,7 @@ from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
 
-selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"), most=2)
+selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
 if not (selection.base_generator and selection.tuned_generator):
     trained = retrain.trained_before(selection, "policy")
     remarks.nothing(

@@ -6,8 +6,9 @@ the central limit theorem over units serves as well. Every interval names its me
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
-from math import inf, sqrt
+from math import fsum, inf, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -79,11 +80,15 @@ def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", co
     m = Σ_u s_u / Σ_u c_u over units with sum s and count c;  se² = U/(U − 1) Σ_u (s_u − m c_u)² / (Σ_u c_u)²,
     interval m − t_0.975 se to m − t_0.025 se with the quantiles of t = (m* − m)/se* over resamples (Efron 1981, Hall 1988);
     with more than MOST_UNITS units m ± 1.96 se. Values that are all equal say nothing of their spread, and a resample
-    of equal values has t infinite: an end is then infinite. Raises ValueError when a value is nan.
+    of equal values has t infinite: an end is then infinite. Values with the other sign have the same interval with the other sign.
+    Raises ValueError when a value is nan.
     """
     v = checked(values)
     if not v.size:
         return nothing(counted, unit)
+    if upside_down(v):
+        e = mean(-v, prompts, unit=unit, counted=counted, alpha=alpha)
+        return replace(e, value=0 - e.value, low=-e.high, high=-e.low)
     units = units_of(np.column_stack([v, np.ones_like(v)]), prompts)
     middle, error = (float(x) for x in ratio(moments(units).sum(axis=0), len(units)))
     low, high = -inf, inf
@@ -96,6 +101,13 @@ def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", co
         below, above = np.quantile(studentised(units, middle, error), (alpha / 2, 1 - alpha / 2), method="inverted_cdf")
         low, high = middle - above * error, middle - below * error
     return Estimate(middle, float(low), float(high), v.size, counted, unit, method, prompt_count(prompts))
+
+
+def upside_down(v: Array) -> bool:
+    """Of values and their negatives one, whatever their order; neither where both are the same values."""
+    total, ordered = fsum(v), np.sort(v)
+    unlike = np.flatnonzero(ordered != -ordered[::-1])
+    return total < 0 if total else bool(unlike.size and ordered[unlike[0]] > -ordered[::-1][unlike[0]])
 
 
 def moments(units: Array) -> Array:

@@ -1,13 +1,13 @@
 """Claims about two sets of answers: whose are preferred, by how much, and whether cut or shorter answers explain it."""
 
-from engine.statistics.claims.claim import Claim, Sentence, Side, claim, side
+from engine.statistics.claims.claim import Claim, Sentence, Side, Sureness, claim, phrase, side
 from engine.statistics.claims.cuts import length_difference as longer_or_shorter
 from engine.statistics.claims.cuts import unless_cut
-from engine.statistics.claims.evidence import Evidence, given, one
+from engine.statistics.claims.evidence import LEARNED_TOGETHER, Evidence, given, one
 from engine.statistics.wording import Value
 
 PAGE = "dpo_vs_base"
-CANNOT = "Whose answers are better: the reward model cannot tell, {tuned}’s win {by:whole}."
+CANNOT = "The reward model cannot tell whose answers are better: {tuned}’s are preferred on {by:whole} of prompts."
 NOT_PREFERRED = "{tuned}’s answer is preferred on only {by:whole} of prompts."
 BY_THE_MODEL = "By the reward model {by:full}, n = {by:counted}; mean difference {difference:signed} {difference:interval}."
 PREFERRED = {  # by what the untrained model does
@@ -25,10 +25,14 @@ UNTRAINED = Sentence(
     "The untrained model cannot tell {tuned}’s answers from {base}’s: {by:full} of {by:counted}.",
     "Too little data to say what the untrained model prefers: {by:counted}.",
 )
+SAME_SPLIT = phrase(
+    "The reward model and {tuned} learned from the same training split, so that its preference is not independent evidence: "
+    "that of people, or of a reward model that learned from other data, would be."
+)
 DIFFERENCE = Sentence(
     "{tuned}’s answers gain reward: {by:signed} {by:interval} on average, in the reward model’s own unit.",
     "{tuned}’s answers lose reward: {by:signed} {by:interval} on average, in the reward model’s own unit.",
-    "Whether {tuned}’s answers gain reward on average: the prompts cannot tell, {by:signed} {by:interval}.",
+    "{by:counted} are too few to say whether {tuned}’s answers gain reward: {by:signed} {by:interval} on average.",
     "Too little data to say whether {tuned}’s answers gain reward: {by:counted}.",
 )
 CUT = "Cut at the token limit: {base_cut} of {base}’s {base_cut:counted}, {tuned_cut} of {tuned}’s {tuned_cut:counted}. "
@@ -54,7 +58,7 @@ WHERE = {
 CORRELATES = Sentence(
     "The longer {tuned}’s answer beside {base}’s, the higher its reward: correlation {by:full}, n = {by:counted}.",
     "The longer {tuned}’s answer beside {base}’s, the lower its reward: correlation {by:full}, n = {by:counted}.",
-    "Whether reward comes with length: the prompts cannot tell, correlation {by:full}, n = {by:counted}.",
+    "{by:counted} are too few to say whether reward comes with length: correlation {by:full}.",
     "Too little data to say whether reward comes with length: {by:counted}.",
 )
 
@@ -76,6 +80,13 @@ def untrained_preference(evidence: Evidence) -> Claim | None:
     """What the same network prefers before training."""
     won = one(evidence.untrained_answers, "win_rate")
     return unless_cut(UNTRAINED.claim(won, **evidence.names), evidence.untrained_answers, "win_rate") if won else None
+
+
+@claim("same_pairs", page=PAGE, outcome=False)
+def same_pairs(evidence: Evidence) -> Claim | None:
+    """Whether who judges and who is judged learned from the same pairs; None where they did not, or nobody knows."""
+    shared = evidence.read(LEARNED_TOGETHER).item() if not evidence.answers.is_empty() else False
+    return Claim(SAME_SPLIT, {**evidence.names}, Sureness.CLEAR) if shared else None
 
 
 @claim("reward_difference", page=PAGE, of=("reward_difference",))

@@ -1,8 +1,8 @@
 """A claim: one sentence about numbers, chosen by what their 95 % intervals say, so that it never says more than they do.
 
 The rule: an interval wholly on one side of the reference (one half for a share, 0 for a difference or a correlation) is clear; one that
-holds the reference is uncertain, and the sentence says "cannot tell", never "equal"; fewer than 20 rows, or a share's interval wider than
-40 points, are too little data, and no direction is said.
+holds the reference is uncertain, and the sentence says "cannot tell" or "too few", never "equal"; fewer than 20 rows, or a share's
+interval wider than 40 points, are too little data, and no direction is said.
 """
 
 from collections.abc import Callable, Iterable, Mapping

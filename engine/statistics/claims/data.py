@@ -5,20 +5,22 @@ from engine.statistics.claims.evidence import Evidence, one
 from engine.store.database import frame
 
 KEPT = "{kept} of {records:records} are kept"
+SHOWN = "Longer is chosen: {by:full} of the {by:counted} shown, ties half."
 LONGER = Sentence(
     KEPT + "; the longer response is chosen in {by:whole} of pairs.",
     KEPT + "; the longer response is chosen in only {by:whole} of pairs.",
-    KEPT + "; whether the longer response is chosen more often: the pairs cannot tell.",
+    KEPT + "; the {by:counted} shown are too few to say whether the longer response is chosen more often.",
     unknown=KEPT + "; too little data to say more: {by:counted}.",
-    detail="Longer is chosen: {by:full} of the {by:counted} shown, ties half.",
+    detail=SHOWN,
+    detail_unknown=SHOWN,
 )
 OF_SLICE = Sentence(
     "The longer response is chosen in {by:whole} of the slice’s {by:counted}.",
     "The longer response is chosen in only {by:whole} of the slice’s {by:counted}.",
-    "Whether the longer response is chosen more often: the slice’s {by:counted} cannot tell.",
+    "The slice’s {by:counted} are too few to say whether the longer response is chosen more often.",
     "Too little data in the slice to say whether the longer response is chosen more often: {by:counted}.",
     detail="{by:full}, ties half. Of the whole dataset " + KEPT + ".",
-    detail_unknown="Of the whole dataset " + KEPT + ".",
+    detail_unknown="{by:full}, ties half. Of the whole dataset " + KEPT + ".",
 )
 
 

@@ -20,18 +20,31 @@ NAMES = """
     select generator_id, g.name, g.kind, r.config ->> '$.loss.name' as loss
     from named_generators g left join models m using (model_id) left join runs r using (run_id) where generator_id in ($base, $tuned)
 """
-SEEN = """
+WHOLE_SPLIT = """coalesce(r.config ->> 'pairs', r.config ->> 'group', r.config ->> 'slice') is null
+               and not coalesce(cast(r.config ->> 'balance_length' as boolean), false) as whole"""
+SEEN = f"""
     with trained_on as (
         select r.dataset_id, coalesce(r.config ->> 'train_split', 'train') as split,
-               coalesce(r.config ->> 'pairs', r.config ->> 'group', r.config ->> 'slice') is null
-               and not coalesce(cast(r.config ->> 'balance_length' as boolean), false) as whole
+               {WHOLE_SPLIT}
         from scorers s join models m on m.model_id = s.model_id or list_contains(s.members ->> '$[*].run_id', m.run_id)
         join runs r using (run_id) where s.scorer_id = $scorer
-    ), seen as (select distinct pair_id from {pairs} join trained_on using (dataset_id, split))
+    ), seen as (select distinct pair_id from {{pairs}} join trained_on using (dataset_id, split))
     select count(*) as pairs, count(seen.pair_id) as seen,
            (select bool_and(dataset_id in (select dataset_id from datasets)) from trained_on) as known,
            (select bool_and(whole) from trained_on) as whole
     from pairs left join seen using (pair_id) where dataset_id = $dataset and split = $split
+"""
+LEARNED_TOGETHER = f"""
+    with training as (
+        select r.kind, r.run_id, m.model_id, r.dataset_id, r.pairs_sha256, coalesce(r.config ->> 'train_split', 'train') as split,
+               {WHOLE_SPLIT}
+        from models m join runs r using (run_id) where r.kind in ('reward', 'policy')
+    ), judge as (
+        select t.* from scorers s join training t on t.model_id = s.model_id or list_contains(s.members ->> '$[*].run_id', t.run_id)
+        where s.scorer_id = $trained
+    ), judged as (select t.* from generators join training t using (model_id) where generator_id = $tuned)
+    select count(*) > 0 as shared from judge join judged using (dataset_id)
+    where judge.pairs_sha256 = judged.pairs_sha256 or judge.split = judged.split and (judge.whole or judged.whole)
 """
 UNTRAINED = "select scorer_id from scorers where scorer_id = $scorer and kind in ('untrained_head', 'imported')"
 LONGEST_NAME = 40  # characters of a name in a sentence

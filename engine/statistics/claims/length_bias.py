@@ -7,20 +7,22 @@ PAGE = "length_bias"
 BEATS = Sentence(
     "The reward model beats “the longer response is better” by {by:whole unsigned} points.",
     "“The longer response is better” beats the reward model by {by:whole unsigned} points.",
-    "Whether the reward model beats “the longer response is better”: the pairs cannot tell.",
+    "{by:counted} are too few to say whether the reward model beats “the longer response is better”.",
     detail="Reward model {right:full}, longer response {rule:full}; difference {by} points {by:interval}, n = {by:n} {pairs}.",
 )
+OF_PAIRS = "{by:full} of {by:counted}, ties half."
 RULE = Sentence(
     "Taking the longer response gets {by:whole} of pairs right.",
     "Taking the longer response gets only {by:whole} of pairs right.",
-    "Whether the longer response is chosen more often: the pairs cannot tell.",
+    "{by:counted} are too few to say whether the longer response is chosen more often.",
     "Too little data to say whether the longer response is chosen more often: {by:counted}.",
-    detail="{by:full} of {by:counted}, ties half.",
+    detail=OF_PAIRS,
+    detail_unknown=OF_PAIRS,
 )
 ADVANTAGE = Sentence(
     "The reward model is right more often when the chosen response is longer: {longer:whole} against {shorter:whole}.",
     "The reward model is right more often when the chosen response is shorter: {shorter:whole} against {longer:whole}.",
-    "Whether the reward model is right more often when the chosen response is longer: the pairs cannot tell.",
+    "{by:counted} are too few to say whether the reward model is right more often when the chosen response is longer.",
     unknown="Too little data to say whether length sways the reward model.",
     detail="Chosen longer {longer:full}, n = {longer:n}; chosen shorter {shorter:full}, n = {shorter:n}; "
     "difference {by} points {by:interval}.",
@@ -35,7 +37,7 @@ MATCHED = Sentence(
 CORRELATES = Sentence(
     "The longer the chosen response beside the rejected one, the larger the margin: correlation {by:full}, n = {by:counted}.",
     "The longer the chosen response beside the rejected one, the smaller the margin: correlation {by:full}, n = {by:counted}.",
-    "Whether margins rise with length: the pairs cannot tell, correlation {by:full}, n = {by:counted}.",
+    "{by:counted} are too few to say whether margins rise with length: correlation {by:full}.",
     "Too little data to say whether margins rise with length: {by:counted}.",
 )
 

@@ -27,13 +27,14 @@ RANKS = {  # by what the untrained model does
 GAIN = Sentence(
     "Training gained {by:unsigned} points {by:interval} of accuracy, pair by pair.",
     "Training lost {by:unsigned} points of accuracy, pair by pair: {by} {by:interval}.",
-    "Whether training changed the accuracy: the pairs cannot tell, {by} points {by:interval}.",
+    "{by:counted} are too few to say whether training changed the accuracy: {by} points {by:interval}.",
     "Too little data to say whether training changed the accuracy: {by:counted}.",
 )
 LAGS = Sentence(
     "The reward model is ahead on {group}: {part:whole} right, {rest:whole} elsewhere.",
     "The reward model lags on {group}: {part:whole} right, {rest:whole} elsewhere.",
-    "Whether the reward model lags on any group: the pairs cannot tell. Lowest is {group} with {part:whole}, {rest:whole} elsewhere.",
+    "{by:counted} are too few to say whether the reward model lags on any group: "
+    "lowest is {group} with {part:whole}, {rest:whole} elsewhere.",
     detail="{part:full} against {rest:full} elsewhere, difference {by} points {by:interval} with Bonferroni’s correction "
     "for {groups} groups; {wrong} of all {all_wrong} wrong pairs.",
 )

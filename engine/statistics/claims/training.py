@@ -29,7 +29,7 @@ RISE = {
     who: Sentence(
         who + " ranks {right:whole} of {pairs} right, up from {untrained:whole} untrained.",
         who + " ranks {right:whole} of {pairs} right, down from {untrained:whole} untrained.",
-        who + " ranks {right:whole} of {pairs} right; whether training changed that: the pairs cannot tell.",
+        who + " ranks {right:whole} of {pairs} right; {by:counted} are too few to say whether training changed that.",
         detail="{name}: {right:full}, untrained {untrained:full}; gained {by} points {by:interval} on the same {by:counted}.",
     )
     for who in (ALONE, BEST)
