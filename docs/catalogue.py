@@ -52,7 +52,9 @@ TYPED_WRONG = (  # what pydantic says of a setting that was typed in
     "String should have at most {max_length} characters",
 )
 SAYING = ("problems", "warnings", "unknown", "notes")  # lists of sentences
-RETURNING = ("why_not_started", "wrong_run", "stopped", "sentence", "ended", "unforeseen", "reason_to_end", "settle")  # give sentences
+RETURNING = (  # give sentences
+    "why_not_started", "wrong_run", "stopped", "sentence", "ended", "unforeseen", "reason_to_end", "settle", "reading", "taken",
+)  # fmt: skip
 TERMINAL = ("engine/__main__", "engine/commands/", "engine/statistics/")  # whose errors no page shows
 FEWEST_LETTERS = 8  # of a reported sentence beside its values, so that it is recognised
 COUNTABLE = (*wording.ONE, "responses", "steps")  # units of progress and of what an estimate rests on
@@ -147,7 +149,14 @@ def names() -> Iterator[str]:
     presets = [json.loads(path.read_text(encoding="utf-8"))["runs"] for path in sorted(PRESETS.glob("*.json"))]
     yield from dict.fromkeys(label for runs in presets for label in runs if re.search(r"\b[a-z]{3}|[A-Z][a-z]{3}", label))
     yield from ("Policy", "Base", "untrained", "untrained (seed {seed})", "untrained ({model})", "untrained ({model}, seed {seed})")
-    yield from ("{run}, untrained", "{run}, implicit reward", "{run}, {n} seeds", "{run}, seed {n}", "Scores of {run}", "Answers of {run}")
+    yield from (
+        "{run}, implicit reward",
+        "{run}, {n} seeds",
+        "{run}, seed {n}",
+        "Scores of {run}",
+        "Answers of {run}",
+        "Scores of the training pairs",
+    )
     yield from ("starter", "train", "validation", "test", "advice", "general", "reasoning", "safety", "writing")
 
 

@@ -200,7 +200,7 @@ def test_scoring_that_waits_already_is_waited_for_and_its_failure_is_the_reason(
     jobs.start_next(own_toy_cache)
     for run_id in (model, second):
         assert find_run(own_toy_cache, run_id).status.sentence == (
-            "not started: it needs Scores of train, which is failed: the disk is full"
+            "not started: it needs Scores of the training pairs, which is failed: the disk is full"
         )
 
 
@@ -238,7 +238,9 @@ def test_the_command_line_says_what_a_cancelled_run_takes_with_it(
 
 
 def test_a_number_of_pairs_is_refused_while_nobody_knows_how_many_the_slice_has(own_toy_cache: Path) -> None:
-    with pytest.raises(RunError, match="pairs is 4, but how many the slice has is known when 'Scores of train' is done: leave it empty"):
+    with pytest.raises(
+        RunError, match="pairs is 4, but how many the slice has is known when 'Scores of the training pairs' is done: leave it empty"
+    ):
         chain.submit(own_toy_cache, narrow(own_toy_cache, pairs=4))
 
 

@@ -77,6 +77,18 @@ def test_a_table_of_prompt_good_and_bad_needs_no_answer(page: AppTest, empty_cac
     assert {pair.chosen[:3] for split in ("train", "validation") for pair in load_pairs(empty_cache, dataset_id, split)} == {"Yes"}
 
 
+def test_what_was_read_is_said_in_words_and_too_few_pairs_to_validate_are_a_warning(page: AppTest) -> None:
+    """Wilson's interval around 3 of 4 right is 65.4 points wide."""
+    dropped(page, ("mine.csv", as_file("csv")))
+    assert any("JSON, JSONL, CSV" in caption.value for caption in page.caption)
+    assert page.warning[0].value.endswith("The share is set above, under Held out for validation (%).")
+    page.number_input(key="import_share").set_value(20)
+    page.button(key="import_do").click().run()
+    columns = "question from column prompt, chosen from column good, rejected from column bad"
+    assert f"mine.csv was read by its columns: {columns}" in [caption.value for caption in page.caption]
+    assert "accuracy can hardly be measured on them" in page.warning[0].value
+
+
 def test_columns_that_say_nothing_are_assigned_by_hand(page: AppTest, empty_cache: Path) -> None:
     app = dropped(page, ("x.jsonl", as_lines({"u": "Why?", "v": "Because.", "w": "No."})))
     assert "Assign the columns: Chosen, Rejected" in app.info[0].value

@@ -121,7 +121,9 @@ def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkey
     app.number_input(key=key_of(app, "pairs")).set_value(8).run()
     app.selectbox(key=key_of(app, "slice_0")).select_index(1).run()
     assert app.number_input(key=key_of(app, "pairs")).value is None, "all of the slice"
-    assert any("First comes Scores of train" in i.value for i in app.info)
+    assert any("in the run “Scores of the training pairs”" in i.value for i in app.info)
+    rule = next(i.value for i in app.info if "The slice is a rule" in i.value)
+    assert "trained on. Pairs of validation that you look at are not trained on." in rule
     captions = [c.value for c in app.caption]
     assert "first score 24 responses" in captions
     assert "✓ at most 12 training pairs, 3 steps" in captions
@@ -139,7 +141,7 @@ def test_cancel_says_what_goes_with_a_model_and_takes_its_scoring_too(busy: Path
     assert isinstance(reward, RewardConfig)
     together = chain.submit(busy, reward.model_copy(update={"name": "narrow", "slice": wrong}))
     app = opened(busy, monkeypatch, "runs.py", run=together[1])
-    assert app.checkbox(key=f"scoring_cancel_{together[1]}").label == "Also cancel Scores of train, queued only for it"
+    assert app.checkbox(key=f"scoring_cancel_{together[1]}").label == "Also cancel Scores of the training pairs, queued only for it"
     app.button(key=f"cancel_{together[1]}").click().run()
     assert not app.exception
     assert [find_run(busy, run_id).status.state for run_id in together] == ["cancelled", "cancelled"]

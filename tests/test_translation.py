@@ -227,5 +227,6 @@ def test_names_that_nobody_gave_are_said_in_the_viewers_language_and_others_stay
         assert (ours("untrained (seed 7)"), ours("validation"), ours("safety")) == ("未训练（随机种子 7）", "验证集", "安全")
         own = ["mine", "mine 2", "DPO", "validation_hard", "My reward model", "Safety", ""]
         assert [ours(name) for name in own] == own
-        assert reported("scoring with Reward model, untrained") == "正在用奖励模型（未训练）打分"
+        assert reported("scoring with “Reward model”") == "正在用“奖励模型”打分"
+        assert reported("scoring with “untrained (seed 7)”") == "正在用“未训练（随机种子 7）”打分"
     assert ours("Reward model") == "Reward model"

@@ -1,16 +1,22 @@
 """What an import would keep and what not, shown before it is done."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboard.state import data
-from dashboard.state.messages import _, counted, listed, ours, reported
+from dashboard.state.messages import _, counted, in_sentences, listed, ours, reported
 from engine.data.formats import REASONS
+from engine.data.intake import is_training
 from engine.data.preview import Check, shown
 from engine.data.rejects import Dropped
 from engine.data.results import ResultsCheck
+from engine.statistics.intervals import wilson
 from engine.statistics.wording import number
 
 PAIRS = 5  # shown as they are read
+ENOUGH = 20  # pairs of validation; fewer give an interval wider than 40 points
+EXAMPLE = 0.75  # an accuracy as reward models have it
 
 
 def kept(looked: Check) -> None:
@@ -29,6 +35,28 @@ def kept(looked: Check) -> None:
         rows = [{_("Prompt"): shown(p.turns[-1].content), _("Chosen"): shown(p.chosen), _("Rejected"): shown(p.rejected)} for p in pairs]
         texts(rows, "pairs")
     notes(looked.notes)
+
+
+def few(splits: Mapping[str, int], divided: bool = False) -> None:
+    """That accuracy can hardly be measured on so few pairs, with the width of its interval. divided: whether the share is asked below."""
+    n = sum(pairs for split, pairs in splits.items() if not is_training(split))
+    if n >= ENOUGH:
+        return
+    said = [_("No pair is held out for validation: accuracy cannot be measured on new pairs.")]
+    if n:
+        measured = wilson(EXAMPLE * n, n)
+        text = _(
+            "Only {pairs} for validation: accuracy can hardly be measured on them. Around one of {accuracy:.0f} % its 95 % interval is "
+            "{width:.0f} points wide."
+        )
+        width = 100 * (measured.high - measured.low)
+        said = [text.format(pairs=counted(n, "pairs"), accuracy=100 * measured.value, width=width)]
+    said.append(
+        _("The share is set above, under Held out for validation (%).")
+        if divided
+        else _("Where a file is divided into train and validation, the share is set on this page before the import.")
+    )
+    st.warning(data.literal(in_sentences(said)))
 
 
 def texts(rows: list[dict[str, str]], name: str) -> None:

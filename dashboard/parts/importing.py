@@ -119,9 +119,8 @@ def choose() -> None:
         "A path, a folder, starter, or owner/name:configuration@split on the Hugging Face hub. Several: train=a.jsonl validation=b.jsonl"
     )
     left, right = st.columns([3, 2], gap="medium")
-    files = left.file_uploader(
-        _("Drop files here"), key="dropped_files", accept_multiple_files=True, help=data.literal(kinds), on_change=turn, args=("files",)
-    )
+    files = left.file_uploader(_("Drop files here"), key="dropped_files", accept_multiple_files=True, on_change=turn, args=("files",))
+    left.caption(data.literal(kinds))
     typed = right.text_input(
         _("or name a path, a folder or a Hugging Face dataset"),
         key="named_source",
@@ -223,6 +222,8 @@ def pairs(draft: Draft) -> None:
     import_check.kept(looked)
     if not looked.kept:
         return
+    if all(one.whole for one in draft.samples.values()):
+        import_check.few(looked.splits, divided=None in draft.splits.values() and len(draft.sample.splits) == 1)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = draft.answers.ask(
             "name", draft.name, st.text_input, _("Name"), help=_("What pages and reports call this dataset."), width=320
@@ -331,6 +332,8 @@ def say_imported() -> None:
     else:
         text = _("Imported: {rows}.").format(rows=import_check.rows_of(made["counts"]))
     st.success(data.literal(text))
+    if "kept" in made:
+        import_check.few(made["splits"])
     for note in map(reported, made["notes"]):
         st.caption(data.literal(note))
     if made["existed"]:

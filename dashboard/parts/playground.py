@@ -66,8 +66,9 @@ def judges(selection: Selection) -> tuple[Judges, list[str]]:
         if not (cache_path() / "runs" / row["run_id"] / "model").is_dir():
             continue
         name = ours(line(row["name"]))
-        trained, untrained = distinct(name, found), distinct(_("{name}, untrained").format(name=name), found)
-        found |= {trained: Judge(run=row["run_id"]), untrained: Judge(run=row["run_id"], trained=False)}
+        trained, untrained = distinct(name, found), ours(line(row["untrained"]))  # the twin may be that of another, too
+        found[trained] = Judge(run=row["run_id"])
+        found.setdefault(untrained, Judge(run=row["run_id"], trained=False))
         if row["scorer_id"] == selection.trained_scorer:
             selected += [trained, untrained]
         elif row["member"]:

@@ -11,7 +11,7 @@ from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _, counted, listed, marked, of, ours
+from dashboard.state.messages import _, counted, in_sentences, listed, marked, of, ours
 from dashboard.state.slices import in_full
 from engine.errors import PrefscopeError
 from engine.plain import line
@@ -120,6 +120,7 @@ def dialog(selection: Selection) -> None:
             planned = before_start.planned_runs(config, then, planned_study)
             ready = planned is not None and before_start.side(config, then, planned_study, planned)
         with before:
+            say_rule(config, selection)
             score_first(planned or {})
     with st.container(horizontal=True, horizontal_alignment="right", key="retrain_foot"):
         if st.button(_("Cancel"), key="retrain_cancel"):
@@ -227,6 +228,16 @@ class Slices:
         return self.offered.get(picked)
 
 
+def say_rule(config: TrainConfig, selection: Selection) -> None:
+    """That a slice chooses among the training pairs, not those that are looked at."""
+    if config.slice is None:
+        return
+    said = [_("The slice is a rule: of the training pairs those with {words} are trained on.").format(words=line(in_full(config.slice)))]
+    if selection.split != config.train_split:
+        said.append(_("Pairs of {split} that you look at are not trained on.").format(split=ours(line(selection.split or ""))))
+    st.info(data.literal(in_sentences(said)))
+
+
 def score_first(planned: Mapping[str, RunConfig]) -> None:
     """Where a slice asks for rewards that the training pairs do not have yet: that they are scored before, and what follows from it."""
     trains = next((config for config in planned.values() if isinstance(config, TrainConfig)), None)
@@ -234,10 +245,10 @@ def score_first(planned: Mapping[str, RunConfig]) -> None:
     if trains is None or waits_for is None:
         return
     text = _(
-        "The slice asks for rewards that the pairs of {split} do not have yet. First comes {scoring}; then it is known which pairs are in "
-        "the slice, and training on them begins. If scoring fails, nothing is trained."
+        "The slice asks for rewards that the training pairs do not have yet. They are scored first, in the run “{scoring}”; then it is "
+        "known which pairs are in the slice, and training on them begins. If scoring fails, nothing is trained."
     )
-    st.info(data.literal(text.format(split=ours(trains.train_split), scoring=ours(line(waits_for)))))
+    st.info(data.literal(text.format(scoring=ours(line(waits_for)))))
 
 
 def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str], part: Slice | None = None) -> str:

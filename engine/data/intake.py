@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from engine.data import columns
@@ -19,6 +20,7 @@ from engine.statistics.wording import percent
 
 MAX_CHARS = 32_000  # of one text, about 8,000 tokens
 NEITHER = re.compile(r"[\W_]+")  # letters nor digits
+VALUES = ("first", "second")  # options of `mapped` that are no columns: what the label says
 LOOK_AHEAD = 100  # records in which a format must be recognised
 
 
@@ -133,7 +135,7 @@ class Intake:
     @property
     def read_as(self) -> list[str]:
         """How each file was read."""
-        return [f"{file}: read as {name}{in_words(self.columns.get(file, {}))}" for file, name in self.formats.items()]
+        return [reading(Path(file).name, name, self.columns.get(file, {})) for file, name in self.formats.items()]
 
     @property
     def notes(self) -> list[str]:
@@ -179,8 +181,16 @@ def record_of(raw: Raw) -> Record:
     return raw.content
 
 
-def in_words(options: dict[str, Any]) -> str:
-    return f": {' '.join(f'{option}={value}' for option, value in options.items())}" if options else ""
+def reading(file: str, format: str, options: dict[str, Any]) -> str:
+    """How a file was read: in which format, or what was taken from which column."""
+    if not options:
+        return f"{file} was read in the format {format}"
+    columns = ", ".join(taken(option, value) for option, value in options.items())
+    return f"{file} was read by its columns: {columns}"
+
+
+def taken(option: str, value: Any) -> str:
+    return f"{option} is {value!r}" if option in VALUES else f"{option} from column {value}"
 
 
 def swapped(pair: PreferencePair) -> str:

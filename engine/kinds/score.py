@@ -93,10 +93,15 @@ def reward_rows(scorer: Scorer, answers: Sequence[Answer], encoded: Sequence[Enc
     return pl.DataFrame(list(rows.values()))
 
 
+def untrained_name(seed: int) -> str:
+    """What an untrained scorer is called in its run's stages and in the tables."""
+    return f"untrained (seed {seed})"
+
+
 def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained: bool) -> Scorer:
     """The scorer that a reward run's model is, or its base reward model: the same network with the untrained head of its seed."""
     return Scorer(
-        name=config.name if trained else f"untrained (seed {config.seed})",
+        name=config.name if trained else untrained_name(config.seed),
         kind="head" if trained else "untrained_head",
         model_id=run_id if trained else config.model,
         precision=config.score_precision,
@@ -157,8 +162,8 @@ def answers_to_score(progress: Progress, config: ScoreConfig) -> list[Answer]:
 
 def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained: bool, answers: list[Answer]) -> None:
     """Rewards under one reward run's model, or under the same network with its head untrained."""
-    name = settings.name if trained else f"{settings.name}, untrained"
-    progress.stage(f"loading {name}")
+    name = settings.name if trained else untrained_name(settings.seed)
+    progress.stage(f"loading “{name}”")
     device = networks.best_device(settings.device)
     source = run_id if trained else settings.model
     tokenizer = networks.load_tokenizer(progress.cache, source)
@@ -175,13 +180,13 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     if not trained:
         networks.untrain_head(network, settings.seed)
     encoded = [chat.encode(a.turns, a.response, group_of(a, settings)) for a in missing]
-    progress.stage(f"scoring with {name}", len(missing), "responses")
+    progress.stage(f"scoring with “{name}”", len(missing), "responses")
     net = networks.RewardModel(network).to(device).eval()
     rewards = rewards_of(net, encoded, settings, device, progress.advance)
     progress.add("rewards", reward_rows(scorer, missing, encoded, rewards))
     cut = sum(e.truncated for e in encoded)
     if cut:
-        progress.note(f"{cut} of {len(encoded)} responses were cut to {settings.max_tokens} tokens for {name}")
+        progress.note(f"{cut} of {len(encoded)} responses were cut to {settings.max_tokens} tokens for “{name}”")
 
 
 def group_of(answer: Answer, settings: RewardConfig) -> str | None:

@@ -84,9 +84,8 @@ def scoring_for(cache: Path, config: TrainConfig) -> ScoreConfig | None:
         return None
     with reading(cache) as con:
         judges = to_score(con, config.slice, config.train_split)
-    name = f"Scores of {config.train_split}"[:NAME_CHARS]
     asked = {"dataset": config.dataset, "device": config.device, "splits": (config.train_split,)}
-    return ScoreConfig(name=name, reward_models=judges, parents=judges, **asked) if judges else None
+    return ScoreConfig(name="Scores of the training pairs", reward_models=judges, parents=judges, **asked) if judges else None
 
 
 def covers(run: AnyRun, wanted: ScoreConfig) -> bool:

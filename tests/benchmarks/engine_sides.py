@@ -155,7 +155,7 @@ def scoring(task: Task) -> Measured:
     assert scorers is not None
     found = {(p, t): r for s, p, t, r in rewards.select("scorer_id", "prompt_id", "text_id", "reward").iter_rows()}
     tokens = sum(pair["tokens"] for pair in json.loads((Path(task.work) / "encoded.json").read_text())[task.split])
-    first, second = (progress.seconds(f"scoring with {name}") for name in ("bench, untrained", "bench"))
+    first, second = (progress.seconds(f"scoring with “{name}”") for name in (f"untrained (seed {task.seed})", "bench"))
     return Measured(
         units=rewards.height / 2,
         tokens=tokens,
