@@ -83,7 +83,7 @@ def test_a_number_that_is_none_is_too_little_data() -> None:
 
 def sentences(of: ModuleType = package) -> Iterator[Sentence]:
     """Every sentence of the claims' modules."""
-    modules = [getattr(of, name) for name in ("overview", "data", "training", "reward_model", "length_bias", "answers", "cuts")]
+    modules = [getattr(of, name) for name in ("overview", "data", "training", "reward_model", "length_bias", "answers", "cuts", "losing")]
     for value in [value for module in modules for value in vars(module).values()]:
         yield from (found for found in (value.values() if isinstance(value, dict) else [value]) if isinstance(found, Sentence))
 
@@ -299,6 +299,29 @@ def test_a_judge_that_learned_from_the_same_pairs_is_said_to(
     for run, config in (("rm", reward_config), ("dpo", {"loss": {"name": "dpo"}} | policy_config)):
         con.execute("update runs set dataset_id = ?, config = ? where run_id = ?", [DATASET, json.dumps(config), run])
     assert ("same_pairs" in said(con, "dpo_vs_base")) == shared
+
+
+def test_a_type_of_prompt_on_which_the_policy_does_worse_is_named(con: Connection) -> None:
+    """General won on 20 of 60, elsewhere 131 of 140: 33.3 against 93.6 %, far below 0 for each of two groups; 40 of 49 are lost there."""
+    scored(con, [{"margin": 1.0, "type": "general" if i < 60 else "other"} for i in range(200)])
+    answered(con, [*wins(20, of=60), *wins(131, of=140)])
+    claim = said(con, "dpo_vs_base")["weakest_prompts"]
+    assert plain(str(claim)) == "DPO does worse on general: preferred on 33 % of prompts, 94 % elsewhere."
+    assert plain(claim.detail_text()).endswith("for 2 groups; 40 of all 49 lost prompts.")
+
+
+@pytest.mark.parametrize(
+    ("ends", "sentence"),
+    [
+        (["length"] * 20, "DPO’s answers that lose are cut at the token limit more often than those that win: 40 % against 0 %."),
+        (["stop"], "200 prompts are too few to say what lost prompts have in common: they differ clearly in none of length, cuts, repeats"),
+    ],
+)
+def test_the_clearest_difference_of_lost_prompts_is_named(con: Connection, ends: list[str], sentence: str) -> None:
+    """50 of 200 are lost, 20 of which the limit cut: [27.6, 53.8] % (Wilson), against none of 150."""
+    scored(con, of_200(162))
+    answered(con, [{**row, "tuned_end": ends[i - 150] if 0 <= i - 150 < len(ends) else "stop"} for i, row in enumerate(wins(150))])
+    assert plain(str(said(con, "dpo_vs_base")["lost_prompts"])).startswith(sentence)
 
 
 def test_a_group_lags_only_beyond_what_picking_the_worst_allows(con: Connection) -> None:

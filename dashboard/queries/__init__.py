@@ -29,7 +29,6 @@ from dashboard.queries.preferences import both_ends, win_rate_by_group, win_rate
 from dashboard.queries.prompts import (
     About,
     about_prompt,
-    flags_of,
     judges,
     preferred,
     prefers,
@@ -64,6 +63,7 @@ from dashboard.queries.tables import (
     sliced_counts,
     sliced_pairs,
 )
+from engine.statistics.rows import flags_of
 
 __all__ = [
     "PAIR_ORDERS",

@@ -1,6 +1,5 @@
 """The prompts of a split: which match and in which order, what a list shows of them, and everything about one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,7 +8,7 @@ from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
 from dashboard.queries.tables import ANSWERED, TOLD, scorers_of
 from engine.data.records import Turn, turns_from_json
-from engine.statistics.flags import Flags, flags
+from engine.statistics.rows import flags_of
 from engine.store.database import Connection, frame
 
 ORDERS = {
@@ -101,9 +100,6 @@ class About:
     judgements: pl.DataFrame  # of who scored both: scorer_id, scorer, base_reward, tuned_reward, difference; means of several answers
 
 
-known: dict[str, Flags] = {}  # by text_id, which is made of the text: counted once in a process, 33 µs an answer
-
-
 def judges(con: Connection, selection: Selection) -> pl.DataFrame:
     """scorer_id and name of who has scored both generators' answers, the selected scorers first."""
     return frame(con, JUDGES, {**compared(selection), **scorers_of(selection)})
@@ -149,14 +145,6 @@ def preferred(rows: pl.DataFrame) -> dict[str, int]:
 def prefers(who: str) -> pl.Expr:
     """Whether a prompt's difference speaks for who: tuned, base or tie."""
     return {"tuned": pl.col("difference") > 0, "base": pl.col("difference") < 0, "tie": pl.col("difference") == 0}[who]
-
-
-def flags_of(con: Connection, text_ids: Sequence[str]) -> dict[str, Flags]:
-    """What stands out in these texts."""
-    missing = [text_id for text_id in text_ids if text_id not in known]
-    rows = frame(con, "select text_id, text from texts where text_id in (select unnest($ids))", {"ids": missing})
-    known.update((text_id, flags(text)) for text_id, text in rows.iter_rows())
-    return {text_id: known[text_id] for text_id in text_ids if text_id in known}
 
 
 def prompt_lines(con: Connection, selection: Selection, prompt_ids: tuple[str, ...], chars: int = 200) -> pl.DataFrame:

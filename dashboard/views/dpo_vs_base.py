@@ -40,7 +40,11 @@ with st.grid(min_column_width=900, gap="medium"):
         with st.container(border=True, gap="small"):
             verdict.line(cut)
             examples.only_complete(selection)
-figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second, level=2)
+
+verdict.section(_("Where does it lose?"), verdict.named(found, "weakest_prompts"))
+if lost := verdict.named(found, "lost_prompts"):
+    verdict.line(lost)
+figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second)
 
 verdict.section(_("Do longer answers win?"), verdict.named(found, "gain_length_correlation"))
 figure_part.side_by_side(("answer_lengths", "win_rate_by_length"), selection, second)

@@ -3,7 +3,16 @@
 from dataclasses import replace
 
 from engine.settings.slices import without_rewards
-from engine.statistics.claims import answers, cuts, data, length_bias, overview, reward_model, training  # their claims register themselves
+from engine.statistics.claims import (  # their claims register themselves
+    answers,
+    cuts,
+    data,
+    length_bias,
+    losing,
+    overview,
+    reward_model,
+    training,
+)
 from engine.statistics.claims.claim import CLAIMS, TEMPLATES, Claim, Stating, Sureness, side, stated, sureness
 from engine.statistics.claims.evidence import Evidence
 from engine.statistics.comparison import Comparison
@@ -11,8 +20,8 @@ from engine.store.database import Connection
 from engine.store.slices import show_slice
 
 __all__ = [
-    "PAGES", "TEMPLATES", "Claim", "Sureness", "answers", "claims", "cuts", "data", "findings", "length_bias", "overview", "reward_model",
-    "side", "sureness", "training",
+    "PAGES", "TEMPLATES", "Claim", "Sureness", "answers", "claims", "cuts", "data", "findings", "length_bias", "losing", "overview",
+    "reward_model", "side", "sureness", "training",
 ]  # fmt: skip
 PAGES = ("overview", "data", "training", "reward_model", "length_bias", "dpo_vs_base", "prompts")
 

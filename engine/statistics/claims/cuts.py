@@ -1,10 +1,12 @@
 """What the token limit does to claims about answers: what only holds with cut answers is doubtful, and a cut length is a bound."""
 
+from collections.abc import Callable
+
 import polars as pl
 
 from engine.statistics.claims.claim import Claim, Sentence, Side, Sureness, phrase, side
-from engine.statistics.claims.evidence import one
 from engine.statistics.estimate import Estimate
+from engine.statistics.registry import measured
 
 WHOLE = phrase("But on the {whole:counted} with neither answer cut at the token limit: {whole:full}.")
 NONE_WHOLE = phrase("But on each of these prompts an answer is cut at the token limit.")
@@ -27,14 +29,14 @@ LENGTH = {  # by unit, and by what is said of a limit
 }
 
 
-def unless_cut(said: Claim, answers: pl.DataFrame, name: str) -> Claim:
-    """A claim about the statistic `name` of these answers: doubtful where the prompts with no cut answer do not say the same."""
+def unless_cut(said: Claim, answers: pl.DataFrame, what: str | Callable[[pl.DataFrame], Estimate]) -> Claim:
+    """A claim about a statistic of these answers (its name, or what measures it): doubtful where those without cuts do not say it."""
     whole = answers.filter(*(pl.col(f"{who}_finish_reason").ne_missing("length") for who in ("base", "tuned")))
     if said.sureness is not Sureness.CLEAR or len(whole) == len(answers):
         return said
-    found = one(whole, name)
-    if found is None:
+    if whole.is_empty():
         return said.with_caveat(NONE_WHOLE)
+    found = measured(whole, [what])[what] if isinstance(what, str) else what(whole)
     return said if side(found) is side(said.estimates["by"]) else said.with_caveat(WHOLE, whole=found)
 
 

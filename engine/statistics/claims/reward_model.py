@@ -1,5 +1,6 @@
 """Claims about a reward model on pairs: how many it ranks right, what training gained, and which group lags."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -56,6 +57,9 @@ def accuracy_gain(evidence: Evidence) -> Claim | None:
     return GAIN.claim(gain) if gain else None
 
 
+Measure = Callable[[pl.DataFrame, float], Estimate]  # of rows, with an interval that misses as often as said
+
+
 @dataclass(frozen=True)
 class Group:
     """A group of pairs beside all others."""
@@ -67,18 +71,23 @@ class Group:
     wrong: int
 
 
-def groups(pairs: pl.DataFrame, field: str) -> list[Group]:
+def groups(pairs: pl.DataFrame, field: str, measure: Measure = accuracy) -> list[Group]:
     """Each group of FEWEST pairs and more beside the rest, with intervals that hold together (Bonferroni: each misses with α/k)."""
     sizes = pairs[field].drop_nulls().value_counts().filter(pl.col("count").is_between(FEWEST, len(pairs) - FEWEST)).sort(field)
-    return [group(pairs, field, name, len(sizes)) for name in sizes[field]]
+    return [group(pairs, field, name, len(sizes), measure) for name in sizes[field]]
 
 
-def group(pairs: pl.DataFrame, field: str, name: str, k: int) -> Group:
+def group(pairs: pl.DataFrame, field: str, name: str, k: int, measure: Measure = accuracy) -> Group:
     inside = pl.col(field).eq_missing(pl.lit(name))
     sides = [pairs.filter(inside), pairs.filter(~inside)]
-    part, rest = (accuracy(rows) for rows in sides)
-    careful = difference_of_shares(*(accuracy(rows, ALPHA / k) for rows in sides))
+    part, rest = (measure(rows, ALPHA) for rows in sides)
+    careful = difference_of_shares(*(measure(rows, ALPHA / k) for rows in sides))
     return Group(name, part, rest, replace(careful, method=f"{careful.method}, Bonferroni for {k} groups"), sides[0].filter(WRONG).height)
+
+
+def weakest(found: list[Group]) -> Group:
+    """The group that is below the others by most: of those that surely are, if any is."""
+    return min([g for g in found if side(g.difference) is Side.BELOW] or found, key=lambda g: g.difference.value)
 
 
 @claim("weakest_group", page=PAGE, of=("accuracy",), finding=True)
@@ -87,8 +96,7 @@ def weakest_group(evidence: Evidence) -> Claim | None:
     found = next((made for field in GROUP_FIELDS if len(made := groups(evidence.pairs, field)) > 1), [])
     if not found:
         return None
-    sure = [g for g in found if side(g.difference) is Side.BELOW]
-    worst = min(sure or found, key=lambda g: g.difference.value)
+    worst = weakest(found)
     wrong = {"wrong": worst.wrong, "all_wrong": evidence.pairs.filter(WRONG).height}
     parts = {"part": worst.part, "rest": worst.rest}
     return LAGS.claim(worst.difference, worst.part, worst.rest, **parts, **wrong, group=shortened(worst.name), groups=len(found))
