@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from filled import DATASET, write_run
 from streamlit.testing.v1 import AppTest
@@ -131,6 +132,21 @@ def test_a_pick_is_kept_in_the_url(filled_cache: Path, monkeypatch: pytest.Monke
     app.selectbox(key="pick_split").select("train").run()
     assert app.query_params["split"] == "train"
     assert app.session_state["selection"].split == "train"
+
+
+def test_another_split_is_not_asked_for_rows_of_the_one_before(
+    filled_cache: Path, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its pair nor its prompt, nor its order, filters and search; and nothing is said of it."""
+    filters = {"type": "advice", "order": "length", "search": "bread"}
+    for page, asked in (("reward_model.py", {"pair": pairs["pair_id"][3]}), ("prompts.py", {"prompt": pairs["prompt_id"][3]} | filters)):
+        app = opened(filled_cache, monkeypatch, page, **asked)
+        app.selectbox(key="pick_split").select("train").run()
+        assert not app.warning
+        assert not set(asked) & set(app.query_params)
+    app.selectbox(key="pick_split").select("validation").run()
+    assert app.text_input(key="prompt_search").value == ""
+    assert not app.warning
 
 
 def shown_prompts(app: AppTest) -> dict[str, Any]:

@@ -243,7 +243,7 @@ def numbered(name: str, count: int) -> str:
 def keep(name: str, key: str) -> None:
     """Write what was just chosen by hand into the address; another dataset or split has other models, and one model is seen beside."""
     if name in ("dataset", "split"):
-        address.forget(*(other for other in OF_DATASET if other != name))
+        address.forget(*(other for other in OF_DATASET if other != name), *address.ROWS)
     value = st.session_state[key]
     if name in address.BESIDE or [value] in map(address.asked, address.BESIDE):
         address.forget(*address.BESIDE)
@@ -252,7 +252,7 @@ def keep(name: str, key: str) -> None:
 
 def open_dataset(dataset_id: str, split: str | None = None) -> None:
     """Look at this dataset, with its own models; at the split on which most was measured unless one is named."""
-    address.forget(*OF_DATASET)
+    address.forget(*OF_DATASET, *address.ROWS)
     address.put("dataset", [dataset_id])
     address.put("split", [split] if split else [])
 

@@ -94,8 +94,9 @@ def said(words: Mapping[str, str]) -> dict[str, str]:
 
 
 def searched() -> str:
-    if "prompt_search" not in st.session_state:
-        st.session_state["prompt_search"] = next(iter(address.asked("search")), "")
+    asked = next(iter(address.asked("search")), "")
+    if st.session_state.get("prompt_search") != asked:
+        st.session_state["prompt_search"] = asked
     found = st.text_input(
         _("Search prompts and answers"), key="prompt_search", type="search",
         placeholder=_("Search  /"), label_visibility="collapsed",

@@ -12,6 +12,9 @@ COMPARISON = (
 )  # fmt: skip
 """What is looked at on every page: once chosen in a session it holds, whatever address a browser still has of an earlier page."""
 
+ROWS = ("pair", "prompt", "page", "preferred", "type", "flag", "order", "scorer", "search")
+"""What is asked of the rows of a dataset's split, on the pages that list them: of another one it means nothing."""
+
 
 def asked(name: str) -> list[str]:
     """The values in the address, or those chosen before on another page, which are put into the address again."""
