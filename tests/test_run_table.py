@@ -12,6 +12,7 @@ from test_pages import opened
 from dashboard import queries
 from dashboard.parts import drawings
 from dashboard.parts.run_table import Row, differing, settings_of, unusual
+from dashboard.queries import Selection
 from dashboard.queries.run_table import run_measures
 from dashboard.state.data import Run
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig
@@ -20,6 +21,7 @@ from engine.settings.slices import Range, Slice
 from engine.statistics.intervals import wilson
 from engine.store import database
 from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
+from engine.store.status import State
 
 REWARD, BATCH_16 = "20260102-000100-rm", "20260102-000050-rm16"
 
@@ -122,6 +124,16 @@ def test_a_run_that_took_no_step_is_no_second_curve(own_cache: Path, monkeypatch
     database.ingest(own_cache, none.path)
     app = opened(own_cache, monkeypatch, "training.py", reward_runs=[REWARD, none.id])
     assert "Figure 2<" not in "".join(h.proto.body for h in app.get("html"))
+
+
+def test_a_run_that_ended_before_its_first_step_is_no_default_and_stands_last(
+    own_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = write_run(own_cache, "20260103-000000-cancelled", RewardConfig(name="cancelled", dataset=DATASET), State.CANCELLED)
+    database.ingest(own_cache, run.path)
+    app = opened(own_cache, monkeypatch, "training.py")
+    assert app.query_params["reward_runs"] == list(chosen.reward_runs)
+    assert tables(app)[0]["run"][-1] == "cancelled"
 
 
 def test_a_run_in_the_address_is_opened_with_its_log(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,6 +143,7 @@ def training(selection: Selection) -> None:
     chosen: list[Row] = []
     for kind, label in BLOCKS.items():
         rows = rows_of([run for run in runs if run.kind == kind], selection)
+        rows.sort(key=lambda row: row.run.ended and not row.steps)  # newest first, those that ended before their first step last
         if rows:
             st.markdown(f"**{data.literal(_(label))}** {data.literal(_(QUESTIONS[kind]))}")
             chosen += block(kind, rows, selection, everything)

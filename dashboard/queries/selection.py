@@ -29,7 +29,7 @@ class Choices:
 
     datasets: pl.DataFrame  # dataset_id, name, kept
     splits: pl.DataFrame  # dataset_id, split, pairs
-    runs: pl.DataFrame  # run_id, kind, name, state, dataset_id, in_study
+    runs: pl.DataFrame  # run_id, kind, name, state, dataset_id, in_study, begun (it has taken a step, or is going on); such first
     scorers: pl.DataFrame  # scorer_id, name, kind, run_id, dataset_id, split, pairs (it has scored; 0: answers alone)
     generators: pl.DataFrame  # generator_id, name, kind, run_id, dataset_id, split, prompts (it has answered)
     studies: pl.DataFrame  # study_id, name, dataset_id
@@ -49,8 +49,9 @@ SPLITS = """
     order by dataset_id, (case when split = 'train' then 2 when split = 'validation' then 0 else 1 end), split
 """
 RUNS = """
-    select run_id, kind, name, state, dataset_id, coalesce(study_id in (select study_id from studies), false) as in_study
-    from runs order by run_id desc
+    select run_id, kind, name, state, dataset_id, coalesce(study_id in (select study_id from studies), false) as in_study,
+           state in ('running', 'finalising') or run_id in (select run_id from metrics) as begun
+    from runs order by begun desc, run_id desc
 """
 STUDIES = """
     select study_id, s.title as name, dataset_id from studies s join runs using (study_id)
@@ -148,7 +149,7 @@ def run_of(rows: pl.DataFrame, column: str, value: str | None) -> str | None:
 
 def runs_to_show(runs: pl.DataFrame, kind: str, leading: str | None, most: int = 4) -> tuple[str, ...]:
     """The run behind the selected scorer or generator first, then the newest others that have begun; of a study where there is no other."""
-    trained = runs.filter((pl.col("kind") == kind) & (pl.col("state") != "queued"))
+    trained = runs.filter((pl.col("kind") == kind) & pl.col("begun"))
     alone = trained.filter(~pl.col("in_study"))
     begun = (trained if alone.is_empty() else alone)["run_id"].to_list()
     ordered = [leading, *(run for run in begun if run != leading)] if leading in trained["run_id"] else begun
