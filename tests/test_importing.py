@@ -178,7 +178,7 @@ def test_a_path_that_is_named_is_imported_beside_what_is_there(own_cache: Path, 
     app.run()
     app.text_input(key="named_source").set_value(str(tmp_path / "tea.jsonl")).run()
     imported(app)
-    assert str(app.selectbox(key="pick_dataset").value).startswith("tea-")
+    assert app.session_state["selection"].dataset_id.startswith("tea-")
     assert app.session_state["data_tab_1"] == "Pairs"
     assert shown(app, "Reason")["In rejects.jsonl"].tolist() == ["bad_label"]
 
