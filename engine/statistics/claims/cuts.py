@@ -7,8 +7,10 @@ import polars as pl
 from engine.statistics.claims.claim import Claim, Sentence, Side, Sureness, phrase, side
 from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
+from engine.statistics.wording import POINTS
 
 WHOLE = phrase("But on the {whole:counted} with neither answer cut at the token limit: {whole:full}.")
+WHOLE_POINTS = phrase("But on the {whole:counted} with neither answer cut at the token limit: {whole} points {whole:interval}.")
 NONE_WHOLE = phrase("But on each of these prompts an answer is cut at the token limit.")
 BOUND = phrase("Only the longer answers are cut at the token limit, so that the true difference is at least as large.")
 LONGER_MORE = phrase("The longer answers are cut at the token limit more often: {cut_longer:percent} against {cut_shorter:percent}.")
@@ -37,7 +39,9 @@ def unless_cut(said: Claim, answers: pl.DataFrame, what: str | Callable[[pl.Data
     if whole.is_empty():
         return said.with_caveat(NONE_WHOLE)
     found = measured(whole, [what])[what] if isinstance(what, str) else what(whole)
-    return said if side(found) is side(said.estimates["by"]) else said.with_caveat(WHOLE, whole=found)
+    if side(found) is side(said.estimates["by"]):
+        return said
+    return said.with_caveat(WHOLE_POINTS if found.unit == POINTS else WHOLE, whole=found)
 
 
 def length_difference(difference: Estimate, answers: pl.DataFrame, names: dict[str, str]) -> Claim:
