@@ -13,7 +13,8 @@ from test_pages import opened, said
 
 from dashboard import queries
 from dashboard.figures import find, render
-from dashboard.figures.registry import FADED, marks
+from dashboard.figures.registry import FADED, bin_width, marks, outlined
+from dashboard.figures.theme import PAGES
 from dashboard.queries import Selection
 from dashboard.state import slices
 from dashboard.state.slices import named
@@ -159,12 +160,26 @@ def test_a_second_scorer_is_drawn_in_outline_over_the_first(filled_cache: Path, 
     assert app.query_params["with"] == chosen.base_scorer
     both = drawn(app, 0)["data"]
     assert len(both) == 2 * len(alone)
-    assert both[len(alone)]["marker"]["line"]["color"] == both[0]["marker"]["color"]
+    assert both[len(alone)]["marker"]["line"]["color"] == PAGES["light"][0]
     assert "meta" not in both[len(alone)]
-    assert "in outline: untrained" in said(app)
+    assert "in outline: untrained, in its own unit" in said(app)
+    assert "without untrained: rewards of two reward models have no unit in common" in said(app)
     app.selectbox(key="pick_trained").select(chosen.base_scorer).run()
     assert not [button for button in app.button if button.key == "chip_beside"], "a model is not beside itself"
     assert not app.warning
+
+
+def test_what_is_beside_has_the_bins_of_what_is_shown(con: Connection, chosen: Selection) -> None:
+    """Bars of counts compare where they are as wide; above the highest of either is the room for what is written there."""
+    shown = render(find("margins"), con, chosen)
+    width = bin_width(shown)
+    assert width is not None
+    other = render(find("margins"), con, replace(chosen, trained_scorer=chosen.base_scorer, bin_width=width))
+    ends = [mark["margin"] for mark in marks(other)]
+    assert bin_width(other) == width
+    assert [low / width for low, _high in ends] == pytest.approx([round(low / width) for low, _high in ends])
+    assert outlined(shown, other)
+    assert shown.layout.yaxis.range[1] >= 1.3 * max(max(bars.y) for bars in shown.data if bars.type == "bar")
 
 
 def test_what_was_taken_off_stays_off(filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,7 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     query=queries.reward_differences,
     empty=JUDGE,
     models=JUDGED,
+    own_unit="differences",
 )
 def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
@@ -79,6 +80,7 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
     query=queries.generators_under_scorers,
     empty=JUDGE,
     models=(*POLICIES, *SCORERS),
+    own_unit="rewards",
 )
 def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
     return caption(
@@ -99,6 +101,7 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
     query=queries.scorers_on_generators,
     empty=JUDGE,
     models=(*POLICIES, *SCORERS),
+    own_unit="rewards",
 )
 def scorers_on_generators(frame: pl.DataFrame) -> go.Figure:
     plot = paired_boxes(frame).update_yaxes(matches="y")
@@ -143,6 +146,7 @@ def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
     query=queries.answers_under_trained,
     empty=JUDGE,
     models=JUDGED,
+    own_unit="rewards",
 )
 def answers_trained_scorer(frame: pl.DataFrame) -> go.Figure:
     return judged(frame)

@@ -79,6 +79,7 @@ def span(low: int, high: int) -> str:
     query=queries.margin_by_length,
     empty=SCORE,
     models=("trained_scorer",),
+    own_unit="differences",
 )
 def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = bubbles(frame, "trained", "pairs", {"x": "longer_by", "y": "margin"})
@@ -95,6 +96,7 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     query=queries.gain_by_length,
     empty=JUDGE,
     models=JUDGED,
+    own_unit="differences",
 )
 def gain_by_length(frame: pl.DataFrame) -> go.Figure:
     plot = bubbles(frame, "tuned", "prompts", {"x": "tuned_longer_by", "y": "difference"})

@@ -22,6 +22,7 @@ Draw = Callable[[pl.DataFrame], go.Figure]
 Size = Literal["large", "medium", "small", "strip"]
 HEIGHTS: dict[Size, int] = {"large": 280, "medium": 300, "small": 260, "strip": 150}  # pixels of the drawing on a page
 Role = Literal["trained_scorer", "base_scorer", "base_generator", "tuned_generator"]  # of a selection's models
+Unit = Literal["rewards", "differences"]  # rewards of two models have no axis in common; differences begin at 0 under each
 SCORERS: tuple[Role, ...] = ("trained_scorer", "base_scorer")
 POLICIES: tuple[Role, ...] = ("base_generator", "tuned_generator")
 JUDGED: tuple[Role, ...] = (*POLICIES, "trained_scorer")
@@ -43,6 +44,7 @@ class Figure:
     scorer: Literal["trained", "untrained"] = "trained"  # whose rewards its marks stand for
     outcome: bool = False  # whether it shows who is right, which conditions on rewards would decide: it is drawn without them
     models: tuple[Role, ...] = ()  # whose numbers it shows
+    own_unit: Unit | None = None  # what it has of a reward model's own unit
 
     @property
     def label(self) -> str:
@@ -82,11 +84,12 @@ def figure(
     scorer: Literal["trained", "untrained"] = "trained",
     outcome: bool = False,
     models: tuple[Role, ...] = (),
+    own_unit: Unit | None = None,
 ) -> Callable[[Draw], Draw]:
     """Register the function below it as the drawing of a figure."""
 
     def registered(draw: Draw) -> Draw:
-        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer, outcome, models))
+        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer, outcome, models, own_unit))
         return draw
 
     return registered
@@ -156,8 +159,9 @@ def faded(plot: go.Figure, looked_at: Callable[[Mark], bool]) -> go.Figure:
 
 
 def outlined(plot: go.Figure, second: go.Figure) -> bool:
-    """Draw the same figure of a second comparison over the first: bars as outlines, dots hollow, lines dotted. Whether anything differs.
+    """Draw the same figure of a second comparison over the first: bars as outlines in the text's colour, dots hollow, lines dotted.
 
+    Returns whether anything differs.
     What has a name on an axis stands where the first figure has that name. Stacked bars would stand on those of the first: left out.
     """
     kinds = ("scatter", "scattergl") if plot.layout.barmode == "stack" else ("bar", "scatter", "scattergl")
@@ -169,13 +173,27 @@ def outlined(plot: go.Figure, second: go.Figure) -> bool:
             continue
         trace.update(showlegend=False, legendgroup=None, meta=None)
         if trace.type == "bar":
-            outline = {"width": 2, "color": trace.marker.color}
+            outline = {"width": 2, "color": plot.layout.template.layout.font.color}
             trace.update(marker={"color": "rgba(0,0,0,0)", "opacity": 1, "pattern": None, "line": outline})
         else:
             trace.update(opacity=0.9, marker={"symbol": "diamond-open"}, line={"dash": "dot"})
         plot.add_trace(trace)
         new = True
+    ends = plot.layout.yaxis.range, second.layout.yaxis.range
+    if all(ends) and any(columns(plot)):
+        plot.update_yaxes(range=[0, max(ends[0][1], ends[1][1])])  # room above the higher bars for what is written there
     return new
+
+
+def columns(plot: go.Figure) -> list[go.Bar]:
+    """The bars that stand upright."""
+    return [trace for trace in plot.data if trace.type == "bar" and trace.orientation != "h"]
+
+
+def bin_width(plot: go.Figure) -> float | None:
+    """Of the bars of a histogram, a round number; None of another figure."""
+    ends = next((trace.customdata[0] for trace in columns(plot) if trace.customdata is not None), None)
+    return None if ends is None else float(f"{ends[1] - ends[0]:.6g}")
 
 
 def places(trace: Any) -> tuple[Any, ...]:

@@ -56,6 +56,7 @@ def scores_base(frame: pl.DataFrame) -> go.Figure:
     empty=SCORE,
     size="small",
     models=("trained_scorer",),
+    own_unit="rewards",
 )
 def scores_trained(frame: pl.DataFrame) -> go.Figure:
     return scores(frame)
@@ -84,6 +85,7 @@ def boxes_base(frame: pl.DataFrame) -> go.Figure:
     empty=SCORE,
     size="strip",
     models=("trained_scorer",),
+    own_unit="rewards",
 )
 def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     return score_boxes(frame)
@@ -98,6 +100,7 @@ def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     empty=SCORE,
     size="large",
     models=("trained_scorer",),
+    own_unit="differences",
 )
 def margins(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)

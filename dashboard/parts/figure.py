@@ -37,9 +37,7 @@ def show(figure: figures.Figure, selection: Selection, second: data.Second | Non
     """
     rows, plot, below, own = drawn(figure, selection)
     if plot is not None and second is not None:
-        other = drawn(figure, second.selection)[1]
-        if other is not None and registry.outlined(plot, other):
-            below = f"{below}\u00a0· {_('in outline: {name}').format(name=second.name)}"
+        below = "\u00a0· ".join(filter(None, (below, laid_over(plot, figure, selection, second))))
     with st.container(gap="xsmall", key=f"figure_box_{figure.name}"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
             heading(figure.label if figure.number else "", _(figure.title), level)
@@ -57,6 +55,18 @@ def show(figure: figures.Figure, selection: Selection, second: data.Second | Non
         )
         st.plotly_chart(plot, theme=None, key=key, alt=f"{_(figure.title)} {below}", config=CONFIG, **acts)
         st.caption(data.literal(f"{below}\u00a0· {hint}" if hint else below))
+
+
+def laid_over(plot: registry.Plot, figure: figures.Figure, selection: Selection, second: data.Second) -> str:
+    """Draw a second comparison in outline over a figure; what its caption says of that, nothing where it does not differ."""
+    judges = "trained_scorer" in figure.models and second.selection.trained_scorer != selection.trained_scorer
+    if judges and figure.own_unit == "rewards":
+        return _("without {name}: rewards of two reward models have no unit in common").format(name=second.name)
+    other = drawn(figure, replace(second.selection, bin_width=registry.bin_width(plot)))[1]
+    if other is None or not registry.outlined(plot, other):
+        return ""
+    said = _("in outline: {name}, in its own unit") if judges and figure.own_unit else _("in outline: {name}")
+    return said.format(name=second.name)
 
 
 def heading(number: str, title: str, level: int = 3) -> None:

@@ -51,7 +51,7 @@ def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
                case when counted then 'tokens' else 'words' end as facet,
                case when counted then tokens else words end as value from a, u
     """
-    bins = histogram(con, values, compared(selection), whole=True, open_end=True)
+    bins = histogram(con, values, compared(selection), whole=True, open_end=True, width=selection.bin_width)
     names = bins.join(generator_names(con, selection), on="series", how="left", maintain_order="left")
     limits = frame(con, LIMITS.format(answers=ANSWERS), compared(selection))
     return beside(names.join(limits, on="series", how="left", maintain_order="left"), once(con, cuts, selection), *SIDES_CUT)
@@ -88,7 +88,7 @@ def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
         select 'difference' as series, (select name from named_scorers where scorer_id = $scorer) as facet, difference as value
         from {COMPARED}
     """
-    bins = histogram(con, values, judged(selection, "trained"))
+    bins = histogram(con, values, judged(selection, "trained"), width=selection.bin_width)
     return beside(bins, once(con, win_rate, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
 
 
@@ -134,7 +134,8 @@ def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     values = f"select {WHO} as series, (select name from named_scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
-    return beside(histogram(con, values, judged(selection, judge)), once(con, win_rate, selection, judge), "win_rate", *SIDES_CUT)
+    bins = histogram(con, values, judged(selection, judge), width=selection.bin_width)
+    return beside(bins, once(con, win_rate, selection, judge), "win_rate", *SIDES_CUT)
 
 
 def answers_under_base(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -25,18 +25,25 @@ def bin_width(low: float, high: float, bins: int) -> float:
 
 
 def histogram(
-    con: Connection, values: str, params: dict[str, Any], whole: bool = False, open_end: bool = False, fine: int = 1
+    con: Connection,
+    values: str,
+    params: dict[str, Any],
+    whole: bool = False,
+    open_end: bool = False,
+    fine: int = 1,
+    width: float | None = None,
 ) -> pl.DataFrame:
     """Counts and shares per bin: facet, series, low, high, count, share, n, median, mean, last (the bin holds all that is above it).
 
     whole: bins are at least 1 wide. open_end: what lies above the 99th percentile goes into the last bin. fine: so many times as many bins,
-    for a figure as wide as the page.
+    for a figure as wide as the page. width: of the bins, instead of one that suits the values.
     """
     upper = "quantile_cont(value, 0.99)" if open_end else "max(value)"
     read_once(con, values, params)
     low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from read_once").row(0)
-    width = 1.0 if low is None else bin_width(low, high, fine * min(40, max(10, round(sqrt(n)))))
-    width = max(1.0, ceil(width)) if whole else width
+    if width is None:
+        width = 1.0 if low is None else bin_width(low, high, fine * min(40, max(10, round(sqrt(n)))))
+        width = max(1.0, ceil(width)) if whole else width
     last = floor((high or 0) / width)
     return frame(con, BINNED, {"width": width, "last": last})
 

@@ -43,7 +43,7 @@ MOST_COUNTED = 4000  # pairs of a slice whose words are counted when they are as
 def response_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 3a: histogram of words per response, chosen and rejected."""
     values = f"select side as series, '' as facet, words as value from ({SIDES}) join texts using (text_id)"
-    return histogram(con, values, where(selection), whole=True, open_end=True)
+    return histogram(con, values, where(selection), whole=True, open_end=True, width=selection.bin_width)
 
 
 def response_map(con: Connection, selection: Selection) -> pl.DataFrame:

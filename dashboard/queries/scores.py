@@ -35,7 +35,7 @@ def beside(drawn: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.DataFr
 
 def score_histogram(con: Connection, selection: Selection, scorer: str | None) -> pl.DataFrame:
     """Bins of the rewards of chosen and rejected, and the scorer's accuracy on these pairs with its interval."""
-    bins = histogram(con, BOTH_SIDES, scored_by(selection, scorer))
+    bins = histogram(con, BOTH_SIDES, scored_by(selection, scorer), width=selection.bin_width)
     return beside(bins, reward_summary(con, selection, scorer, ("accuracy",)), "accuracy")
 
 
@@ -85,7 +85,8 @@ def margin_histogram(con: Connection, selection: Selection) -> pl.DataFrame:
     values = f"select 'margin' as series, {SCORER} as facet, margin as value from {SCORED}"
     params = scored_by(selection, selection.trained_scorer)
     signs = "count(*) filter (margin < 0) as wrong, count(*) filter (margin = 0) as tied, count(*) filter (margin > 0) as right"
-    bins = histogram(con, values, params, fine=3).join(frame(con, f"select {signs} from {SCORED}", params), how="cross")
+    bins = histogram(con, values, params, fine=3, width=selection.bin_width)
+    bins = bins.join(frame(con, f"select {signs} from {SCORED}", params), how="cross")
     return beside(bins, reward_summary(con, selection, selection.trained_scorer, ("accuracy",)), "accuracy")
 
 

@@ -21,6 +21,7 @@ class Selection(Comparison):
     pair_id: str | None = None  # Table 1
     study: str | None = None  # Table 3
     group_field: str = "prompt_type"  # Table 4: prompt_type | source
+    bin_width: float | None = None  # of histograms; None: each figure's own
 
 
 @dataclass(frozen=True)
