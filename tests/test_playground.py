@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 from test_pages import opened, said
 
 from dashboard import queries
+from dashboard.parts.answers import Role
+from dashboard.parts.playground import Played
 from dashboard.queries import playground
+from engine.data.records import Turn
 from engine.store import database
 from engine.store.rundir import run_dirs, take_lock
 from engine.store.status import State
@@ -92,3 +96,21 @@ def test_the_responses_to_a_prompt_are_offered_token_by_token_where_the_models_a
     assert not (toy_cache / "locks" / "serve.lock").exists()
     app = opened(filled_cache, monkeypatch, "prompts.py")
     assert not [group for group in app.segmented_control if group.label == "Which answer"]
+
+
+def test_scores_have_the_same_decimals_and_the_difference_its_place_among_the_margins(
+    filled_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The differences are +0.86 and −0.0006: four decimals. A size of 1,000 is larger than every margin."""
+    with database.reading(filled_cache) as con:
+        run = playground.judges(con, queries.default_selection(con))["run_id"][0]
+    app = opened(filled_cache, monkeypatch, "playground.py")
+    lines: dict[Role, dict[str, Any]] = {"base": {"text": "So."}, "tuned": {"text": "Thus."}}
+    scores = [{"name": "toy", "run": run, "trained": True, "rewards": [0.0, 1000.0], "truncated": [False, False]}]
+    app.session_state["played"] = Played((Turn("user", "How?"),), {"base": "Base", "tuned": "DPO"}, lines, scores)
+    app.run()
+    assert "A difference larger than 100\u00a0% of this reward model's margins on validation." in said(app)
+    rewards = [[0.0, 0.86], [0.0001, -0.0005]]
+    app.session_state["played"].scores = [{**scores[0], "rewards": both, "trained": both[0] == 0} for both in rewards]
+    app.run()
+    assert app.dataframe[0].value.iloc[:, 1:].values.tolist() == [["0.0000", "0.8600", "+0.8600"], ["0.0001", "−0.0005", "−0.0006"]]

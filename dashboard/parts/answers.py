@@ -14,12 +14,14 @@ from engine.statistics.flags import flags
 from engine.statistics.wording import number
 
 HERE = Path(__file__).parent / "answers_component"
-Role = Literal["chosen", "rejected", "base", "tuned", "other"]
+Role = Literal["chosen", "rejected", "base", "tuned", "left", "right", "other"]
 TITLES: dict[Role, str] = {
     "chosen": marked("Chosen"),
     "rejected": marked("Rejected"),
     "base": marked("Base"),
     "tuned": marked("Tuned"),
+    "left": marked("First answer"),  # two that somebody gave
+    "right": marked("Second answer"),
     "other": marked("Answer"),
 }
 FLAGS = {  # as a row of the list has room for, by whose answer it is
@@ -104,12 +106,12 @@ class Listed:
     opened: bool  # whether somebody opened it; otherwise a narrow screen shows the list
 
 
-def beside(left: Answer, right: Answer, turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
-    """Two answers beside each other, with their rewards, under their prompt; at a press the words that the other lacks.
+def beside(answers: Sequence[Answer], turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
+    """Answers beside each other, with their rewards, under their prompt; of two, at a press the words that the other lacks.
 
     Of what is long the beginning stands there, and a button shows all of it; brief: of all the beginning only.
     """
-    detail = drawn(Detail(key, turns, (left, right)))
+    detail = drawn(Detail(key, turns, answers))
     component(key=key, data={"words": words(), "list": None, "plain": True, "brief": brief, "details": [detail]})
 
 
@@ -189,12 +191,17 @@ def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:
     return {
         "role": answer.role,
         "title": _(TITLES[answer.role]),
-        "by": "" if answer.by.casefold() == TITLES[answer.role].casefold() else line(answer.by),
+        "by": "" if says_role(answer.by, answer.role) else line(answer.by),
         "reward": "" if answer.reward is None else number(answer.reward),
         "facts": size(answer),
         "flags": [text for holds, text in stands_out if holds],
         "pieces": pieces,
     }
+
+
+def says_role(name: str, role: Role) -> bool:
+    """Whether a name is only what its place is called already."""
+    return name.casefold() in (TITLES[role].casefold(), _(TITLES[role]).casefold())
 
 
 def size(answer: Answer) -> list[str]:

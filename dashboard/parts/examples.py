@@ -41,7 +41,7 @@ def example(row: dict[str, Any], title: str) -> None:
                 "views/prompts.py", label=_("Read both"), icon=":material/arrow_forward:", icon_position="right",
                 query_params={"prompt": prompt},
             )  # fmt: skip
-        answers.beside(answer(row, "base"), answer(row, "tuned"), [("user", row["prompt"])], key=f"example_{prompt}", brief=True)
+        answers.beside((answer(row, "base"), answer(row, "tuned")), [("user", row["prompt"])], key=f"example_{prompt}", brief=True)
 
 
 def answer(row: dict[str, Any], side: answers.Role) -> answers.Answer:

@@ -31,7 +31,7 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
                 "text/csv", key="csv_preference_pair", on_click="ignore", type="tertiary",
             )  # fmt: skip
         turns = [(turn["role"], turn["content"]) for turn in json.loads(row["turns"])]
-        answers.beside(response(row, "chosen"), response(row, "rejected"), turns, key="pair_answers")
+        answers.beside((response(row, "chosen"), response(row, "rejected")), turns, key="pair_answers")
         st.caption(data.literal(difference(row)))
         line = _("line {n}").format(n=row["line"]) if row["line"] else None
         st.caption(data.literal("\u00a0· ".join(part for part in (ours(row["prompt_type"] or ""), row["source"], line, pair_id) if part)))

@@ -1,13 +1,14 @@
 """The parts of the playground: who writes and who scores, a prompt, answers that grow, and what every scorer says of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import widgets
+from dashboard.parts import answers, widgets
+from dashboard.parts.answers import TITLES, Answer, Role
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
@@ -18,19 +19,20 @@ from engine.machine.device_plan import expected_device
 from engine.plain import line
 from engine.planning.held import held_by_server
 from engine.serve import client, needs
-from engine.serve.requests import Answer, Asked, Judge, Score, Writer
+from engine.serve.requests import Answer as ToAnswer
+from engine.serve.requests import Asked, Judge, Score, Writer
 from engine.statistics import wording
 from engine.statistics.wording import number
 from engine.store.rundir import cache_path
 from engine.store.status import GOING_ON, State
 
-SIDES = {"base": marked("Base"), "tuned": marked("Tuned"), "left": marked("First answer"), "right": marked("Second answer")}
+PASTED: tuple[Role, Role] = ("left", "right")
 ROLES = {"user": marked("User"), "assistant": marked("Assistant"), "system": marked("System")}
-ENDS = {"stop": marked("complete"), "length": marked("cut by the limit of new tokens"), None: marked("stopped before its end")}
 EARLIER, PROMPT, PICKED = "play_earlier", "play_prompt", "play_picked"  # keys of the session
 FIELD_PIXELS, TEXTS_PIXELS = 960, 1400  # at most, of what is typed and of two texts beside each other
+MOST_PLACES = 4  # decimals of the scores, as many as the smallest difference needs
 LONGEST_PICK = 120  # characters of a prompt in the list
-Named = dict[str, tuple[str, Writer]]  # {side: name and policy}
+Named = dict[Role, tuple[str, Writer]]  # {side: name and policy}
 Judges = dict[str, Judge]  # {name: judge}
 
 
@@ -39,13 +41,13 @@ class Played:
     """One prompt, two texts after it, and what the scorers said of them. It grows while it is made."""
 
     turns: tuple[Turn, ...]
-    names: Mapping[str, str]  # {side: what wrote it}
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)  # {side: the last line of its answer}
+    names: Mapping[Role, str]  # {side: what wrote it}
+    lines: dict[Role, dict[str, Any]] = field(default_factory=dict)  # {side: the last line of its answer}
     scores: list[dict[str, Any]] = field(default_factory=list)
     judges: int = 0  # that were asked
 
     @property
-    def texts(self) -> dict[str, str]:
+    def texts(self) -> dict[Role, str]:
         return {side: found["text"] for side, found in self.lines.items() if "text" in found}
 
 
@@ -142,11 +144,11 @@ def settings() -> dict[str, Any]:
     return {"max_new_tokens": int(tokens), "temperature": float(temperature), "seed": int(seed)}
 
 
-def requests(turns: tuple[Turn, ...], named: Named, chosen: Judges, texts: Mapping[str, str], how: Mapping[str, Any]) -> list[Asked]:
+def requests(turns: tuple[Turn, ...], named: Named, chosen: Judges, texts: Mapping[Role, str], how: Mapping[str, Any]) -> list[Asked]:
     """What will be asked of the playground's process: answers unless there are texts, then their scores."""
     asked: list[Asked] = []
     if not texts:
-        asked.append(Answer(turns=turns, writers={side: policy for side, (_name, policy) in named.items()}, **how))
+        asked.append(ToAnswer(turns=turns, writers={side: policy for side, (_name, policy) in named.items()}, **how))
     if chosen:
         asked.append(Score(turns=turns, responses=tuple(texts.values()) or ("",), judges=tuple(chosen.values())))
     return asked
@@ -185,7 +187,7 @@ def answer(turns: tuple[Turn, ...], named: Named, chosen: Judges, how: Mapping[s
     boxes = beside(played)
     for box in boxes.values():
         box.text(_("Starting …"))
-    asked = Answer(turns=turns, writers={side: policy for side, (_name, policy) in named.items()}, **how)
+    asked = ToAnswer(turns=turns, writers={side: policy for side, (_name, policy) in named.items()}, **how)
     for found in client.ask(cache_path(), asked):
         side = found.pop("side")
         played.lines[side] = found
@@ -206,31 +208,50 @@ def score(played: Played, chosen: Judges) -> None:
             played.scores.append({**found, "name": names[found["run"], found["trained"]]})
 
 
-def beside(played: Played) -> dict[str, Any]:
+def beside(played: Played) -> dict[Role, Any]:
     """A place for each text, under the name of what wrote it."""
     boxes = {}
     places = st.container(width=TEXTS_PIXELS).columns(len(played.names), gap="medium")
     for side, place in zip(played.names, places, strict=True):
         with place:
-            name = played.names[side]
-            st.markdown(f"**{data.literal(_(SIDES[side]))}**" + (f" {data.literal(name)}" if name else ""))
+            name = "" if answers.says_role(played.names[side], side) else played.names[side]
+            st.markdown(f"**{data.literal(_(TITLES[side]))}**" + (f" {data.literal(name)}" if name else ""))
             boxes[side] = st.empty()
     return boxes
 
 
-def show(played: Played) -> None:
+def show(selection: Selection, played: Played) -> None:
     """What was asked, the texts beside each other, how they ended, and the scores."""
     st.header(data.literal(verdict(played)))
+    if place := among_margins(selection, played):
+        st.markdown(data.literal(place))
     st.caption(data.literal(_("To the prompt: {prompt}").format(prompt=line(played.turns[-1].content))))
-    for side, box in beside(played).items():
-        found = played.lines.get(side, {})
-        with box.container():
-            st.text(found.get("text") or _("(no text)"))
-            if "tokens" in found:
-                end = _(ENDS[found.get("finish_reason")])
-                st.caption(data.literal(_("{n:,} tokens, {end}").format(n=found["tokens"], end=end)))
+    shown = [answered(played, side) for side in played.names]
+    with st.container(width=TEXTS_PIXELS):
+        answers.beside(shown, (), key="play_answers")
+    if any("tokens" in found and found.get("finish_reason") is None for found in played.lines.values()):
+        st.caption(_("An answer was stopped before its end."))
     if played.scores:
         show_scores(played)
+
+
+def answered(played: Played, side: Role) -> Answer:
+    """A text with what wrote it and how it ended."""
+    found = played.lines.get(side, {})
+    cut = found.get("finish_reason") == "length"
+    return Answer(side, found.get("text") or _("(no text)"), played.names[side], tokens=found.get("tokens"), cut=cut)
+
+
+def among_margins(selection: Selection, played: Played) -> str:
+    """Where the first scorer's difference lies among its margins of the split; nothing where it has none."""
+    if not played.scores or len(played.texts) != 2 or not played.scores[0]["trained"]:
+        return ""
+    left, right = played.scores[0]["rewards"]
+    share = data.read(offered.share_smaller, replace(selection, slice=None), played.scores[0]["run"], abs(right - left))
+    if share is None:
+        return ""
+    text = _("A difference larger than {share} of this reward model's margins on {split}.")
+    return text.format(share=wording.percent(share, 0), split=ours(line(selection.split or "")))
 
 
 def verdict(played: Played) -> str:
@@ -254,11 +275,13 @@ def verdict(played: Played) -> str:
 def show_scores(played: Played) -> None:
     """A row for each scorer: its reward of both texts and the difference."""
     sides = list(played.texts)
+    differences = [found["rewards"][-1] - found["rewards"][0] for found in played.scores]
+    places = min(MOST_PLACES, max(len(number(difference, signed=True).partition(".")[2]) for difference in differences))
     rows = [
         {
             _("Reward model"): found["name"],
-            **{_(SIDES[side]): number(reward) for side, reward in zip(sides, found["rewards"], strict=True)},
-            **({_("Difference"): number(found["rewards"][1] - found["rewards"][0], signed=True)} if len(sides) == 2 else {}),
+            **{_(TITLES[side]): number(reward, places) for side, reward in zip(sides, found["rewards"], strict=True)},
+            **({_("Difference"): number(found["rewards"][1] - found["rewards"][0], places, signed=True)} if len(sides) == 2 else {}),
         }
         for found in played.scores
     ]

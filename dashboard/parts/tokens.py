@@ -7,11 +7,12 @@ from typing import Any
 import streamlit as st
 
 from dashboard.figures.theme import COLOURS
-from dashboard.parts.playground import SIDES, judges, writers
+from dashboard.parts.answers import TITLES
+from dashboard.parts.playground import judges, writers
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
-from dashboard.state.messages import _, marked, of
+from dashboard.state.messages import _, of
 from engine.data.records import Turn, digest, turns_from_json
 from engine.errors import PrefscopeError
 from engine.serve import client, needs
@@ -20,7 +21,6 @@ from engine.statistics.wording import number
 from engine.store.rundir import cache_path
 
 HERE = Path(__file__).parent / "tokens_component"
-NAMES = {**SIDES, "chosen": marked("Chosen"), "rejected": marked("Rejected")}
 component = st.components.v2.component(
     "prefscope_tokens",
     html='<div class="tokens"></div>\n',
@@ -52,7 +52,7 @@ def strip(selection: Selection, prompt_id: str, text_id: str) -> None:
 def which(sides: list[str], key: str) -> str:
     """The response that is looked at; the tuned answer or the last at first."""
     first = "tuned" if "tuned" in sides else sides[-1]
-    return str(st.segmented_control(_("Which answer"), sides, format_func=of(NAMES), default=first, required=True, key=key))
+    return str(st.segmented_control(_("Which answer"), sides, format_func=of(TITLES), default=first, required=True, key=key))
 
 
 def of_texts(selection: Selection, turns: tuple[Turn, ...], texts: Mapping[str, str]) -> None:

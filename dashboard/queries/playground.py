@@ -9,7 +9,7 @@ WRITERS = """
     select case generator_id when $base then 'base' else 'tuned' end as side, generator_id, name, model_id,
            settings ->> 'system_prompt' as system_prompt, cast(settings ->> 'max_tokens' as integer) as max_tokens,
            cast(settings ->> 'max_new_tokens' as integer) as max_new_tokens, settings ->> 'precision' as precision
-    from generators where generator_id in ($base, $tuned) and model_id is not null order by side
+    from named_generators where generator_id in ($base, $tuned) and model_id is not null order by side
 """
 JUDGES = """
     select s.scorer_id, s.name, run_id, coalesce((
@@ -19,6 +19,11 @@ JUDGES = """
            coalesce(list_contains(e.members ->> '$[*].run_id', run_id), false) as member
     from named_scorers s join models using (model_id) join runs r using (run_id) left join scorers e on e.scorer_id = $trained
     where s.kind = 'head' and run_id is not null order by s.scorer_id = $trained desc, member desc, run_id desc
+"""
+SMALLER = """
+    select avg(cast(abs(margin) < $size as integer)) as share
+    from scored_pairs join scorers using (scorer_id) join models using (model_id)
+    where scorers.kind = 'head' and run_id = $run and dataset_id = $dataset and split = $split
 """
 PROMPTS = """
     select distinct prompt_id, text from pairs join prompts using (prompt_id)
@@ -60,6 +65,13 @@ def judges(con: Connection, selection: Selection) -> pl.DataFrame:
     scorer_id, name, untrained (the name of its twin), run_id, member (of the selected ensemble).
     """
     return frame(con, JUDGES, {"trained": selection.trained_scorer})
+
+
+def share_smaller(con: Connection, selection: Selection, run_id: str, size: float) -> float | None:
+    """The share of the split's margins under a run's reward model whose size is below `size`; None where it has not scored the split."""
+    found = frame(con, SMALLER, {"size": size, "run": run_id, "dataset": selection.dataset_id, "split": selection.split})
+    share: float | None = found["share"][0]
+    return share
 
 
 def prompts_to_pick(con: Connection, selection: Selection) -> pl.DataFrame:

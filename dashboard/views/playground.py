@@ -1,8 +1,11 @@
 """Your own prompt answered by base and tuned policy side by side, or two answers of your own; and what every scorer says of them."""
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.parts import playground, retrain, tokens, widgets
+from dashboard.parts.answers import TITLES, Role
 from dashboard.parts.playground import Played
 from dashboard.state import data
 from dashboard.state.messages import _
@@ -20,11 +23,11 @@ named = playground.writers(selection)
 known, selected = playground.judges(selection)
 mode = st.segmented_control(_("What to do"), list(MODES), format_func=MODES.__getitem__, default="answer", required=True, key="play_mode")
 turns = playground.prompt(selection)
-texts: dict[str, str] = {}
+texts: dict[Role, str] = {}
 how = {}
 if mode == "paste":
-    for side, place in zip(("left", "right"), st.container(width=playground.TEXTS_PIXELS).columns(2, gap="medium"), strict=True):
-        texts[side] = place.text_area(data.literal(_(playground.SIDES[side])), key=f"play_{side}", height=160)
+    for side, place in zip(playground.PASTED, st.container(width=playground.TEXTS_PIXELS).columns(2, gap="medium"), strict=True):
+        texts[side] = place.text_area(data.literal(_(TITLES[side])), key=f"play_{side}", height=160)
 else:
     how = playground.settings()
     if not named:
@@ -49,7 +52,7 @@ try:
     elif pressed and turns:
         with place.container():
             if mode == "paste":
-                lines = {side: {"text": text} for side, text in texts.items()}
+                lines: dict[Role, dict[str, Any]] = {side: {"text": text} for side, text in texts.items()}
                 playground.score(Played(turns, dict.fromkeys(texts, ""), lines), chosen)
             else:
                 playground.answer(turns, named, chosen, how)
@@ -59,5 +62,5 @@ except PrefscopeError as error:
     data.refuse(error)
 played = st.session_state.get("played")
 if played and played.texts:
-    playground.show(played)
+    playground.show(selection, played)
     tokens.of_texts(selection, played.turns, played.texts)

@@ -42,7 +42,7 @@ def written(page: Page, label: str, text: str) -> None:
 
 
 def answers(page: Page) -> Locator:
-    return page.get_by_test_id("stText")
+    return page.locator(".answers .read")
 
 
 def test_a_prompt_becomes_two_answers_and_their_scores(page: Page) -> None:
@@ -55,8 +55,8 @@ def test_a_prompt_becomes_two_answers_and_their_scores(page: Page) -> None:
     page.get_by_role("button", name="Answer", exact=True).click()
     expect(page.get_by_role("heading", name=re.compile(r"^toy prefers (the (base|tuned)|neither) answer"))).to_be_visible(timeout=WAIT)
     settle(page)
-    assert answers(page).count() == 2
-    assert page.get_by_text(re.compile(r"^\d+ tokens?, (complete|cut)")).count() == 2
+    expect(answers(page)).to_have_count(2)
+    expect(page.locator(".answers .facts").filter(has_text=re.compile(r"\d+\stokens?"))).to_have_count(2)
     expect(page.get_by_text(f"To the prompt: {NASTY}")).to_be_visible()
     assert page.locator("img[src=x], a[href^=javascript], .katex").count() == 0
     assert faults == []
