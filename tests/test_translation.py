@@ -105,9 +105,23 @@ def test_a_module_translates_when_it_is_asked_not_when_it_is_loaded(path: Path) 
     assert not [call.lineno for call, _loaded in found if isinstance(call.args[0], ast.JoinedStr | ast.BinOp)]
 
 
+def test_chinese_sentences_have_a_blank_between_chinese_and_latin_letters_numbers_or_values() -> None:
+    """A place may be filled with either: where the value is Chinese, the blank falls away again."""
+    tight = re.compile("[\u4e00-\u9fff][A-Za-z0-9{]|[A-Za-z0-9}%][\u4e00-\u9fff]")
+    assert not [text for message in SENTENCES for text in catalogue.strings(message.string) if tight.search(text)]
+    with speaking("zh"):
+        answers = _("answers of {generator}")
+        assert [answers.format(generator=name) for name in ("DPO", "基础")] == ["DPO 的回答", "基础的回答"]
+        filled = messages.wording().fill("在 {n:pairs} 中，{name} 胜", {"n": 40, "name": "DPO"})
+        assert filled == f"在 40{BLANK}个偏好对中，DPO 胜"
+        assert [messages.duration(seconds) for seconds in (57, 229, 3900)] == [
+            f"57{BLANK}秒", f"3{BLANK}分钟 49{BLANK}秒", f"1{BLANK}小时 05{BLANK}分钟",
+        ]  # fmt: skip
+
+
 def test_what_is_counted_or_estimated_is_written_in_the_viewers_language() -> None:
     """The engine writes English; pages and figures write through the functions of the same names in dashboard.state.messages."""
-    english = re.compile(r"\bwording\.(counted|estimated|interval)\b|wording import .*\b(counted|estimated|interval)\b")
+    english = re.compile(r"\bwording\.(counted|duration|estimated|interval)\b|wording import .*\b(counted|duration|estimated|interval)\b")
     files = [path for path in (ROOT / "dashboard").rglob("*.py") if path.name != "messages.py"]
     assert not [path.name for path in files if english.search(path.read_text(encoding="utf-8"))]
 
@@ -164,7 +178,7 @@ def test_what_the_engine_reports_is_recognised_with_its_values() -> None:
     """A sentence within a sentence is translated too; one that is not known stays as it is, and so do braces in a value."""
     with speaking("zh"):
         assert reported("run 0a {x} is running: cancel it first") == "运行 0a {x} 正在进行：请先取消"
-        assert reported("memory is tight: the prompt is empty: expected a text") == "内存紧张：提示为空：应有文本"
+        assert reported("memory is tight: the prompt is empty: expected a text") == "内存紧张：提示词为空：应有文本"
         assert reported("no such words") == "no such words"
     assert reported("run 0a is running: cancel it first") == "run 0a is running: cancel it first"
 

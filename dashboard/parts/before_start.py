@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.state import data
 from dashboard.state.costs import Tokens, cost_of, said_by, tokens_of
-from dashboard.state.messages import _, counted, marked, reported
+from dashboard.state.messages import _, counted, duration, marked, reported
 from engine.errors import PrefscopeError
 from engine.plain import printable
 from engine.planning.cost import Cost, Phase
@@ -191,6 +191,6 @@ def bar(phases: Sequence[Phase]) -> str:
 def about(seconds: float) -> str:
     """As exact as an estimate is: 43 s, 7 min, 1 h 05 min."""
     if seconds < 100:
-        return wording.duration(seconds)
+        return duration(seconds)
     minutes = round(seconds / 60)
-    return _("{n} min").format(n=minutes) if minutes < 60 else wording.duration(60 * minutes)
+    return _("{n} min").format(n=minutes) if minutes < 60 else duration(60 * minutes)

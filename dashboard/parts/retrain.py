@@ -75,10 +75,11 @@ def trained_before(selection: Selection, *kinds: Kind) -> bool:
 
 
 def where_missing(kind: Kind, selection: Selection) -> None:
-    """The button that opens the dialog, where a page lacks a model of this kind."""
+    """The button that opens the dialog, where a page lacks a model of this kind or begins runs."""
     words = {"reward": _("Train a reward model on {dataset} …"), "policy": _("Fine-tune a policy on {dataset} …")}
     name = ours(line(data.read(queries.dataset, selection)["name"][0]))
-    if st.button(data.literal(words[kind].format(dataset=name)), key=f"train_{kind}", type="primary"):
+    type: Literal["primary", "secondary"] = "secondary" if trained_before(selection, kind) else "primary"
+    if st.button(data.literal(words[kind].format(dataset=name)), key=f"train_{kind}", type=type):
         begin(kind)
         st.rerun()  # the whole page, also from a part that is drawn again by itself
 

@@ -19,13 +19,12 @@ from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
 from dashboard.state import address, data, slices
 from dashboard.state.data import Run
-from dashboard.state.messages import _, counted, estimated, listed, marked, ours, reported
+from dashboard.state.messages import _, counted, duration, estimated, listed, marked, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue.preset import names_runs
 from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, TrainConfig
 from engine.settings.files import parse_written
-from engine.statistics import wording
 from engine.statistics.estimate import Estimate
 from engine.store.rundir import cache_path, find_run
 from engine.store.status import GOING_ON, State
@@ -168,7 +167,7 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         **{name: [written(row.settings.get(name) or (_("all") if name == "pairs" else None)) for row in rows] for name in FIXED},
         **{name: [written(row.settings.get(name)) for row in rows] for name in others},
         "steps": [row.steps for row in rows],
-        "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
+        "time": [None if row.seconds is None else duration(row.seconds) for row in rows],
         "state": [row.state for row in rows],
     }
     eye = f"eye_{kind}"
@@ -241,7 +240,7 @@ def everything(selection: Selection) -> None:
         "run": [row.run.name for row in rows],
         "state": [row.state for row in rows],
         "result": [result(row) for row in rows],
-        "time": [None if row.seconds is None else wording.duration(row.seconds) for row in rows],
+        "time": [None if row.seconds is None else duration(row.seconds) for row in rows],
         "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
         "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
         "settings": [unusual(row) for row in rows],

@@ -19,13 +19,13 @@ from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, estimated, listed, marked, ours, reported, wording
+from dashboard.state.messages import _, duration, estimated, listed, marked, ours, reported, wording
 from engine.errors import PrefscopeError
 from engine.plain import line
 from engine.queue import jobs, removal
 from engine.queue.preset import load_preset
 from engine.statistics.estimate import ESTIMATE, Estimate
-from engine.statistics.wording import duration, number
+from engine.statistics.wording import number
 from engine.store.rundir import RunDir, cache_path
 from engine.store.status import State
 

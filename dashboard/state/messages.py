@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from string import Formatter
+from typing import Any, TypeVar
 
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
@@ -19,7 +20,7 @@ from babel.messages.pofile import read_po
 
 from engine.statistics import wording as words_of
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import THIN, Wording
+from engine.statistics.wording import THIN, Value, Wording
 from engine.store.status import State
 
 LOCALE = Path(__file__).parents[1] / "locale"
@@ -28,8 +29,9 @@ COUNTED = "counted"  # gettext's context of what is counted, 3 pairs: in Chinese
 NAMED = "named"  # gettext's context of names that are ours: of presets' runs, of what is made from them, of splits, of the demo's types
 REPORTED = "reported"  # gettext's context of the engine's own sentences, which come with their values filled in
 PLACE = re.compile(r"\{(\w+)\}")
-SPACED = re.compile(r"( ?)\{(\w+)\}( ?)")
-HAN = re.compile("[\u4e00-\u9fff（）]")
+BEGIN, END = "\x02", "\x03"  # around a value while a Chinese sentence is filled
+WIDE = "\u4e00-\u9fff\u3000-\u303f\uff00-\uffef“”"  # Chinese characters and punctuation
+BLANK_BETWEEN = re.compile(f"(?<=[{WIDE}])(?:{END} {BEGIN}?| {BEGIN})(?=[{WIDE}])")
 Key = TypeVar("Key")
 
 chosen: ContextVar[str | None] = ContextVar("chosen", default=None)  # for one report
@@ -70,9 +72,42 @@ def catalogue(name: str) -> gettext.GNUTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+class Template(str):
+    """A Chinese sentence with places for values, each with blanks around it, which a Chinese value does not want."""
+
+    __slots__ = ()
+
+    def format(self, *values: Any, **named: Any) -> str:
+        return closed_up(Marking().vformat(self, values, named))
+
+
+class Marking(Formatter):
+    """Marks where each value begins and ends."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return f"{BEGIN}{super().format_field(value, format_spec)}{END}"
+
+
+class ChineseWording(Wording):
+    """The same of sentences with estimates."""
+
+    def fill(self, template: str, values: Mapping[str, Value]) -> str:
+        return closed_up(super().fill(template, values))
+
+    def format_field(self, value: Value, format_spec: str) -> str:
+        said = duration(value) if format_spec == "duration" and isinstance(value, float | int) else super().format_field(value, format_spec)
+        return f"{BEGIN}{said}{END}"
+
+
+def closed_up(sentence: str) -> str:
+    """The sentence without its marks, and without blanks between a Chinese value and Chinese words beside it."""
+    return BLANK_BETWEEN.sub("", sentence).replace(BEGIN, "").replace(END, "")
+
+
 def _(text: str) -> str:
     """The sentence in the language that is spoken now; as written when there is no translation."""
-    return catalogue(language()).gettext(text) if text else ""
+    said = catalogue(language()).gettext(text) if text else ""
+    return Template(said) if "{" in said and language() == "zh" else said
 
 
 def plural(one: str, many: str, n: int) -> str:
@@ -106,7 +141,9 @@ def ours(name: str) -> str:
 
 def wording() -> Wording:
     """How sentences with numbers are written for the viewer."""
-    return Wording(thousands="," if language() == "zh" else THIN, translate=_, plural=things, named=ours)
+    if language() == "zh":
+        return ChineseWording(thousands=",", translate=_, plural=things, named=ours)
+    return Wording(thousands=THIN, translate=_, plural=things, named=ours)
 
 
 Pattern = tuple[re.Pattern[str], list[str], str]  # how a filled sentence is recognised, the names of its values, and its translation
@@ -140,20 +177,20 @@ def reported(sentence: str) -> str:
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with a value in each place; braces that are none stay. Chinese values stand in Chinese without blanks around them."""
-
-    def put(place: re.Match[str]) -> str:
-        value = values[place[2]]
-        before, after = ("" if HAN.match(end) else blank for end, blank in ((value[:1], place[1]), (value[-1:], place[3])))
-        return f"{before}{value}{after}"
-
-    return SPACED.sub(put, template)
+    """The Chinese template with a value in each place; braces that are none stay."""
+    return closed_up(PLACE.sub(lambda place: f"{BEGIN}{values[place[1]]}{END}", template))
 
 
 def counted(n: int, things: str) -> str:
     """200 pairs."""
     spoken = wording()
     return words_of.counted(n, things, spoken.thousands, spoken.plural)
+
+
+def duration(seconds: float) -> str:
+    """43 s; 3 min 49 s; 1 h 05 min."""
+    units = {"s": _("s"), "min": _("min"), "h": _("h")}
+    return re.sub("[a-z]+", lambda unit: units[unit[0]], words_of.duration(seconds))
 
 
 def estimated(estimate: Estimate) -> str:
