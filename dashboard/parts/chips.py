@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.figures.headings import FIELDS
+from dashboard.parts import boxes
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Choices, Selection
 from dashboard.report.captions import DEMO
@@ -208,7 +209,7 @@ def chip(text: str, *parts: Choice) -> None:
 
 def box(part: Choice) -> None:
     shown = part.value if part.many is None else list(part.many)
-    key = key_of(part, shown)
+    key = boxes.key_of(f"pick_{part.name}", part.options, shown)
     st.session_state[key] = shown
     shared: dict[str, Any] = {
         "options": list(part.options), "format_func": part.options.__getitem__, "key": key, "help": data.literal(part.help),
@@ -218,26 +219,6 @@ def box(part: Choice) -> None:
         st.multiselect(data.literal(part.label), **shared)
     else:
         st.selectbox(data.literal(part.label), index=None if part.none else 0, placeholder=part.none, **shared)
-
-
-def key_of(part: Choice, shown: str | list[str] | None) -> str:
-    """The key of a part's box: another one once what it shows was changed elsewhere, or has another name.
-
-    Of a box in a closed menu a browser sends what was last picked in it, by the name of then, whatever the box was set to since. Under the
-    same key that would count as picked again.
-    """
-    boxes: dict[str, tuple[int, Mapping[str, str]]] = st.session_state.setdefault("boxes", {})
-    count, options = boxes.get(part.name, (0, part.options))
-    values = shown if isinstance(shown, list) else [shown] if shown else []
-    changed = st.session_state.get(numbered(part.name, count), shown) != shown
-    if changed or any(options.get(value) != part.options[value] for value in values):
-        count += 1
-    boxes[part.name] = count, part.options
-    return numbered(part.name, count)
-
-
-def numbered(name: str, count: int) -> str:
-    return f"pick_{name}_{count}" if count else f"pick_{name}"
 
 
 def keep(name: str, key: str) -> None:

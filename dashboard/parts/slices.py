@@ -4,7 +4,7 @@ import streamlit as st
 from pydantic import ValidationError
 
 from dashboard import queries
-from dashboard.parts import retrain
+from dashboard.parts import boxes, retrain
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
 from dashboard.state import data, slices
@@ -99,16 +99,18 @@ def saved(selection: Selection) -> None:
     if not here:
         return
     now = selection.slice.name if selection.slice and selection.slice.name in here else None
-    st.session_state["slice_saved"] = now
+    lines = {name: line_of(name) for name in here}
+    key = boxes.key_of("slice_saved", lines, now)
+    st.session_state[key] = now
     st.selectbox(
-        _("Saved slices"), list(here), format_func=line_of, key="slice_saved", placeholder=_("Choose"), on_change=choose, args=(here,)
+        _("Saved slices"), list(here), format_func=lines.__getitem__, key=key, placeholder=_("Choose"), on_change=choose, args=(here, key)
     )
     if now:
         st.button(_("Remove from the saved ones"), key="slice_remove", on_click=saved_slices.delete, args=(cache_path(), now))
 
 
-def choose(here: dict[str, Slice]) -> None:
-    slices.look_at(here.get(st.session_state["slice_saved"]))
+def choose(here: dict[str, Slice], key: str) -> None:
+    slices.look_at(here.get(st.session_state[key]))
 
 
 def counts(selection: Selection) -> str:
