@@ -79,7 +79,7 @@ def selection() -> tuple[Selection, data.Second | None]:
         chip(_("view"), rest["reward_runs"], rest["policy_runs"], rest["study"], rest["map"])
         slice_parts.chip(found, shortened(slices.named(found.slice)))
         if data.read(queries.dataset, found)["source"][0] == "starter":
-            st.badge(_("demo set"), color="gray", help=_(DEMO))
+            st.badge(_("demo set"), color="gray", help=data.literal(_(DEMO)))
     return found, second
 
 

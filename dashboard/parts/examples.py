@@ -26,7 +26,11 @@ def both_ends(selection: Selection, title: str, each: int = 2) -> None:
     with st.container(horizontal=True):
         for who, label in (("tuned", _("All gains")), ("base", _("All losses"))):
             st.page_link(
-                "views/prompts.py", label=label, icon=":material/arrow_forward:", icon_position="right", query_params={"preferred": who}
+                "views/prompts.py",
+                label=data.literal(label),
+                icon=":material/arrow_forward:",
+                icon_position="right",
+                query_params={"preferred": who},
             )
 
 

@@ -53,8 +53,14 @@ def unscored(selection: Selection) -> None:
     named = {"split": ours(selection.split or ""), "other": ours(elsewhere.split or "")}
     with st.container(border=True, gap="xsmall", key="nothing"):
         st.markdown(data.literal(_("No reward model has scored the pairs of {split}; those of {other} are scored.").format(**named)))
-        look = data.literal(_("Look at {other}").format(**named))
-        st.button(look, key="look_elsewhere", type="primary", on_click=chips.open_dataset, args=(selection.dataset_id, elsewhere.split))
+        look = _("Look at {other}").format(**named)
+        st.button(
+            data.literal(look),
+            key="look_elsewhere",
+            type="primary",
+            on_click=chips.open_dataset,
+            args=(selection.dataset_id, elsewhere.split),
+        )
 
 
 def nothing(sentence: str, selection: Selection, kind: retrain.Kind | None = None) -> None:

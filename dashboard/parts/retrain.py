@@ -58,11 +58,13 @@ def offer(selection: Selection, page: str) -> None:
         label, help = _("Retrain …"), _("Train again with other settings.")
     else:
         label, help = _("Train …"), _("Train a reward model or a policy on this dataset.")
-    if st.button(label, key="retrain", type="primary", shortcut="T", help=help):
+    if st.button(data.literal(label), key="retrain", type="primary", shortcut="T", help=data.literal(help)):
         begin("policy" if page == "dpo_vs_base" else "reward")
     if st.session_state.get(OPEN):
 
-        @st.dialog(label.removesuffix(" …"), width=980, position="right", on_dismiss=close)  # here, where the viewer's language is known
+        @st.dialog(
+            data.literal(label.removesuffix(" …")), width=980, position="right", on_dismiss=close
+        )  # here, where the viewer's language is known
         def opened() -> None:
             dialog(selection)
 
