@@ -103,7 +103,7 @@ def test_the_command_line_guesses_the_same_columns(table: Path, empty_cache: Pat
     assert main(["import", str(table), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "of the first 5 records 2 would be kept" in said
-    assert "question=prompt chosen=good rejected=bad" in said
+    assert "question from column prompt, chosen from column good, rejected from column bad" in said
     assert dataset_ids(empty_cache) == []
     assert main(["import", str(table), "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
