@@ -15,7 +15,7 @@ usage: ./run.sh [COMMAND]
   engine …        the command line: engine --help
   report --out D  every figure and table as files
   test [--fast] [ARGUMENTS OF PYTEST]
-                  linters, types and all tests, in three processes; --fast leaves out the slow and the browser tests
+                  linters, types and all tests, in two processes; --fast leaves out the slow and the browser tests
   test --gpu      only tests/gpu: CUDA against the CPU's numbers, and a table of speed beside TRL
   lint            linters and types only
   bench           benchmarks: every stage beside TRL, transformers and plain tools, in one run; bench --help
@@ -148,7 +148,7 @@ tests() {
     local fast=""
     [ "${1:-}" != --fast ] || { fast=yes; shift; }
     lint
-    set -- --numprocesses "${PREFSCOPE_TEST_PROCESSES:-3}" --dist loadfile --no-loadscope-reorder "$@"
+    set -- --numprocesses "${PREFSCOPE_TEST_PROCESSES:-2}" --dist loadfile --no-loadscope-reorder "$@"
     if [ -n "$fast" ]; then exec "$VENV/bin/python" -m pytest -q -m "not slow and not browser" "$@"; fi
     browser
     anchor
