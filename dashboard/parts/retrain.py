@@ -19,7 +19,7 @@ from engine.planning.references import awaited, existing
 from engine.queue import chain, study
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.slices import Slice
-from engine.store.rundir import cache_path, find_run
+from engine.store.rundir import cache_path, find_run, run_dirs
 from engine.store.saved_slices import saved
 
 Kind = Literal["reward", "policy"]
@@ -73,7 +73,8 @@ def offer(selection: Selection, page: str) -> None:
 
 def trained_before(selection: Selection, *kinds: Kind) -> bool:
     """Whether a training run of one of these kinds, without them of any, was ever begun on the dataset."""
-    return any(run.kind in (kinds or KINDS) and run.outline.dataset == selection.dataset_id for run in data.runs())
+    begun = (run.outline for run in run_dirs(cache_path()))
+    return any(run.kind in (kinds or KINDS) and run.dataset == selection.dataset_id for run in begun)
 
 
 def where_missing(kind: Kind, selection: Selection) -> None:
