@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.parts.differences import differences
+from dashboard.parts.differences import differences, shared
 
 TEXT = st.text(alphabet=st.sampled_from("ab,. \n我们é'<"), max_size=40)
 
@@ -24,6 +24,13 @@ def test_a_short_run_between_longer_changes_is_chance() -> None:
 def test_line_breaks_and_blanks_are_no_difference() -> None:
     left, right = differences("First,\n\nsecond", "First, second")
     assert [changed for _text, changed in left + right] == [False, False]
+
+
+def test_texts_share_the_words_that_are_not_marked() -> None:
+    """Five of six words of both are shared, and none of seven and seven, where "of" is chance."""
+    assert shared(*differences("Arrive early for the interview, please.", "Arrive late for the interview, please.")) == 5 / 6
+    assert shared(*differences("one two three of four five six", "seven eight nine of ten eleven twelve")) == 0
+    assert shared(*differences("", "…")) == 1
 
 
 def test_chinese_is_compared_by_characters() -> None:

@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard.parts.differences import Piece, differences
+from dashboard.parts.differences import ALIKE, Piece, differences, shared
+from dashboard.state import address
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.statistics.flags import flags
-from engine.statistics.wording import number
+from engine.statistics.wording import number, percent
 
+MARKS = "marks"  # in the address: whether the words that the other answer lacks are marked; else only where both share most words
 HERE = Path(__file__).parent / "answers_component"
 Role = Literal["chosen", "rejected", "base", "tuned", "left", "right", "other"]
 TITLES: dict[Role, str] = {
@@ -107,19 +109,19 @@ class Listed:
 
 
 def beside(answers: Sequence[Answer], turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
-    """Answers beside each other, with their rewards, under their prompt; of two, at a press the words that the other lacks.
+    """Answers beside each other, with their rewards, under their prompt; of two alike, or at a press, the words that the other lacks.
 
     Of what is long the beginning stands there, and a button shows all of it; brief: of all the beginning only.
     """
     detail = drawn(Detail(key, turns, answers))
-    component(key=key, data={"words": words(), "list": None, "plain": True, "brief": brief, "details": [detail]})
+    component(key=key, data={"words": words(), "list": None, "marks": None, "brief": brief, "details": [detail]})
 
 
 def browse(listed: Listed, details: Sequence[Detail], *, key: str, search: str, on_go: Callable[[], None]) -> None:
     """A list of prompts beside one of them. `details` has the one that is shown, and neighbours that will then be there at once.
 
     search: CSS selector of the field to which `/` leads. on_go is called when the viewer goes elsewhere; st.session_state[key].go then
-    is {"prompt": id}, {"place": n}, {"page": n} or {"close": True}.
+    is {"prompt": id}, {"place": n}, {"page": n}, {"close": True} or {"marks": "all", "none" or ""}.
     """
     last = listed.first + len(listed.rows)
     places = {"first": min(listed.first + 1, last), "last": last, "total": listed.total}
@@ -129,7 +131,8 @@ def browse(listed: Listed, details: Sequence[Detail], *, key: str, search: str, 
         "range": wording().fill(_("{first} to {last} of {total}"), places),
         "search": search,
     }
-    data = {"words": words(), "list": shown, "details": [drawn(detail) for detail in details]}
+    marks = next(iter(address.asked(MARKS)), None)
+    data = {"words": words(), "list": shown, "marks": marks, "details": [drawn(detail) for detail in details]}
     component(key=key, data=data, on_go_change=on_go)
 
 
@@ -166,8 +169,8 @@ def drawn(detail: Detail) -> dict[str, Any]:
         "turns": [{"role": names.get(role, line(role)) if told else "", "text": text} for role, text in detail.turns],
         "heads": {"scorer": _("Reward model"), "base": _(TITLES["base"]), "tuned": _(TITLES["tuned"]), "difference": _("Tuned − base")},
         "scores": [drawn_score(score) for score in detail.scores],
-        "sides": drawn_answers(detail.answers),
-        "folds": [{"title": list(fold.title), "sides": drawn_answers(fold.answers)} for fold in detail.folds],
+        "sides": drawn_sides(detail.answers),
+        "folds": [{"title": list(fold.title), "sides": drawn_sides(fold.answers)} for fold in detail.folds],
         "about": line(detail.about),
         "place": detail.place,
     }
@@ -178,10 +181,15 @@ def drawn_score(score: Score) -> dict[str, Any]:
     return {"scorer": ours(line(score.scorer)), **rewards, "share": score.share}
 
 
-def drawn_answers(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """Two are compared with each other; one or several stand for themselves."""
-    texts = differences(*(a.text for a in answers)) if len(answers) == 2 else [[(a.text, False)] for a in answers]
-    return [drawn_answer(answer, pieces) for answer, pieces in zip(answers, texts, strict=True)]
+def drawn_sides(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Two are compared with each other, and marked where they share most of their words; one or several stand for themselves."""
+    if len(answers) != 2:
+        return {"answers": [drawn_answer(answer, [(answer.text, False)]) for answer in answers], "alike": True, "told": ""}
+    texts = differences(*(answer.text for answer in answers))
+    share = shared(*texts)
+    told = _("The answers share {share} of their words: differences are not marked.").format(share=percent(share, 0))
+    drawn = [drawn_answer(answer, pieces) for answer, pieces in zip(answers, texts, strict=True)]
+    return {"answers": drawn, "alike": share >= ALIKE, "told": "" if share >= ALIKE else told}
 
 
 def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:

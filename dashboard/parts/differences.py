@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 Piece = tuple[str, bool]  # a part of a text, and whether the other text lacks it
-TOKEN = re.compile(r"\s*(?:[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3400-\u4dbf\u4e00-\u9fff]+(?:['’]\w+)*|[^\w\s])|\s+$")
+WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3400-\u4dbf\u4e00-\u9fff]+(?:['’]\w+)*")
+TOKEN = re.compile(rf"\s*(?:{WORD.pattern}|[^\w\s])|\s+$")
+ALIKE = 0.5  # share of words from which on differences are worth marking: of two independent texts nearly every word would be marked
 SHORT = 3  # shared runs of fewer words between two changes as long are chance: "the", "of a"
 LARGE = 1_000_000  # tokens of one text times those of the other; above it frequent words are no anchors, which keeps it under 0.3 s
 
@@ -19,6 +21,13 @@ def differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
         for tokens, found in ((a[i1:i2], pieces[0]), (b[j1:j2], pieces[1])):
             add(found, "".join(tokens), not shared)
     return pieces
+
+
+def shared(left: list[Piece], right: list[Piece]) -> float:
+    """Of all words of both texts, the share that stands in what they share; 1 where neither has a word."""
+    pieces = [(len(WORD.findall(text)), changed) for text, changed in (*left, *right)]
+    words = sum(n for n, _changed in pieces)
+    return sum(n for n, changed in pieces if not changed) / words if words else 1.0
 
 
 def runs(matcher: SequenceMatcher[str]) -> Iterator[tuple[bool, int, int, int, int]]:

@@ -195,6 +195,8 @@ def went(ids: list[str]) -> None:
         address.put("page", [str(go["page"])])
         if go.get("prompt"):
             address.put("prompt", [go["prompt"]])
+    elif "marks" in go:
+        address.put(answers.MARKS, [go["marks"]] if go["marks"] else [])
     elif "close" in go:
         address.forget("prompt")
     elif go:

@@ -84,12 +84,19 @@ def test_a_copied_link_shows_the_same_to_whoever_opens_it(page: Page, browser: B
     other.context.close()
 
 
-def test_words_that_only_one_answer_has_are_marked_until_it_is_switched_off(page: Page) -> None:
-    mark = page.locator("article .tuned mark").first
+def test_differences_of_answers_that_share_few_words_are_marked_at_a_press(page: Page) -> None:
+    """“Well, it depends.” and “Let us see, step by step.” have no word in common; the choice stands in the address."""
+    mark, told = page.locator("article .tuned mark").first, page.locator("article .told").first
     colour = "element => getComputedStyle(element).backgroundColor"
+    expect(told).to_have_text("The answers share 0\u00a0% of their words: differences are not marked.")
+    assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"
+    page.get_by_role("button", name="Differences").click()
     assert mark.evaluate(colour) == "rgb(217, 242, 232)"
+    expect(told).to_be_hidden()
+    expect(page).to_have_url(re.compile(r"[?&]marks=all"))
     page.get_by_role("button", name="Plain").click()
     assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"
+    expect(page).not_to_have_url(re.compile("marks="))
 
 
 def test_a_narrow_screen_shows_the_list_then_the_prompt_and_the_list_again(dashboard: Served, window: Page) -> None:

@@ -1,11 +1,13 @@
 // Prompts in a list, and the answers to one of them beside it; or the answers alone.
 //
 // Text from outside is set as text and never as HTML. What is chosen goes to Python as the trigger `go`: {prompt} opens a prompt,
-// {place} the one at a place of the whole order, {page, prompt} turns the page of the list, {close} goes back to the list.
+// {place} the one at a place of the whole order, {page, prompt} turns the page of the list, {close} goes back to the list,
+// {marks} says whether differences are marked: "all", "none", or "" for those of answers that share most of their words.
 
 const NARROW = 640 // pixels of this component; as in the style sheet
 const PAUSE = 140 // milliseconds without another key before Python is asked for a prompt
 const views = new WeakMap()
+const drawn = new WeakMap() // what an element shows
 
 export default function (component) {
   const root = component.parentElement.querySelector(".answers")
@@ -53,7 +55,7 @@ class View {
   constructor(root) {
     this.root = root
     this.details = new Map() // by prompt: those that came, so that going back and forth waits for nobody
-    this.plain = undefined // until the first data say how to begin
+    this.marks = undefined // until the first data say how to begin; null leaves it to how alike two answers are
     this.press = (event) => this.key(event)
     document.addEventListener("keydown", this.press)
   }
@@ -66,7 +68,10 @@ class View {
 
   show({ data, setTriggerValue }) {
     this.words = data.words
-    this.plain ??= Boolean(data.plain)
+    if (this.given !== data.marks) {
+      if (this.marks !== data.marks) this.reading = undefined // it is drawn anew
+      this.marks = this.given = data.marks
+    }
     this.brief = Boolean(data.brief)
     this.go = (where) => setTriggerValue("go", where)
     this.list = data.list
@@ -243,17 +248,18 @@ class View {
 
   // Everything about one prompt.
   article(detail) {
-    const element = made("article", this.brief ? "brief" : this.plain ? "" : "marked")
+    const element = made("article", this.brief ? "brief" : "")
     element.tabIndex = -1
     element.append(
       ...(this.list ? [this.tools(detail, element)] : []),
       ...detail.turns.map((turn, number) => this.turn(turn, number === detail.turns.length - 1)),
       ...(detail.scores.length ? [this.scores(detail)] : []),
-      ...(detail.sides.length ? [made("div", "sides", ...detail.sides.map((side) => this.side(side)))] : []),
+      ...(detail.sides.answers.length ? [this.sides(detail.sides)] : []),
       ...detail.folds.map((fold) => this.fold(fold)),
       ...(this.list || this.brief ? [] : [this.more(element)]),
     )
-    if (!this.list && !this.brief && detail.sides.length > 1) element.prepend(made("div", "tools", made("span", "gap"), this.switched(element)))
+    if (!this.list && !this.brief && detail.sides.answers.length > 1)
+      element.prepend(made("div", "tools", made("span", "gap"), this.switched(detail, element)))
     return element
   }
 
@@ -267,18 +273,21 @@ class View {
     const copy = button(this.words.copy, "", () => this.copy(detail.id, copy))
     const where = made("b", "", detail.place)
     where.ariaLive = "polite"
-    return made("div", "tools", back, up, down, where, theirs("span", "soft", detail.about), made("span", "gap"), copy, this.switched(article))
+    return made("div", "tools", back, up, down, where, theirs("span", "soft", detail.about), made("span", "gap"), copy, this.switched(detail, article))
   }
 
-  switched(article) {
-    const choices = [[this.words.differences, false], [this.words.plain, true]]
-    const buttons = choices.map(([label, plain]) => button(label, "", () => set(plain)))
-    const set = (plain) => {
-      this.plain = plain
-      article.classList.toggle("marked", !plain)
-      buttons.forEach((element, number) => (element.ariaPressed = String(choices[number][1] === plain)))
+  // Whether differences are marked: of all, of none, or, when what is right for this pair is pressed, of those that share most words.
+  switched({ sides }, article) {
+    const choices = [[this.words.differences, true], [this.words.plain, false]]
+    const buttons = choices.map(([label, wanted]) => button(label, "", () => set(wanted === sides.alike ? null : wanted ? "all" : "none")))
+    const show = () => buttons.forEach((element, number) => (element.ariaPressed = String(choices[number][1] === this.marking(sides))))
+    const set = (marks) => {
+      this.marks = marks
+      for (const element of article.querySelectorAll(".sides")) element.classList.toggle("marked", this.marking(drawn.get(element)))
+      show()
+      if (this.list) this.go({ marks: marks ?? "" })
     }
-    set(this.plain)
+    show()
     const element = made("span", "switch", ...buttons)
     element.role = "group"
     return element
@@ -336,6 +345,20 @@ class View {
     return made("div", "scores", made("table", "", made("thead", "", head), made("tbody", "", ...body)))
   }
 
+  // Whether the differences of two answers are marked.
+  marking({ alike }) {
+    return !this.brief && (this.marks ? this.marks === "all" : alike)
+  }
+
+  // Answers beside each other, and why their differences are not marked.
+  sides(sides) {
+    const told = sides.told ? made("p", "told soft", sides.told) : null
+    const element = made("div", "sides", told, ...sides.answers.map((side) => this.side(side)))
+    element.classList.toggle("marked", this.marking(sides))
+    drawn.set(element, sides)
+    return element
+  }
+
   side({ role, title, by, reward, facts, flags, pieces }) {
     const told = made("span", "facts soft", ...facts.map((fact) => made("span", "", fact)), ...flags.map((flag) => made("span", "flag", flag)))
     const value = reward ? made("span", "value", reward) : null
@@ -346,6 +369,6 @@ class View {
 
   fold({ title, sides, about }) {
     const parts = title.map(([role, text]) => made("span", role ? `name ${role}` : "soft", text, " "))
-    return made("details", "", made("summary", "", ...parts, about ? theirs("span", "soft", about) : null), made("div", "sides", ...sides.map((s) => this.side(s))))
+    return made("details", "", made("summary", "", ...parts, about ? theirs("span", "soft", about) : null), this.sides(sides))
   }
 }
