@@ -21,7 +21,7 @@ ALPHA = 0.05  # how often an interval may miss; divided by k where k intervals m
 Z95 = NormalDist().inv_cdf(1 - ALPHA / 2)
 ENDS = (ALPHA / 2, 1 - ALPHA / 2)
 RESAMPLES = 2000
-AT_ONCE = 250  # resamples, which bounds the memory of drawing
+AT_ONCE = 25  # resamples: few enough for BLAS to sum them in one thread, since several spend more time waiting for each other
 MOST_UNITS = 2000
 MOST_TIES = 0.2  # share of ties beyond which a share is no longer a count of successes
 
@@ -47,15 +47,22 @@ def drawn_again(units: Array) -> Array:
 
 @lru_cache(maxsize=64)
 def drawn_of(sums: bytes, shape: tuple[int, int]) -> Array:
-    units, size = np.frombuffer(sums).reshape(shape), shape[0]
+    units = np.frombuffer(sums).reshape(shape)
+    drawn = np.concatenate([times @ units for times in times_drawn(shape[0])])
+    drawn.flags.writeable = False
+    return drawn
+
+
+@lru_cache(maxsize=8)
+def times_drawn(size: int) -> tuple[NDArray[np.int16], ...]:
+    """How often each of so many units is in each resample, parts of (AT_ONCE, size): the same for all statistics of so many units."""
     rng, found = np.random.default_rng(0), []
     offsets = np.arange(AT_ONCE)[:, None] * size
     for _ in range(RESAMPLES // AT_ONCE):
         places = rng.integers(0, size, (AT_ONCE, size)) + offsets
-        found.append(np.bincount(places.ravel(), minlength=AT_ONCE * size).reshape(AT_ONCE, size) @ units)
-    drawn = np.concatenate(found)
-    drawn.flags.writeable = False
-    return drawn
+        times = np.bincount(places.ravel(), minlength=AT_ONCE * size).reshape(AT_ONCE, size)
+        found.append(times.astype(np.int16))  # of at most MOST_UNITS: 8 MB
+    return tuple(found)
 
 
 def prompt_count(prompts: Prompts) -> int | None:

@@ -104,6 +104,7 @@ def forget() -> None:
     st.cache_data.clear()
     slices.kept.clear()
     registry.drawn_once.cache_clear()
+    intervals.times_drawn.cache_clear()
     intervals.drawn_of.cache_clear()
 
 
