@@ -138,8 +138,12 @@ def test_another_split_is_not_asked_for_rows_of_the_one_before(
     filled_cache: Path, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither its pair nor its prompt, nor its order, filters and search; and nothing is said of it."""
-    filters = {"type": "advice", "order": "length", "search": "bread"}
-    for page, asked in (("reward_model.py", {"pair": pairs["pair_id"][3]}), ("prompts.py", {"prompt": pairs["prompt_id"][3]} | filters)):
+    rows = {
+        "data.py": {"pair_search": "bread", "pair_order": "longest"},
+        "reward_model.py": {"pair": pairs["pair_id"][3]},
+        "prompts.py": {"prompt": pairs["prompt_id"][3], "type": "advice", "order": "length", "search": "bread"},
+    }
+    for page, asked in rows.items():
         app = opened(filled_cache, monkeypatch, page, **asked)
         app.selectbox(key="pick_split").select("train").run()
         assert not app.warning
@@ -162,7 +166,7 @@ def test_a_prompt_has_a_direct_link(filled_cache: Path, monkeypatch: pytest.Monk
     assert not app.exception
     drawn = shown_prompts(app)
     assert (drawn["list"]["prompt"], drawn["list"]["opened"]) == (row["prompt_id"], True)
-    texts = ["".join(text for text, _changed in side["pieces"]) for side in drawn["details"][0]["sides"]]
+    texts = ["".join(text for text, _changed in side["pieces"]) for side in drawn["details"][0]["sides"]["answers"]]
     assert texts == [row["base_answer"], row["tuned_answer"]]
 
 

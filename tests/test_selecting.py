@@ -15,6 +15,7 @@ from dashboard import queries
 from dashboard.figures import find, render
 from dashboard.figures.registry import FADED, bin_width, marks, outlined
 from dashboard.figures.theme import PAGES
+from dashboard.parts.columns import preview
 from dashboard.queries import Selection
 from dashboard.state import slices
 from dashboard.state.slices import named
@@ -107,6 +108,24 @@ def test_a_slice_in_the_address_is_a_chip_with_its_count_and_fades_the_other_bar
     assert bars["marker"]["opacity"] == [1.0 if end <= 0 else FADED for end in ends]
     assert len(app.dataframe[0].value) == min(12, len(below))
     assert "they would decide who is right" in said(app)
+
+
+def test_the_pairs_that_are_ranked_wrong_are_one_press_away(
+    filled_cache: Path, chosen: Selection, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    below = pairs.filter(pl.col("margin") < 0).height
+    next(button for button in app.button if button.label == f"Ranked wrong: {below}").click().run()
+    assert app.query_params["slice"] == sliced(chosen, wrong(chosen)).as_json()
+    assert not any("Ranked wrong" in button.label for button in app.button)
+
+
+def test_a_text_that_is_longer_than_its_cell_ends_in_an_ellipsis() -> None:
+    """Of 160 pixels 16 are at the sides; 25 letters of 5.7 pixels fit into the others, or 12 Chinese characters."""
+    assert preview("a" * 25, 160) == "a" * 25
+    assert preview("a" * 26, 160) == "a" * 24 + "…"
+    assert preview("one\ntwo", 160) == "one two"
+    assert preview("我们不能这样做我们不能这样做", 160) == "我们不能这样做我们不能这…"
 
 
 def test_the_pair_beside_the_list_is_stepped_through_and_stands_in_the_address(

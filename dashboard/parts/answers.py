@@ -184,12 +184,12 @@ def drawn_score(score: Score) -> dict[str, Any]:
 def drawn_sides(answers: Sequence[Answer]) -> dict[str, Any]:
     """Two are compared with each other, and marked where they share most of their words; one or several stand for themselves."""
     if len(answers) != 2:
-        return {"answers": [drawn_answer(answer, [(answer.text, False)]) for answer in answers], "alike": True, "told": ""}
+        return {"answers": [drawn_answer(answer, [(answer.text, False)]) for answer in answers], "alike": True, "why": ""}
     texts = differences(*(answer.text for answer in answers))
     share = shared(*texts)
-    told = _("The answers share {share} of their words: differences are not marked.").format(share=percent(share, 0))
+    why = _("The answers share {share} of their words: differences are not marked.").format(share=percent(share, 0))
     drawn = [drawn_answer(answer, pieces) for answer, pieces in zip(answers, texts, strict=True)]
-    return {"answers": drawn, "alike": share >= ALIKE, "told": "" if share >= ALIKE else told}
+    return {"answers": drawn, "alike": share >= ALIKE, "why": "" if share >= ALIKE else why}
 
 
 def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:

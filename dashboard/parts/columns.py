@@ -6,12 +6,26 @@ import polars as pl
 import streamlit as st
 
 from dashboard.figures.headings import HEADINGS, in_our_words, read_by_people
+from dashboard.figures.theme import columns_of
 from dashboard.report.tabular import flat
 from dashboard.state.data import literal
 from dashboard.state.messages import _
+from engine.plain import line
 
 LONG_CHARS, TEXT_PIXELS = 40, 260
+LETTER_PIXELS, PADDING_PIXELS = 5.7, 16  # of a cell: a letter on average, and both sides
 LINE_CHARS, LINE_PIXELS, MOST_LINES = 33, 20, 8  # of a long text's column
+
+
+def preview(text: str, pixels: int) -> str:
+    """The beginning of a text in one line of a cell this wide, which ends in … where more follows: a cell cuts without a sign."""
+    text, room = line(text), int((pixels - PADDING_PIXELS) / LETTER_PIXELS)
+    if columns_of(text) <= room:
+        return text
+    kept = text[: room - 1]
+    while columns_of(kept) > room - 1:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
 
 
 def readable(rows: pl.DataFrame) -> pl.DataFrame:

@@ -25,13 +25,14 @@ def both_ends(selection: Selection, title: str, each: int = 2) -> None:
             example(row, told[row["prompt_id"]])
     with st.container(horizontal=True):
         for who, label in (("tuned", _("All gains")), ("base", _("All losses"))):
-            st.page_link(
-                "views/prompts.py",
-                label=data.literal(label),
-                icon=":material/arrow_forward:",
-                icon_position="right",
-                query_params={"preferred": who},
-            )
+            to_prompts(label, preferred=who)
+
+
+def to_prompts(label: str, **asked: str) -> None:
+    """The way to the page Prompts, where that is listed which is asked for."""
+    st.page_link(
+        "views/prompts.py", label=data.literal(label), icon=":material/arrow_forward:", icon_position="right", query_params=asked
+    )  # fmt: skip
 
 
 def example(row: dict[str, Any], title: str) -> None:
@@ -41,10 +42,7 @@ def example(row: dict[str, Any], title: str) -> None:
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", horizontal_alignment="distribute"):
             parts = title, ours(row["prompt_type"] or ""), number(row["difference"], signed=True)
             st.caption(data.literal("\u00a0· ".join(part for part in parts if part)), width="content")
-            st.page_link(
-                "views/prompts.py", label=_("Read both"), icon=":material/arrow_forward:", icon_position="right",
-                query_params={"prompt": prompt},
-            )  # fmt: skip
+            to_prompts(_("Read both"), prompt=prompt)
         answers.beside((answer(row, "base"), answer(row, "tuned")), [("user", row["prompt"])], key=f"example_{prompt}", brief=True)
 
 
@@ -53,7 +51,10 @@ def answer(row: dict[str, Any], side: answers.Role) -> answers.Answer:
     return answers.Answer(side, row[f"{side}_answer"], reward=row[f"{side}_trained"], **told)
 
 
-def only_complete(selection: Selection) -> None:
-    """A button that looks at the prompts where the token limit cut neither answer."""
+def cut_or_complete(selection: Selection) -> None:
+    """A button that looks at the prompts where the token limit cut neither answer, and the way to those where it did."""
     both = [slices.predicate(field, selection, None, values=(False,)) for field in ("base_cut", "tuned_cut")]
-    st.button(_("Show only complete answers"), key="only_complete", on_click=slices.add, args=(selection, both))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(_("Show only complete answers"), key="only_complete", on_click=slices.add, args=(selection, both))
+        to_prompts(_("Cut base answers"), flag="base_cut", preferred="any")
+        to_prompts(_("Cut tuned answers"), flag="tuned_cut", preferred="any")

@@ -9,12 +9,14 @@ import streamlit as st
 from dashboard import queries
 from dashboard.parts import pair
 from dashboard.parts import slices as slice_parts
+from dashboard.parts.columns import preview
 from dashboard.queries import Selection
-from dashboard.state import address, data
+from dashboard.state import address, data, slices
 from dashboard.state.messages import _, ours
 from engine.statistics.wording import number
 
 ROWS = 12  # on a page
+PROMPT_PIXELS = 160
 NAME = "pair"  # in the address
 BAR = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><path d="M40 2v16" stroke="#868686"/>'
@@ -26,6 +28,8 @@ def show(selection: Selection) -> None:
     """What is looked at, and a page of it beside the picked pair, which stands in the address; the first one while none is picked."""
     with st.container():  # a place that stays when the line comes and goes, so that the list below is not drawn anew
         slice_parts.line(selection)
+        if selection.trained_scorer:
+            slice_parts.offer(selection, _("Ranked wrong"), slices.predicate("margin", selection, None, high=0))
     place = picked(selection)
     rows = data.read(queries.ranked_pairs, selection, page=place // ROWS, rows=ROWS)
     if rows.is_empty():
@@ -55,7 +59,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
     key = f"pairs_{hash((selection, place // ROWS))}"
     st.session_state[key] = {"selection": {"rows": [place % ROWS]}}
     shown = rows.select(
-        pl.col("prompt").str.slice(0, 200),
+        pl.col("prompt").map_elements(lambda text: preview(text, PROMPT_PIXELS), return_dtype=pl.String),
         pl.Series("margin", [number(margin, signed=True) for margin in rows["margin"]]),
         pl.Series("bar", [bar(*row) for row in rows.select("margin", "widest").iter_rows()], dtype=pl.String),
         pl.Series("prompt_type", [kind and ours(kind) for kind in rows["prompt_type"]], dtype=pl.String),
@@ -67,7 +71,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
         height="content",
         row_height=32,
         column_config={
-            "prompt": st.column_config.TextColumn(_("Prompt"), width=160),
+            "prompt": st.column_config.TextColumn(_("Prompt"), width=PROMPT_PIXELS),
             "margin": st.column_config.TextColumn(_("Margin"), alignment="right", help=_("Chosen − rejected reward by the reward model.")),
             "bar": st.column_config.ImageColumn("", width=70),
             "prompt_type": st.column_config.TextColumn(_("Type")),

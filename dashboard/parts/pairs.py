@@ -6,14 +6,15 @@ import streamlit as st
 from dashboard import queries
 from dashboard.parts import pair, verdict, widgets
 from dashboard.parts import slices as slice_parts
+from dashboard.parts.columns import preview
 from dashboard.queries import Selection
 from dashboard.report.tabular import csv_text
-from dashboard.state import data
+from dashboard.state import address, data
 from dashboard.state.messages import _, ours
-from engine.plain import line
 from engine.statistics.wording import number
 
 ROWS = 15  # of one page
+TEXT_PIXELS = 210
 
 
 def show(selection: Selection) -> None:
@@ -28,8 +29,14 @@ def show(selection: Selection) -> None:
         "longest": _("longest first"),
     }
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        search = st.text_input(_("Search prompts and responses"), key="pair_search", type="search", width=360, placeholder=_("Search"))
-        order = st.selectbox(_("Order"), list(orders), key="pair_order", format_func=orders.__getitem__, width=260)
+        search = st.text_input(
+            _("Search prompts and responses"), key=asked("pair_search"), type="search", width=360, placeholder=_("Search"),
+            on_change=keep, args=("pair_search",),
+        )  # fmt: skip
+        order = st.selectbox(
+            _("Order"), list(orders), key=asked("pair_order", *orders), format_func=orders.__getitem__, width=260,
+            on_change=keep, args=("pair_order",),
+        )  # fmt: skip
         st.download_button(
             _("CSV with ids"), lambda: csv_text(data.read(queries.matching_pairs, selection, search=search)), "pairs.csv", "text/csv",
             key="pairs_csv", on_click="ignore",
@@ -40,26 +47,44 @@ def show(selection: Selection) -> None:
     if rows.is_empty():
         st.info(_("No pair holds this text.") if search else _("No pairs."))
         return
-    picked = list_of(rows, f"{key}_{page}")
-    widgets.pages(int(rows["matches"][0]), ROWS, key)
-    if picked is None:
-        st.caption(_("Pick a row to read the pair."))
-    else:
-        pair.show(selection, picked)
+    with st.grid(min_column_width=900, gap="medium"):
+        with st.container():
+            picked = list_of(rows, f"{key}_{page}")
+            widgets.pages(int(rows["matches"][0]), ROWS, key)
+        with st.container():
+            if picked is None:
+                st.caption(_("Pick a row to read the pair."))
+            else:
+                pair.show(selection, picked)
+
+
+def asked(name: str, *options: str) -> str:
+    """The key of a field, whose value is what the address says: a text, or one of the options, else the first."""
+    said = next(iter(address.asked(name)), "")
+    st.session_state[name] = said if not options or said in options else options[0]
+    return name
+
+
+def keep(name: str) -> None:
+    """Write what was just typed or chosen into the address."""
+    address.put(name, [st.session_state[name]] if st.session_state[name] else [])
 
 
 def list_of(rows: pl.DataFrame, key: str) -> str | None:
     """The page of pairs; the id of the one that is picked."""
-    texts = [pl.col(name).map_elements(line, return_dtype=pl.String) for name in ("prompt", "chosen", "rejected")]
+    texts = [
+        pl.col(name).map_elements(lambda text: preview(text, TEXT_PIXELS), return_dtype=pl.String)
+        for name in ("prompt", "chosen", "rejected")
+    ]
     counts = [pl.Series(name, [number(words, 0) for words in rows[name]]) for name in ("chosen_words", "rejected_words")]
     longer = pl.Series("longer_by", [number(words, 0, signed=True) for words in rows["longer_by"]])
     kinds = pl.Series("prompt_type", [kind and ours(kind) for kind in rows["prompt_type"]], dtype=pl.String)
     shown = rows.select(*texts, longer, *counts, kinds, "source")
     more = _("Words of the chosen response minus words of the rejected one.")
     columns = {
-        "prompt": st.column_config.TextColumn(_("Prompt"), width=210),
-        "chosen": st.column_config.TextColumn(_("Chosen"), width=210),
-        "rejected": st.column_config.TextColumn(_("Rejected"), width=210),
+        "prompt": st.column_config.TextColumn(_("Prompt"), width=TEXT_PIXELS),
+        "chosen": st.column_config.TextColumn(_("Chosen"), width=TEXT_PIXELS),
+        "rejected": st.column_config.TextColumn(_("Rejected"), width=TEXT_PIXELS),
         "longer_by": st.column_config.TextColumn(_("Longer by"), help=data.literal(more), alignment="right", width=80),
         "chosen_words": st.column_config.TextColumn(_("Chosen words"), alignment="right", width=100),
         "rejected_words": st.column_config.TextColumn(_("Rejected words"), alignment="right", width=105),

@@ -1,5 +1,7 @@
 """The rows that are looked at, in words: each predicate a chip, how many rows they are, and what can be done with them."""
 
+from dataclasses import replace
+
 import streamlit as st
 from pydantic import ValidationError
 
@@ -48,6 +50,19 @@ def line(selection: Selection, csv: bool = True) -> None:
                     key="slice_csv", on_click="ignore",
                 )  # fmt: skip
             st.button(_("Show all"), key="slice_clear", on_click=slices.look_at, args=(None,))
+
+
+def offer(selection: Selection, label: str, predicate: AnyPredicate) -> None:
+    """A button that looks at the pairs of which this holds, with their number; nothing where there are none, or it is done already."""
+    narrowed = slices.narrowed(selection.slice or Slice(dataset_id=selection.dataset_id or ""), (predicate,))
+    if narrowed == selection.slice:
+        return
+    found = data.read(queries.sliced_counts, replace(selection, slice=narrowed))[0]
+    if found:
+        st.button(
+            data.literal(_("{label}: {n}").format(label=label, n=number(found, 0))), key=f"offer_{label}", icon=":material/filter_alt:",
+            help=_("List only these pairs"), on_click=slices.add, args=(selection, (predicate,)),
+        )  # fmt: skip
 
 
 def kind_of(slice: Slice) -> retrain.Kind:

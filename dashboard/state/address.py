@@ -12,7 +12,7 @@ COMPARISON = (
 )  # fmt: skip
 """What is looked at on every page: once chosen in a session it holds, whatever address a browser still has of an earlier page."""
 
-ROWS = ("pair", "prompt", "page", "preferred", "type", "flag", "order", "scorer", "search")
+ROWS = ("pair", "prompt", "page", "preferred", "type", "flag", "order", "scorer", "search", "pair_search", "pair_order")
 """What is asked of the rows of a dataset's split, on the pages that list them: of another one it means nothing."""
 
 

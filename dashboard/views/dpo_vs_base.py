@@ -39,11 +39,12 @@ with st.grid(min_column_width=900, gap="medium"):
     if cut := verdict.named(found, "cut_answers"):
         with st.container(border=True, gap="small"):
             verdict.line(cut)
-            examples.only_complete(selection)
+            examples.cut_or_complete(selection)
 
 verdict.section(_("Where does it lose?"), verdict.named(found, "weakest_prompts"))
 if lost := verdict.named(found, "lost_prompts"):
     verdict.line(lost)
+    examples.to_prompts(_("Read the lost prompts"), preferred="base")
 figure_part.side_by_side(("reward_differences", "win_rate_by_group"), selection, second)
 
 verdict.section(_("Do longer answers win?"), verdict.named(found, "gain_length_correlation"))

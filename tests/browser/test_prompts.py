@@ -86,13 +86,13 @@ def test_a_copied_link_shows_the_same_to_whoever_opens_it(page: Page, browser: B
 
 def test_differences_of_answers_that_share_few_words_are_marked_at_a_press(page: Page) -> None:
     """“Well, it depends.” and “Let us see, step by step.” have no word in common; the choice stands in the address."""
-    mark, told = page.locator("article .tuned mark").first, page.locator("article .told").first
+    mark, why = page.locator("article .tuned mark").first, page.locator("article .why").first
     colour = "element => getComputedStyle(element).backgroundColor"
-    expect(told).to_have_text("The answers share 0\u00a0% of their words: differences are not marked.")
+    expect(why).to_have_text("The answers share 0\u00a0% of their words: differences are not marked.")
     assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"
     page.get_by_role("button", name="Differences").click()
     assert mark.evaluate(colour) == "rgb(217, 242, 232)"
-    expect(told).to_be_hidden()
+    expect(why).to_be_hidden()
     expect(page).to_have_url(re.compile(r"[?&]marks=all"))
     page.get_by_role("button", name="Plain").click()
     assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"

@@ -352,8 +352,8 @@ class View {
 
   // Answers beside each other, and why their differences are not marked.
   sides(sides) {
-    const told = sides.told ? made("p", "told soft", sides.told) : null
-    const element = made("div", "sides", told, ...sides.answers.map((side) => this.side(side)))
+    const why = sides.why ? made("p", "why soft", sides.why) : null
+    const element = made("div", "sides", why, ...sides.answers.map((side) => this.side(side)))
     element.classList.toggle("marked", this.marking(sides))
     drawn.set(element, sides)
     return element
