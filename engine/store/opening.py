@@ -37,6 +37,7 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
     con = patiently(lambda: joined(file), path, deadline_seconds)
     try:
         con.execute(f"use {name_of(file)}")
+        con.execute("set variable file = ?", [str(file)])  # what it reads, for whoever keeps what was read
         yield con
     finally:
         con.close()

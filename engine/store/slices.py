@@ -68,6 +68,10 @@ SLICED = {  # {table: its key}
     **dict.fromkeys(("pairs", "scored_pairs"), OF_PAIR),
     **dict.fromkeys(("answers", "scored_answers", "scored_prompts"), OF_PROMPT),
 }
+SEEN = "create temp view {name} as from {database}.main.{name} semi join temp.main.slice_pairs using ({key})"
+UNSLICED = ";".join(
+    [*(f"drop view if exists temp.main.{name}" for name in SLICED), "drop table if exists temp.main.slice_pairs", "reset variable slice"]
+)
 PINNED = "slice_pairs"  # of a run's folder
 NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
@@ -149,29 +153,30 @@ def show_slice(con: Connection, wanted: Slice | None) -> None:
 
     Nothing is written. What was counted before (coverage, word_counts) and maps stay whole; `whole` names what lies behind a view.
     """
-    for name in SLICED:
-        con.execute(f"drop view if exists temp.main.{name}")
-    for name in ("slice_pairs", "slice_said"):
-        con.execute(f"drop table if exists temp.main.{name}")
+    con.execute(UNSLICED)
     if wanted is None:
         return
     con.register("selected", selected(con, wanted).to_arrow())
     con.execute("create temp table slice_pairs as from selected")
     con.unregister("selected")
-    con.execute("create temp table slice_said as select ? as said", [wanted.as_json()])
-    for name, key in SLICED.items():
-        con.execute(f"create temp view {name} as from {whole(con, name)} semi join temp.main.slice_pairs using ({key})")
+    con.execute("set variable slice = ?", [wanted.as_json()])
+    database = database_of(con)
+    con.execute(";".join(SEEN.format(database=database, name=name, key=key) for name, key in SLICED.items()))
+
+
+def database_of(con: Connection) -> str:
+    ((name,),) = con.execute("select current_database()").fetchall()
+    return f'"{name}"'
 
 
 def whole(con: Connection, name: str) -> str:
     """A table or view of the database by its full name, which no slice hides."""
-    ((database,),) = con.execute("select current_database()").fetchall()
-    return f'"{database}".main.{name}'
+    return f"{database_of(con)}.main.{name}"
 
 
 def selected(con: Connection, wanted: Slice) -> pl.DataFrame:
     """dataset_id, split, pair_id, prompt_id of a slice's pairs, found once for each state of the database."""
-    file = file_of(con)
+    file, _said = seen(con)
     return selected_of(file, wanted) if file else frame(con, *rows(wanted))
 
 
@@ -183,14 +188,13 @@ class File(NamedTuple):
     bytes: int
 
 
-def file_of(con: Connection) -> File | None:
-    """What a connection reads; None of one in memory, or for writing."""
-    query = "select path, readonly from duckdb_databases() where database_name = current_database()"
-    ((path, read_only),) = con.execute(query).fetchall()
-    if not read_only:
-        return None
+def seen(con: Connection) -> tuple[File | None, str | None]:
+    """What a connection reads, None of one in memory or for writing; and the slice that it sees, as JSON."""
+    ((path, said),) = con.execute("select getvariable('file'), getvariable('slice')").fetchall()
+    if path is None:
+        return None, said
     stat = Path(path).stat()
-    return File(Path(path), stat.st_mtime_ns, stat.st_size)
+    return File(Path(path), stat.st_mtime_ns, stat.st_size), said
 
 
 @lru_cache(maxsize=8)
@@ -215,11 +219,9 @@ ONE_AT_A_TIME = Lock()
 
 def once(con: Connection, asks: Callable[..., pl.DataFrame], *values: Hashable) -> pl.DataFrame:
     """asks(con, *values), kept for whoever asks the same of the same rows."""
-    file = file_of(con)
+    file, said = seen(con)
     if file is None:
         return asks(con, *values)
-    ((sliced,),) = con.execute("select count(*) from duckdb_tables() where temporary and table_name = 'slice_said'").fetchall()
-    said = con.execute("select said from temp.main.slice_said").fetchall()[0][0] if sliced else None
     asked = Asked(file, said, asks, values)
     with ONE_AT_A_TIME:
         if asked in kept:
