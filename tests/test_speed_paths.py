@@ -11,6 +11,7 @@ from tiny import executed, metrics, pairs, policy_config, reward_config, table, 
 from transformers import AutoModelForCausalLM
 
 from engine.data.datasets_io import load_pairs
+from engine.kinds.score import reward_scorer
 from engine.model import tree
 from engine.model.batches import Encoded, encode_pairs
 from engine.model.decoding import CACHED_TOGETHER, GROWTH, STEP_ATTENTION, continued
@@ -27,7 +28,7 @@ from engine.model.networks import (
 )
 from engine.model.packing import LONGEST_SPAN, Span, pack
 from engine.model.scoring import values_of
-from engine.settings.config import SYSTEM_PROMPT, GenerateConfig
+from engine.settings.config import SYSTEM_PROMPT, GenerateConfig, RewardConfig
 from engine.settings.hyperparameters import DPO, KTO
 from engine.store.rundir import RunDir
 
@@ -228,6 +229,15 @@ def test_prompts_that_are_cut_are_counted(cache: Path, dataset: str, tiny_llama:
 def test_auto_precision_is_bf16_where_the_processor_multiplies_it() -> None:
     capable = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     assert best_precision("auto", "cpu") == ("bf16" if capable else "fp32")
+
+
+def test_a_scorer_names_the_arithmetic_that_auto_became() -> None:
+    """What scores alike is one scorer, whether its precision was asked for or found."""
+    automatic, asked = (
+        reward_scorer(RewardConfig(dataset="d", score_precision=wanted), "run", "template", True, "cpu")
+        for wanted in ("auto", best_precision("auto", "cpu"))
+    )
+    assert automatic == asked
 
 
 def test_vllm_is_refused_where_there_is_no_gpu(cache: Path, dataset: str, tiny_llama: Path) -> None:

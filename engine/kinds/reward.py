@@ -101,7 +101,7 @@ def evaluate_split(trained: Trained, split: str, pairs: list[PreferencePair], st
     if matched.n:
         values["accuracy_length_matched"] = matched.value
     progress.run.append_metrics(step, split, values, 0, seconds)
-    scorer = reward_scorer(config, progress.run.id, trained.chat.template_hash, trained=step > 0)
+    scorer = reward_scorer(config, progress.run.id, trained.chat.template_hash, step > 0, trained.device)
     progress.add("models", [networks.base_row(config.model)])
     progress.add("scorers", [scorer.row])
     progress.add("rewards", reward_rows(scorer, answers, encoded, rewards))

@@ -98,13 +98,13 @@ def untrained_name(seed: int) -> str:
     return f"untrained (seed {seed})"
 
 
-def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained: bool) -> Scorer:
+def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained: bool, device: str) -> Scorer:
     """The scorer that a reward run's model is, or its base reward model: the same network with the untrained head of its seed."""
     return Scorer(
         name=config.name if trained else untrained_name(config.seed),
         kind="head" if trained else "untrained_head",
         model_id=run_id if trained else config.model,
-        precision=config.score_precision,
+        precision=networks.best_precision(config.score_precision, device),
         max_tokens=config.max_tokens,
         system_prompt=f"{config.system_prompt}\nGroup: {{{config.group_by}}}" if config.conditional else config.system_prompt,
         template_hash=template_hash,
@@ -118,8 +118,9 @@ def rewards_of(
     net: networks.RewardModel, encoded: Sequence[Encoded], config: RewardConfig, device: str, progress: Callable[[int, int], None]
 ) -> list[float]:
     """Reported rewards under a reward run's settings, (N,)."""
-    compiled = networks.scores_compiled(config, config.score_precision, device, sum(map(len, encoded)))
-    found = values_of(net, encoded, device, config.score_precision, config.read_at, compiled, progress)
+    precision = networks.best_precision(config.score_precision, device)
+    compiled = networks.scores_compiled(config, precision, device, sum(map(len, encoded)))
+    found = values_of(net, encoded, device, precision, config.read_at, compiled, progress)
     if config.length.changes_scores:
         lengths = torch.tensor([float(e.ends) for e in encoded])
         found = losses.length_controlled(found, lengths, **config.length.model_dump(exclude={"when"}))
@@ -168,7 +169,7 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     source = run_id if trained else settings.model
     tokenizer = networks.load_tokenizer(progress.cache, source)
     chat = Chat(tokenizer, settings.system_prompt, settings.max_tokens)
-    scorer = reward_scorer(settings, run_id, chat.template_hash, trained)
+    scorer = reward_scorer(settings, run_id, chat.template_hash, trained, device)
     progress.add("models", [networks.base_row(settings.model)])
     progress.add("scorers", [scorer.row])
     known = scored_already(progress, run_id, scorer.id)

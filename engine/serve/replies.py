@@ -58,7 +58,7 @@ def score(models: Models, asked: Score) -> Iterator[Line]:
         loaded = models.judge(judge)
         chat = Chat(loaded.tokenizer, config.system_prompt, config.max_tokens)
         encoded = [encoded_for(chat, config, asked, response) for response in asked.responses]
-        scorer = reward_scorer(config, judge.run, chat.template_hash, judge.trained)
+        scorer = reward_scorer(config, judge.run, chat.template_hash, judge.trained, models.device)
         rewards = rewards_of(loaded.net, encoded, config, models.device, lambda done, of: None)
         about = {"run": judge.run, "trained": judge.trained, "scorer_id": scorer.id, "name": scorer.name}
         yield {**about, "rewards": rewards, "truncated": [e.truncated for e in encoded]}
@@ -101,7 +101,7 @@ def by_policy(models: Models, asked: Tokens, run_id: str) -> Line:
 
 def log_probabilities(net: networks.Policy, encoded: Encoded, config: PolicyConfig, device: str) -> list[float]:
     """log π(y_t | x, y_<t), (S,), in the precision that the run's rewards are computed in."""
-    with networks.autocast(config.score_precision, device):
+    with networks.autocast(networks.best_precision(config.score_precision, device), device):
         found: list[float] = net.by_token(pack([encoded], "last_target").to(device)).tolist()
     return found
 
@@ -117,7 +117,7 @@ def by_judge(models: Models, asked: Tokens, judge: Judge) -> Line:
     encoded = encoded_for(chat, config, asked, asked.response)
     before, *after = readings(loaded.net, encoded, config, models.device)
     rows = zip(pieces(loaded.tokenizer, encoded.response), after, strict=False)  # the reward may be read before the template's end
-    scorer = reward_scorer(config, judge.run, chat.template_hash, judge.trained)
+    scorer = reward_scorer(config, judge.run, chat.template_hash, judge.trained, models.device)
     return {
         "run": judge.run,
         "trained": judge.trained,
@@ -133,7 +133,7 @@ def readings(net: networks.RewardModel, encoded: Encoded, config: RewardConfig, 
     """The head read at the prompt's last token and at every response token up to where a reward is read, (S + 1,)."""
     packed = pack([encoded], config.read_at)
     packed = replace(packed, read_at=packed.rows[0, len(encoded.prompt) - 1 :]).to(device)
-    with networks.autocast(config.score_precision, device):
+    with networks.autocast(networks.best_precision(config.score_precision, device), device):
         rewards = net(packed).float().cpu()
     if config.length.changes_scores:
         lengths = torch.arange(len(rewards)).clamp(1, encoded.ends).float()

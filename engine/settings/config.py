@@ -145,8 +145,11 @@ class TrainConfig(SlicedConfig):
         description="Fuse the layers with torch.compile: a minute of warm-up, then faster steps and less memory. "
         "auto compiles bf16 training and bf16 scoring on a CPU with a C++ compiler where there are enough tokens to win it back.",
     )
-    score_precision: Literal["fp32", "bf16"] = Field(
-        "fp32", title="Scoring precision", description="Arithmetic of every reported reward. In fp32 a reward does not depend on its batch."
+    score_precision: Precision = Field(
+        "fp32",
+        title="Scoring precision",
+        description="Arithmetic of every reported reward. In fp32 a reward does not depend on its batch; auto takes bf16 where the hardware "
+        "has it, which is faster.",
     )
     evaluate_every: int = Field(
         0, ge=0, title="Evaluate every", description="Optimiser steps between two validations; 0 means at the start and the end only."
