@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.queries import default_selection
+from dashboard.queries import Selection, default_selection, paired_differences
 from engine.__main__ import main
 from engine.settings.slices import Range, Slice
 from engine.statistics import claims as package
@@ -399,6 +399,27 @@ def test_a_preference_is_clear_only_where_whole_answers_say_it_too(con: Connecti
         assert plain(found["preferred"].detail_text()).endswith(
             "But on the 78 prompts with neither answer cut at the token limit: 51.3 % [40.4, 62.1]."
         )
+
+
+@pytest.mark.parametrize(("won", "sure"), [(60, "clear"), (0, "uncertain")])
+def test_a_policy_seen_beside_another_is_clear_only_where_whole_answers_say_it_too(con: Connection, won: int, sure: str) -> None:
+    """The other policy loses every prompt; DPO wins 150, 60 of them of the 78 without cut answers, or all 122 others and no such one."""
+    gained = 150 if won else 122
+    scored(con, of_200(162))
+    answered(con, cut(won, 78))
+    insert(con, "generators", [{"generator_id": "other", "model_id": None, "name": "other", "kind": "imported", "settings": "{}"}])
+    insert(con, "generations", [
+        {"generation_id": f"other{i}", "generator_id": "other", "prompt_id": f"p{i}", "text_id": f"other{i}", "finish_reason": "stop"}
+        for i in range(200)
+    ])  # fmt: skip
+    insert(con, "texts", [{"text_id": f"other{i}", "text": "no", "chars": 2, "words": 1, "language": "other"} for i in range(200)])
+    insert(con, "rewards", [reward(TRAINED, f"p{i}", f"other{i}", -1.0) for i in range(200)])
+    recount(con, [TRAINED])
+    shown, second = (Selection(**{**vars(COMPARISON), "tuned_generator": tuned}) for tuned in ("other", TUNED))
+    found = paired_differences(con, shown, second)
+    assert [claim.sureness for claim in found] == [sure, sure]
+    assert [claim.estimates["by"].value for claim in found] == [each * gained / 200 for each in (1, 2)]
+    assert ("neither answer cut" in found[0].detail_text()) == (sure == "uncertain")
 
 
 def lengths(base: tuple[str, ...], tuned: tuple[str, ...]) -> list[dict[str, Any]]:

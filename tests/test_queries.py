@@ -285,8 +285,8 @@ def test_a_model_finished_later_is_offered_with_its_result_beside_the_one_shown(
     before = replace(chosen, trained_scorer=chosen.base_scorer)
     found = queries.newer_models(con, before).row(0, named=True)
     assert (found["kind"], found["id"], found["new"]["n"]) == ("scorer", chosen.trained_scorer, found["shown"]["n"])
-    difference = queries.paired_differences(con, before, chosen)["difference"][0]
-    assert difference["value"] == pytest.approx(found["new"]["value"] - found["shown"]["value"])
+    (claim,) = queries.paired_differences(con, before, chosen)
+    assert claim.estimates["by"].value == pytest.approx(found["new"]["value"] - found["shown"]["value"])
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from dashboard.queries import Selection
 from dashboard.state import data, slices
 from dashboard.state.messages import _, wording
 from engine.settings.slices import without_rewards
-from engine.statistics.claims import Claim, Sureness, claims, sureness
-from engine.statistics.estimate import Estimate
+from engine.statistics.claims import Claim, Sureness, claims
 
 COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
     Sureness.CLEAR: "blue",
@@ -61,18 +60,11 @@ def scope(selection: Selection, claim: Claim) -> None:
 
 def beside(selection: Selection, second: data.Second) -> None:
     """How what is seen beside differs from what is shown, on the same rows, and how sure one may be of it."""
-    rows = data.read(queries.paired_differences, undecided(selection), undecided(second.selection))
-    said = {
-        "accuracy": _("With {name} instead of {shown}: accuracy {by:signed} points {by:interval}, on the same {by:counted}."),
-        "win rate": _("With {name} instead of {shown}: win rate {by:signed} points {by:interval}, on the same {by:counted}."),
-        "reward difference": _("With {name} instead of {shown}: mean reward {by:signed} {by:interval}, on the same {by:counted}."),
-    }
+    found = data.read(queries.paired_differences, undecided(selection), undecided(second.selection))
     with st.container(border=True, gap="xsmall", key="beside"):
-        for row in rows.iter_rows(named=True):
-            difference = Estimate(**row["difference"])
-            sentence = wording().fill(said[row["what"]], {"name": row["name"], "shown": row["shown"], "by": difference})
-            said_with(sureness(difference), sentence)
-        if rows.is_empty():
+        for claim in found:
+            line(claim)
+        if not found:
             st.markdown(data.literal(_("{name} and what is shown have nothing in common that was measured.").format(name=second.name)))
 
 

@@ -9,6 +9,9 @@ from dashboard.queries.answers import judged
 from dashboard.queries.scores import reward_summary
 from dashboard.queries.selection import Selection
 from engine.statistics import rows
+from engine.statistics.claims import Claim
+from engine.statistics.claims.beside import ACCURACY, REWARD, WIN_RATE, instead
+from engine.statistics.claims.cuts import unless_cut
 from engine.statistics.estimate import ESTIMATE, Estimate, column
 from engine.statistics.intervals import mean
 from engine.statistics.registry import measured
@@ -29,7 +32,9 @@ GENERATORS = """
       and exists (from coverage v where v.generator_id = g.generator_id and v.complete and v.dataset_id = $dataset and v.split = $split)
 """
 BOTH_ANSWERED = """
-    select t.prompt_id, t.difference - s.difference as gained, sign(t.difference) / 2 - sign(s.difference) / 2 as won
+    select t.prompt_id, t.difference - s.difference as gained, sign(t.difference) / 2 - sign(s.difference) / 2 as won,
+           t.base_finish_reason,
+           if(s.tuned_finish_reason = 'length', s.tuned_finish_reason, t.tuned_finish_reason) as tuned_finish_reason -- of either
     from compared_answers t join compared_answers s using (prompt_id, scorer_id, base_id)
     where scorer_id = $scorer and base_id = $base and t.tuned_id = $tuned and s.tuned_id = $shown
       and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
@@ -75,26 +80,32 @@ def first(found: pl.DataFrame, name: str) -> dict[str, object] | None:
     return None if found.is_empty() else found[name][0]
 
 
-def paired_differences(con: Connection, shown: Selection, second: Selection) -> pl.DataFrame:
-    """How a second comparison differs from the one shown, row by row on the same pairs or prompts.
+def paired_differences(con: Connection, shown: Selection, second: Selection) -> list[Claim]:
+    """How a second comparison differs from the one shown, row by row on the same pairs or prompts: second − shown.
 
-    what (a statistic), name and shown (of the scorers or generators), difference (second − shown, an Estimate).
+    What only holds with answers that the token limit cut is doubtful here too.
     """
-    found: list[tuple[str, str, str, Estimate]] = []
+    found: list[Claim] = []
     if second.trained_scorer != shown.trained_scorer:
         pairs = pairs_of_both(con, second.trained_scorer, shown.trained_scorer, shown.dataset_id, shown.split)
         names = names_of(con, "scorer", second.trained_scorer, shown.trained_scorer)
-        found += [("accuracy", *names, measured(pairs, ["accuracy_gain"])["accuracy_gain"])] if len(pairs) else []
+        found += [instead(ACCURACY, measured(pairs, ["accuracy_gain"])["accuracy_gain"], *names)] if len(pairs) else []
     if second.tuned_generator != shown.tuned_generator:
         values = {**judged(second, "trained"), "shown": shown.tuned_generator}
         answers = frame(con, BOTH_ANSWERED, values)
         names = names_of(con, "generator", second.tuned_generator, shown.tuned_generator)
         if len(answers):
-            won = mean(answers["won"], answers["prompt_id"], unit="difference of shares", counted="prompts")
-            gained = mean(answers["gained"], answers["prompt_id"], counted="prompts")
-            found += [("win rate", *names, won), ("reward difference", *names, gained)]
-    words = pl.DataFrame([row[:3] for row in found], schema=dict.fromkeys(("what", "name", "shown"), pl.String), orient="row")
-    return words.with_columns(column("difference", [row[3] for row in found]))
+            for template, by in ((WIN_RATE, won), (REWARD, gained)):
+                found.append(unless_cut(instead(template, by(answers), *names), answers, by))
+    return found
+
+
+def won(answers: pl.DataFrame) -> Estimate:
+    return mean(answers["won"], answers["prompt_id"], unit="difference of shares", counted="prompts")
+
+
+def gained(answers: pl.DataFrame) -> Estimate:
+    return mean(answers["gained"], answers["prompt_id"], counted="prompts")
 
 
 def names_of(con: Connection, kind: Literal["scorer", "generator"], second: str | None, shown: str | None) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from engine.settings.slices import without_rewards
 from engine.statistics.claims import (  # their claims register themselves
     answers,
+    beside,
     cuts,
     data,
     length_bias,
@@ -20,8 +21,8 @@ from engine.store.database import Connection
 from engine.store.slices import show_slice
 
 __all__ = [
-    "PAGES", "TEMPLATES", "Claim", "Sureness", "answers", "claims", "cuts", "data", "findings", "length_bias", "losing", "overview",
-    "reward_model", "side", "sureness", "training",
+    "PAGES", "TEMPLATES", "Claim", "Sureness", "answers", "beside", "claims", "cuts", "data", "findings", "length_bias", "losing",
+    "overview", "reward_model", "side", "sureness", "training",
 ]  # fmt: skip
 PAGES = ("overview", "data", "training", "reward_model", "length_bias", "dpo_vs_base", "prompts")
 
