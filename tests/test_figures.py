@@ -20,6 +20,7 @@ from dashboard.queries.curves import units_of
 from dashboard.state.messages import speaking
 from engine.settings.config import PolicyConfig
 from engine.settings.hyperparameters import DPO, IPO, KTO, SimPO, Weighted
+from engine.statistics.wording import percent
 from engine.store import database
 from engine.store.database import Connection
 
@@ -291,3 +292,9 @@ def test_the_same_marks_and_stacked_bars_are_not_drawn_twice() -> None:
     assert not outlined(named_rows(["a", "b"], [0.5, 0.6]), named_rows(["a", "b"], [0.5, 0.6]))
     stacked = go.Figure(go.Bar(x=[1, 2], y=["a", "b"], orientation="h"), layout={"barmode": "stack"})
     assert not outlined(stacked, go.Figure(go.Bar(x=[2, 1], y=["a", "b"], orientation="h")))
+
+
+@pytest.mark.parametrize("page", ["light", "dark", "print"])
+def test_axes_write_per_cent_as_sentences_do(page: str) -> None:
+    for axis in (template(page).layout.xaxis, template(page).layout.yaxis):
+        assert axis.labelalias == {f"{n}%": percent(n / 100, 0) for n in range(101)}

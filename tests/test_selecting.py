@@ -121,11 +121,11 @@ def test_the_pairs_that_are_ranked_wrong_are_one_press_away(
 
 
 def test_a_text_that_is_longer_than_its_cell_ends_in_an_ellipsis() -> None:
-    """Of 160 pixels 16 are at the sides; 25 letters of 5.7 pixels fit into the others, or 12 Chinese characters."""
-    assert preview("a" * 25, 160) == "a" * 25
-    assert preview("a" * 26, 160) == "a" * 24 + "…"
+    """Of 160 pixels 16 are at the sides; 22 letters of 6.4 pixels fit into the others, or 11 Chinese characters."""
+    assert preview("a" * 22, 160) == "a" * 22
+    assert preview("a" * 23, 160) == "a" * 21 + "…"
     assert preview("one\ntwo", 160) == "one two"
-    assert preview("我们不能这样做我们不能这样做", 160) == "我们不能这样做我们不能这…"
+    assert preview("我们不能这样做我们不能这样做", 160) == "我们不能这样做我们不…"
 
 
 def test_the_pair_beside_the_list_is_stepped_through_and_stands_in_the_address(

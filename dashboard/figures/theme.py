@@ -46,6 +46,7 @@ PAGES = {  # ink, soft ink, grid, paper
     "print": ("#000000", "#333333", "#DDDDDD", "#FFFFFF"),
 }
 ON_MARKS = "on marks"  # the name of an annotation that stands on bars, hatched ones too: with the page's paper behind it
+PERCENT = {f"{n}%": f"{n}\u00a0%" for n in range(101)}  # labels of axes as sentences write them: Plotly's own format knows no blank
 TITLE_CHARS, SUBTITLE_CHARS = 44, 60  # what fits on a screen 390 pixels wide
 
 
@@ -108,7 +109,7 @@ def made(name: str, thousands: str) -> go.layout.Template:
     axis = {
         "gridcolor": grid, "linecolor": soft, "zerolinecolor": soft, "tickcolor": soft, "showline": True, "zeroline": False,
         "ticks": "outside", "ticklen": 4, "automargin": True, "exponentformat": "none", "separatethousands": True,
-        "title": {"font": {"size": 12, "color": soft}, "standoff": 8}, "tickfont": {"size": 11},
+        "title": {"font": {"size": 12, "color": soft}, "standoff": 8}, "tickfont": {"size": 11}, "labelalias": PERCENT,
     }  # fmt: skip
     return go.layout.Template(
         layout={

@@ -13,7 +13,7 @@ from dashboard.state.messages import _
 from engine.plain import line
 
 LONG_CHARS, TEXT_PIXELS = 40, 260
-LETTER_PIXELS, PADDING_PIXELS = 5.7, 16  # of a cell: a letter on average, and both sides
+LETTER_PIXELS, PADDING_PIXELS = 6.4, 16  # of a cell: a letter, half a Chinese one, and both sides
 LINE_CHARS, LINE_PIXELS, MOST_LINES = 33, 20, 8  # of a long text's column
 
 

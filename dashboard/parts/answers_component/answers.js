@@ -283,7 +283,7 @@ class View {
     const show = () => buttons.forEach((element, number) => (element.ariaPressed = String(choices[number][1] === this.marking(sides))))
     const set = (marks) => {
       this.marks = marks
-      for (const element of article.querySelectorAll(".sides")) element.classList.toggle("marked", this.marking(drawn.get(element)))
+      for (const element of article.querySelectorAll(".compared")) element.classList.toggle("marked", this.marking(drawn.get(element)))
       show()
       if (this.list) this.go({ marks: marks ?? "" })
     }
@@ -353,7 +353,7 @@ class View {
   // Answers beside each other, and why their differences are not marked.
   sides(sides) {
     const why = sides.why ? made("p", "why soft", sides.why) : null
-    const element = made("div", "sides", why, ...sides.answers.map((side) => this.side(side)))
+    const element = made("div", "compared", why, made("div", "sides", ...sides.answers.map((side) => this.side(side))))
     element.classList.toggle("marked", this.marking(sides))
     drawn.set(element, sides)
     return element
