@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.statistics.flags import flags, refuses, repeated_share, repeats_itself
+from engine.store.flags import flags, refuses, repeated_share, repeats_itself
 
 
 def test_the_repeated_share_counts_runs_of_four_words() -> None:

@@ -11,8 +11,8 @@ from dashboard.parts.differences import ALIKE, Piece, differences, shared
 from dashboard.state import address
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
-from engine.statistics.flags import flags
 from engine.statistics.wording import number, percent
+from engine.store.flags import flags
 
 MARKS = "marks"  # in the address: whether the words that the other answer lacks are marked; else only where both share most words
 HERE = Path(__file__).parent / "answers_component"

@@ -17,7 +17,6 @@ from dashboard.state import address, data
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.settings.slices import Range
-from engine.statistics.flags import Flags
 from engine.statistics.wording import number
 
 SIZE = 200  # rows of a page
@@ -207,24 +206,21 @@ def went(ids: list[str]) -> None:
 def list_rows(selection: Selection, asked: Asked, rows: pl.DataFrame) -> list[Row]:
     """A page of the list."""
     lines = data.read(queries.prompt_lines, selection, tuple(rows["prompt_id"])).rows_by_key("prompt_id", named=True, unique=True)
-    texts = tuple(id for who in SIDES for id in rows[f"{who}_text_id"].drop_nulls())
-    found = data.read(queries.flags_of, texts)
     largest = data.read(queries.scales, selection).get(asked.scorer or "")
     made = []
     for row in rows.iter_rows(named=True):
         share = row["difference"] / largest if largest and row["difference"] is not None else None
         about = lines[row["prompt_id"]]
         named = ours(about["prompt_type"] or "")
-        made.append(Row(row["prompt_id"], about["prompt"], named, row["difference"], share, stands_out(row, found)))
+        made.append(Row(row["prompt_id"], about["prompt"], named, row["difference"], share, stands_out(row)))
     return made
 
 
-def stands_out(row: dict[str, Any], found: Mapping[str, Flags]) -> list[str]:
+def stands_out(row: dict[str, Any]) -> list[str]:
     """What stands out in the answers of a row, each with whose it is."""
     said = []
     for flag, words in answers.FLAGS.items():
-        known = {who: row[f"{who}_cut"] if flag == "cut" else getattr(found.get(row[f"{who}_text_id"]), flag, False) for who in SIDES}
-        whose = [who for who in SIDES if known[who]]
+        whose = [who for who in SIDES if row[f"{who}_{flag}"]]
         said += [_(words["both" if len(whose) > 1 else whose[0]])] if whose else []
     return said
 

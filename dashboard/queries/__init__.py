@@ -63,7 +63,6 @@ from dashboard.queries.tables import (
     sliced_counts,
     sliced_pairs,
 )
-from engine.statistics.rows import flags_of
 
 __all__ = [
     "PAIR_ORDERS",
@@ -94,7 +93,6 @@ __all__ = [
     "differing_settings",
     "distinguishing_words",
     "far_from_guessing",
-    "flags_of",
     "gain_by_length",
     "generators_under_scorers",
     "histogram",

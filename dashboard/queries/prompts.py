@@ -8,7 +8,6 @@ from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
 from dashboard.queries.tables import ANSWERED, TOLD, scorers_of
 from engine.data.records import Turn, turns_from_json
-from engine.statistics.rows import flags_of
 from engine.store.database import Connection, frame
 
 ORDERS = {
@@ -23,21 +22,22 @@ MATCHING = """
     with asked as (
         select prompt_id, min(prompt_type) as prompt_type from pairs where dataset_id = $dataset and split = $split group by prompt_id
     ), answer as (                          -- the first where a generator gave several
-        select prompt_id, generator_id, text_id, words, finish_reason from answers where generator_id in ($base, $tuned)
+        select prompt_id, generator_id, text_id, words, finish_reason = 'length' as cut, repeats, refuses
+        from answers where generator_id in ($base, $tuned)
         qualify row_number() over (partition by prompt_id, generator_id order by generation_id) = 1
     ), judged as (
         select prompt_id, tuned_reward, difference from compared_answers
         where base_id = $base and tuned_id = $tuned and scorer_id = $scorer
     ), listed as (
         select prompt_id, p.text as prompt, prompt_type, difference, tuned_reward, t.words as tuned_words,
-               b.text_id as base_text_id, t.text_id as tuned_text_id,
-               b.finish_reason = 'length' as base_cut, t.finish_reason = 'length' as tuned_cut
+               b.cut as base_cut, b.repeats as base_repeats, b.refuses as base_refuses,
+               t.cut as tuned_cut, t.repeats as tuned_repeats, t.refuses as tuned_refuses
         from asked join prompts p using (prompt_id) left join judged using (prompt_id)
         left join (from answer where generator_id = $base) b using (prompt_id)
         left join (from answer where generator_id = $tuned) t using (prompt_id)
     )
-    select prompt_id, difference, base_text_id, tuned_text_id, base_cut, tuned_cut from listed
-    where ($prompt_type is null or prompt_type = $prompt_type) and {found} order by {order}, prompt_id
+    select * exclude (prompt, prompt_type, tuned_reward, tuned_words) from listed
+    where ($prompt_type is null or prompt_type = $prompt_type) and {found} and {flag} order by {order}, prompt_id
 """
 FOUND = """(
     contains(lower(prompt), lower($search))
@@ -120,20 +120,14 @@ def prompts(
     flag: str | None = None,
     order: str = "difference",
 ) -> pl.DataFrame:
-    """Every prompt that matches, in order: prompt_id, difference (tuned − base reward, null where not both are scored), text ids, cuts.
+    """Every prompt that matches, in order: prompt_id, difference (tuned − base reward, null where not both are scored), FLAGS.
 
     scorer: whose rewards, the trained one unless said; flag: one of FLAGS; order: a key of ORDERS.
     """
     values = {**compared(selection), "scorer": scorer or selection.trained_scorer, "prompt_type": prompt_type}
     found, looked_for = (FOUND, {"search": search}) if search else ("true", {})
-    rows = frame(con, MATCHING.format(found=found, order=ORDERS[order]), {**values, **looked_for})
-    if flag is None:
-        return rows
-    who, kind = flag.split("_")
-    if kind == "cut":
-        return rows.filter(pl.col(flag))
-    stands_out = flags_of(con, rows[f"{who}_text_id"].drop_nulls().to_list())
-    return rows.filter(pl.col(f"{who}_text_id").is_in([text_id for text_id, own in stands_out.items() if getattr(own, kind)]))
+    query = MATCHING.format(found=found, flag=flag if flag in FLAGS else "true", order=ORDERS[order])
+    return frame(con, query, {**values, **looked_for})
 
 
 def preferred(rows: pl.DataFrame) -> dict[str, int]:

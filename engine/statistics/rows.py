@@ -3,13 +3,10 @@
 A frame is kept while the database and the slice are the same: the next claim or figure gets it without asking again.
 """
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from engine.statistics.comparison import Comparison
-from engine.statistics.flags import Flags, flags
-from engine.store.database import Connection, frame
+from engine.store.database import Connection
 from engine.store.slices import frame_once
 
 PAIRS = """
@@ -27,8 +24,6 @@ ANSWERS = """
     from compared_answers where base_id = $base and tuned_id = $tuned and scorer_id = $scorer
       and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
 """
-
-known: dict[str, Flags] = {}  # by text_id, which is made of the text: counted once in a process, 33 µs an answer
 GIVEN = """
     select case generator_id when $base then 'base' else 'tuned' end as who, prompt_id, finish_reason
     from answers where generator_id in ($base, $tuned)
@@ -54,14 +49,6 @@ def compared_answers(con: Connection, comparison: Comparison, scorer: str | None
 def given_answers(con: Connection, comparison: Comparison) -> pl.DataFrame:
     """who (base, tuned), prompt_id and finish_reason of every answer to the prompts of the split, scored or not."""
     return frame_once(con, GIVEN, {**split_of(comparison), **generators_of(comparison)})
-
-
-def flags_of(con: Connection, text_ids: Sequence[str]) -> dict[str, Flags]:
-    """What stands out in these texts."""
-    missing = [text_id for text_id in text_ids if text_id not in known]
-    rows = frame(con, "select text_id, text from texts where text_id in (select unnest($ids))", {"ids": missing})
-    known.update((text_id, flags(text)) for text_id, text in rows.iter_rows())
-    return {text_id: known[text_id] for text_id in text_ids if text_id in known}
 
 
 def generators_of(comparison: Comparison) -> dict[str, str | None]:

@@ -18,6 +18,7 @@ import duckdb
 import polars as pl
 
 from engine.errors import PrefscopeError, RunError, StoreError
+from engine.store.flags import RULES, flag_answers
 from engine.store.opening import REMADE, attached, connected, refuse_folder
 from engine.store.opening import Connection as Connection
 from engine.store.rundir import KINDS_OF_FOLDER, RunDir, is_locked, run_dirs, wait_for_lock
@@ -25,7 +26,7 @@ from engine.store.status import State
 
 log = logging.getLogger("engine")
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
-SCHEMA_SHA256 = hashlib.sha256(SCHEMA.encode()).hexdigest()
+SCHEMA_SHA256 = hashlib.sha256((SCHEMA + RULES).encode()).hexdigest()
 DISK_FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)]
 MADE_AFTER_INGEST = {  # {what it follows from: {table: the view of what it holds}}, in this order
     "generator_id": {"answers": "given", "answered": "asked_and_given"},
@@ -176,6 +177,7 @@ def recount(con: Connection, scorers: list[str], generators: list[str] | None = 
     """
     if generators is None:
         generators = [generator for (generator,) in con.execute("select distinct generator_id from generations").fetchall()]
+    flag_answers(con, generators)
     for (key, made), ids in zip(MADE_AFTER_INGEST.items(), (generators, scorers), strict=True):
         for name in ids:
             for table, view in made.items():
@@ -213,12 +215,8 @@ def frame(con: Connection, query: str, values: dict[str, object] | None = None) 
 
 
 def tables(con: Connection) -> list[str]:
-    return [
-        name
-        for (name,) in con.execute(
-            "select table_name from information_schema.tables where table_type = 'BASE TABLE' and table_catalog = current_database()"
-        ).fetchall()
-    ]
+    query = "select table_name from information_schema.tables where table_type = 'BASE TABLE' and table_catalog = current_database()"
+    return [name for (name,) in con.execute(query).fetchall()]
 
 
 @lru_cache(maxsize=1)

@@ -52,6 +52,12 @@ create table word_counts (
     primary key (dataset_id, split, word)
 );
 
+create table flags (                    -- of every text that somebody answered; made when the answer is ingested
+    text_id      varchar primary key,
+    repeats      boolean not null,      -- by the rules of engine.store.flags
+    refuses      boolean not null
+);
+
 create table models (
     model_id        varchar primary key,
     kind            varchar not null,   -- base | reward | policy | adapter
@@ -205,6 +211,8 @@ create table answers (                  -- one row per generator, prompt and tex
     tokens        double,               -- new tokens, end-of-turn counted; null when not counted
     words         integer,
     finish_reason varchar,              -- stop | length (cut by the token limit) | imported
+    repeats       boolean,              -- this and the following as in flags
+    refuses       boolean,
     generation_id varchar not null
 );
 
@@ -278,8 +286,8 @@ where (c.scorer_id, p.dataset_id, p.split) in (select (scorer_id, dataset_id, sp
 
 create view given as                    -- what the table answers holds
 select generator_id, prompt_id, text_id, avg(a.tokens) as tokens, any_value(t.words) as words, max(a.finish_reason) as finish_reason,
-       min(a.generation_id) as generation_id
-from generations a left join texts t using (text_id) group by generator_id, prompt_id, text_id;
+       any_value(f.repeats) as repeats, any_value(f.refuses) as refuses, min(a.generation_id) as generation_id
+from generations a left join texts t using (text_id) left join flags f using (text_id) group by generator_id, prompt_id, text_id;
 
 create view asked_and_given as          -- what the table answered holds
 select generator_id, dataset_id, split, count(*) as prompts

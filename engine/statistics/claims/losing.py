@@ -11,7 +11,6 @@ from engine.statistics.claims.reward_model import GROUP_FIELDS, Measure, group, 
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import ALPHA, difference_of_shares, mean, share, share_above_zero
 from engine.statistics.lengths import with_lengths
-from engine.statistics.rows import flags_of
 from engine.statistics.wording import Value
 
 PAGE = "dpo_vs_base"
@@ -19,8 +18,8 @@ TYPES = """
     select prompt_id, min(prompt_type) as prompt_type, min(source) as source
     from pairs where dataset_id = $dataset and split = $split group by prompt_id
 """
-TUNED_TEXTS = """
-    select prompt_id, text_id from answers where generator_id = $tuned
+TUNED_FLAGS = """
+    select prompt_id, cast(repeats as double) as repeats, cast(refuses as double) as refuses from answers where generator_id = $tuned
     qualify row_number() over (partition by prompt_id order by generation_id) = 1
 """
 WEAKEST = Sentence(
@@ -103,14 +102,9 @@ def lost_prompts(evidence: Evidence) -> Claim | None:
 def with_flags(evidence: Evidence) -> tuple[pl.DataFrame, str]:
     """The answers with cut, repeats and refuses (1 or 0 of the tuned answer, null where nobody knows) and the difference of lengths."""
     rows, unit = with_lengths(evidence.answers)
-    rows = rows.join(evidence.read(TUNED_TEXTS), on="prompt_id", how="left", maintain_order="left")
-    found = flags_of(evidence.con, rows["text_id"].drop_nulls().to_list())
+    rows = rows.join(evidence.read(TUNED_FLAGS), on="prompt_id", how="left", maintain_order="left")
     ended = pl.col("tuned_finish_reason")
     return rows.with_columns(
-        *(
-            pl.Series(flag, [getattr(found.get(text), flag, None) for text in rows["text_id"]], pl.Float64)
-            for flag in ("repeats", "refuses")
-        ),
         pl.when(ended.is_in(["stop", "length"])).then(ended == "length").cast(pl.Float64).alias("cut"),
         (pl.col("tuned_length") - pl.col("base_length")).alias(unit),
     ), unit
