@@ -23,6 +23,7 @@ from engine.settings.config import TrainConfig
 # Tokens on a CPU after which compiled layers have won back their first warm-up: 20 to 40 s of training, 23 s of forward passes
 WORTH_COMPILING = 40_000
 WORTH_COMPILING_TO_SCORE = 100_000
+MOST_COMPILERS = 4  # C++ compilers at once, of some 0.3 GB each; on a CPU inductor starts them from threads and keeps no worker processes
 
 
 def load_tokenizer(cache: Path, name: str) -> Any:
@@ -216,7 +217,7 @@ def has_compiler() -> bool:
 def layers(model: Any, compiled: bool) -> Iterator[None]:
     """Decoder layers run compiled, one graph for all layers and lengths, or as they are written, whatever they do outside."""
     if compiled:
-        torch._inductor.config.compile_threads = 1  # no worker processes that outlive a killed run
+        torch._inductor.config.compile_threads = min(torch.get_num_threads(), MOST_COMPILERS)
         for layer in decoder_layers(model):
             layer.compile(dynamic=True)
     with torch.compiler.set_stance("default" if compiled else "force_eager"):
