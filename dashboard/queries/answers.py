@@ -14,8 +14,6 @@ from engine.store.slices import once
 ASKED = "prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)"
 WHO = "case generator_id when $base then 'base' else 'tuned' end"
 ANSWERS = f"select *, {WHO} as who from answers where generator_id in ($base, $tuned) and {ASKED}"
-JUDGED = f"from scored_answers where scorer_id = $scorer and generator_id in ($base, $tuned) and {ASKED}"
-COMPARED = f"compared_answers where base_id = $base and tuned_id = $tuned and scorer_id = $scorer and {ASKED}"
 LIMITS = """
     select who as series, max(tokens) filter (finish_reason = 'length') as limit_tokens from ({answers}) group by who
 """
@@ -84,11 +82,10 @@ def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame
 
 def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 8b: histogram of tuned − base reward per prompt under the trained scorer, with win rate and mean difference."""
-    values = f"""
-        select 'difference' as series, (select name from named_scorers where scorer_id = $scorer) as facet, difference as value
-        from {COMPARED}
-    """
-    bins = histogram(con, values, judged(selection, "trained"), width=selection.bin_width)
+    scorer = selection.trained_scorer
+    difference = pl.col("difference").alias("value")
+    values = rows.compared_answers(con, selection, scorer).select(difference, series=pl.lit("difference"), facet=named(con, scorer))
+    bins = histogram(con, values, {}, width=selection.bin_width)
     return beside(bins, once(con, win_rate, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
 
 
@@ -96,8 +93,7 @@ def win_rate(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
     """One row, none without a prompt that both answered and the judge scored: judge, scorer, and Estimates."""
     scorer = judge_of(selection, judge)
     answers = rows.compared_answers(con, selection, scorer)
-    about = frame(con, "select name as scorer from named_scorers where scorer_id = $scorer", {"scorer": scorer})
-    about = about.select(pl.lit(judge).alias("judge"), "scorer")
+    about = pl.DataFrame({"judge": [judge], "scorer": [rows.scorer_name(con, scorer)]}, schema={"judge": pl.String, "scorer": pl.String})
     if answers.is_empty():
         return pl.DataFrame(schema={**about.schema, **dict.fromkeys((*OF_COMPARISONS, *SIDES_CUT), ESTIMATE)})
     found = about.with_columns(column(name, [e]) for name, e in measured(answers, OF_COMPARISONS).items())
@@ -113,13 +109,12 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
     """Box statistics of each generator (who: base, tuned) under each judge, with their names generator and scorer."""
     found = []
     for judge in JUDGES:
-        values = judged(selection, judge)
-        drawn = boxes(con, f"select {WHO} as series, '' as facet, reward as value, prompt_id {JUDGED}", values)
-        scorer = frame(con, "select name as scorer from named_scorers where scorer_id = $scorer", {"scorer": values["scorer"]})
-        found.append(drawn.drop("facet").with_columns(pl.lit(judge).alias("judge")).join(scorer, how="cross"))
+        scorer = judge_of(selection, judge)
+        drawn = boxes(con, rewards_under(con, selection, scorer), {}).drop("facet")
+        found.append(drawn.with_columns(judge=pl.lit(judge), scorer=named(con, scorer)))
     names = generator_names(con, selection)
-    named = pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
-    return beside(named, once(con, cuts, selection), *SIDES_CUT)
+    boxed = pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
+    return beside(boxed, once(con, cuts, selection), *SIDES_CUT)
 
 
 def generators_under_scorers(con: Connection, selection: Selection) -> pl.DataFrame:
@@ -132,9 +127,19 @@ def scorers_on_generators(con: Connection, selection: Selection) -> pl.DataFrame
     return once(con, reward_boxes, selection).rename({"judge": "series", "who": "facet", "generator": "name"}).drop("scorer")
 
 
+def rewards_under(con: Connection, selection: Selection, scorer: str | None) -> pl.DataFrame:
+    """series (base, tuned), facet (the scorer's name), value and prompt_id of every answer that the scorer scored."""
+    found = rows.scored_answers(con, selection, scorer).rename({"who": "series", "reward": "value"})
+    return found.with_columns(facet=named(con, scorer))
+
+
+def named(con: Connection, scorer: str | None) -> pl.Expr:
+    """A column of the scorer's name."""
+    return pl.lit(rows.scorer_name(con, scorer), pl.String)
+
+
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
-    values = f"select {WHO} as series, (select name from named_scorers where scorer_id = $scorer) as facet, reward as value {JUDGED}"
-    bins = histogram(con, values, judged(selection, judge), width=selection.bin_width)
+    bins = histogram(con, rewards_under(con, selection, judge_of(selection, judge)), {}, width=selection.bin_width)
     return beside(bins, once(con, win_rate, selection, judge), "win_rate", *SIDES_CUT)
 
 

@@ -1,6 +1,6 @@
 """Histograms and box statistics, counted inside the database.
 
-`values` is a SELECT with the columns series (what is compared), facet (the panel it stands in) and value.
+`values` is a SELECT with the columns series (what is compared), facet (the panel it stands in) and value, or a frame of these that is kept.
 """
 
 from math import ceil, floor, log10, sqrt
@@ -26,7 +26,7 @@ def bin_width(low: float, high: float, bins: int) -> float:
 
 def histogram(
     con: Connection,
-    values: str,
+    values: str | pl.DataFrame,
     params: dict[str, Any],
     whole: bool = False,
     open_end: bool = False,
@@ -39,8 +39,8 @@ def histogram(
     for a figure as wide as the page. width: of the bins, instead of one that suits the values.
     """
     upper = "quantile_cont(value, 0.99)" if open_end else "max(value)"
-    read_once(con, values, params)
-    low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from read_once").row(0)
+    looked_at(con, values, params)
+    low, high, n = frame(con, f"select min(value) as low, {upper} as high, count(value) as n from looked_at").row(0)
     if width is None:
         width = 1.0 if low is None else bin_width(low, high, fine * min(40, max(10, round(sqrt(n)))))
         width = max(1.0, ceil(width)) if whole else width
@@ -48,13 +48,19 @@ def histogram(
     return frame(con, BINNED, {"width": width, "last": last})
 
 
-def read_once(con: Connection, values: str, params: dict[str, Any]) -> None:
-    """Temporary table `read_once`: the values, which are asked for more than one thing."""
-    con.execute(f"create or replace temp table read_once as select * from ({values}) where value is not null", params)
+def looked_at(con: Connection, values: str | pl.DataFrame, params: dict[str, Any]) -> None:
+    """Temporary view `looked_at`: the values, which are asked for more than one thing."""
+    if isinstance(values, pl.DataFrame):
+        con.register("kept_values", values.to_arrow())
+        source = "kept_values"
+    else:
+        con.execute(f"create or replace temp table read_once as {values}", params)
+        source = "read_once"
+    con.execute(f"create or replace temp view looked_at as from {source} where value is not null")
 
 
 BINNED = """
-    with v as (select series, facet, value, least(floor(value / $width), $last) as bin from read_once),
+    with v as (select series, facet, value, least(floor(value / $width), $last) as bin from looked_at),
          s as (select series, facet, count(*) as n, median(value) as median, avg(value) as mean from v group by all)
     select facet, series, bin * $width as low, (bin + 1) * $width as high, count(*) as count, count(*) / any_value(n) as share,
            any_value(n) as n, any_value(median) as median, any_value(mean) as mean,
@@ -64,26 +70,26 @@ BINNED = """
 
 BOXES = f"""
     with q as (select facet, series, count(*) as n, avg(value) as mean, stddev_samp(value) as std,
-                      quantile_cont(value, 0.25) as q1, quantile_cont(value, 0.75) as q3 from read_once group by all)
+                      quantile_cont(value, 0.25) as q1, quantile_cont(value, 0.75) as q3 from looked_at group by all)
     select facet, series, any_value(n) as n, any_value(mean) as mean, any_value(std) as std,
            any_value(q1) as q1, any_value(q3) as q3,
            min(value) filter (value >= q1 - 1.5 * (q3 - q1)) as low, max(value) filter (value <= q3 + 1.5 * (q3 - q1)) as high,
            coalesce(min(value, {EXTREMES}) filter (value < q1 - 1.5 * (q3 - q1)), [])
                || coalesce(max(value, {EXTREMES}) filter (value > q3 + 1.5 * (q3 - q1)), []) as outliers
-    from read_once join q using (series, facet) group by facet, series order by facet, series
+    from looked_at join q using (series, facet) group by facet, series order by facet, series
 """
 
 
-def boxes(con: Connection, values: str, params: dict[str, Any]) -> pl.DataFrame:
+def boxes(con: Connection, values: str | pl.DataFrame, params: dict[str, Any]) -> pl.DataFrame:
     """Box statistics: facet, series, n, mean, std, q1, q3, low, high, outliers, median (an Estimate), notch.
 
     values: as above, and the prompt_id of each. low, high: the whiskers, the outermost values within 1.5 interquartile ranges of the box.
     notch: two medians differ at 5 % where median ± notch do not overlap; 1.7 standard errors of a median (McGill, Tukey and Larsen 1978),
     here of its interval, so that answers to one prompt are not taken for independent.
     """
-    read_once(con, values, params)
+    looked_at(con, values, params)
     drawn = frame(con, BOXES)
-    parts = frame(con, "select facet, series, value, prompt_id from read_once order by facet, series").partition_by(
+    parts = frame(con, "select facet, series, value, prompt_id from looked_at order by facet, series").partition_by(
         "facet", "series", maintain_order=True
     )
     medians = [median(part["value"], part["prompt_id"]) for part in parts]

@@ -13,7 +13,7 @@ from engine.statistics.estimate import ESTIMATE, NO_INTERVAL, Estimate, column
 from engine.statistics.lengths import LONGER_BY, alike, with_lengths
 from engine.statistics.lines import line
 from engine.statistics.registry import measured
-from engine.store.database import Connection, frame
+from engine.store.database import Connection
 
 MOST_BINS, FEWEST = 3, 8  # groups of pairs on each side of equal lengths, and the pairs that make a second one
 FINE, COARSE, MANY = 12, 4, 1000  # cells within a standard deviation up to so many points, and above them
@@ -37,7 +37,7 @@ def scored(con: Connection, selection: Selection) -> dict[str, pl.DataFrame]:
 
 
 def scorer_name(con: Connection, scorer: str | None) -> str:
-    return next(iter(frame(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": scorer})["name"]), "")
+    return rows.scorer_name(con, scorer) or ""
 
 
 def accuracy_by_length(con: Connection, selection: Selection) -> pl.DataFrame:

@@ -1,36 +1,36 @@
 """On how many prompts the tuned answer is preferred: in all, by type of prompt, by what its length is, and where it matters most."""
 
+from typing import Any
+
 import polars as pl
 
-from dashboard.queries.answers import COMPARED, JUDGES, judge_of, judged
+from dashboard.queries.answers import JUDGES, judge_of
 from dashboard.queries.selection import Selection
 from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, Estimate, column
 from engine.statistics.registry import measured
 from engine.store.database import Connection, frame
 
-TYPED = f"""
-    with typed as (
-        select prompt_id, min(coalesce(case $field when 'source' then source else prompt_type end, '')) as "group"
-        from pairs where dataset_id = $dataset and split = $split group by prompt_id
-    )
-    select typed."group", c.* from (from {COMPARED}) c join typed using (prompt_id) order by prompt_id
+TYPED = """
+    select prompt_id, min(coalesce(case $field when 'source' then source else prompt_type end, '')) as "group"
+    from pairs where dataset_id = $dataset and split = $split group by prompt_id
 """
 LENGTH_CLASSES = ("win_rate_shorter", "win_rate_like_length", "win_rate_longer")
 
 
 def win_tie_loss(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 14: a row for each judge that scored both: judge, scorer, won, tied, lost (prompts), win_rate (an Estimate)."""
-    found = []
+    found: list[dict[str, Any]] = []
     for judge in reversed(JUDGES):
         judging = judge_of(selection, judge)
         answers = rows.compared_answers(con, selection, judging)
         if answers.is_empty():
             continue
         signs = answers["difference"].sign()
-        scorer = frame(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": judging})["name"][0]
         counts = {name: int((signs == sign).sum()) for name, sign in (("won", 1), ("tied", 0), ("lost", -1))}
-        found.append({"judge": judge, "scorer": scorer, **counts, "win_rate": measured(answers, ["win_rate"])["win_rate"]})
+        found.append(
+            {"judge": judge, "scorer": rows.scorer_name(con, judging), **counts, "win_rate": measured(answers, ["win_rate"])["win_rate"]}
+        )
     schema = {"judge": pl.String, "scorer": pl.String, **dict.fromkeys(("won", "tied", "lost"), pl.Int64)}
     counted = pl.DataFrame([{k: v for k, v in row.items() if k != "win_rate"} for row in found], schema=schema)
     return counted.with_columns(column("win_rate", [row["win_rate"] for row in found]))
@@ -38,7 +38,8 @@ def win_tie_loss(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def win_rate_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 15: group (of the selection's group_field), win_rate by the trained scorer; the highest first."""
-    answers = frame(con, TYPED, {**judged(selection, "trained"), "field": selection.group_field})
+    typed = frame(con, TYPED, {**rows.split_of(selection), "field": selection.group_field})
+    answers = rows.compared_answers(con, selection, selection.trained_scorer).join(typed, on="prompt_id", maintain_order="left")
     groups = answers.partition_by("group", maintain_order=True)
     rates: list[Estimate] = [measured(part, ["win_rate"])["win_rate"] for part in groups]
     names = pl.Series("group", [part["group"][0] for part in groups], dtype=pl.String)

@@ -29,6 +29,11 @@ GIVEN = """
     from answers where generator_id in ($base, $tuned)
       and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)
 """
+JUDGED = """
+    select case generator_id when $base then 'base' else 'tuned' end as who, prompt_id, reward
+    from scored_answers where scorer_id = $scorer and generator_id in ($base, $tuned)
+      and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)
+"""
 
 
 def scored_pairs(con: Connection, comparison: Comparison, scorer: str | None) -> pl.DataFrame:
@@ -49,6 +54,17 @@ def compared_answers(con: Connection, comparison: Comparison, scorer: str | None
 def given_answers(con: Connection, comparison: Comparison) -> pl.DataFrame:
     """who (base, tuned), prompt_id and finish_reason of every answer to the prompts of the split, scored or not."""
     return frame_once(con, GIVEN, {**split_of(comparison), **generators_of(comparison)})
+
+
+def scored_answers(con: Connection, comparison: Comparison, scorer: str | None) -> pl.DataFrame:
+    """who, prompt_id and reward of every answer to the prompts of the split that a scorer scored, whether or not the other one answered."""
+    return frame_once(con, JUDGED, {**split_of(comparison), **generators_of(comparison), "scorer": scorer})
+
+
+def scorer_name(con: Connection, scorer: str | None) -> str | None:
+    """What pages call it; None of one that is not known."""
+    found = frame_once(con, "select name from named_scorers where scorer_id = $scorer", {"scorer": scorer})["name"]
+    return next(iter(found), None)
 
 
 def generators_of(comparison: Comparison) -> dict[str, str | None]:
