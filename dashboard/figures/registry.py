@@ -29,11 +29,11 @@ JUDGED: tuple[Role, ...] = (*POLICIES, "trained_scorer")
 FADED = 0.32  # opacity of what is not looked at, of its own
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Figure:
     """One query and the function that draws its result."""
 
-    number: str  # as in the report; empty for a figure beside the numbered ones
+    number: str = ""  # as in the report; empty for a figure beside the numbered ones
     name: str
     title: str
     page: str  # overview | data | training | reward_model | length_bias | dpo_vs_base
@@ -72,24 +72,11 @@ FIGURES: list[Figure] = []
 TABLES: list[Table] = []
 
 
-def figure(
-    *,
-    name: str,
-    title: str,
-    page: str,
-    query: Query,
-    empty: str,
-    number: str = "",
-    size: Size = "medium",
-    scorer: Literal["trained", "untrained"] = "trained",
-    outcome: bool = False,
-    models: tuple[Role, ...] = (),
-    own_unit: Unit | None = None,
-) -> Callable[[Draw], Draw]:
-    """Register the function below it as the drawing of a figure."""
+def figure(**about: Any) -> Callable[[Draw], Draw]:
+    """Register the function below it as the drawing of a figure. about: the other fields of `Figure`."""
 
     def registered(draw: Draw) -> Draw:
-        FIGURES.append(Figure(number, name, title, page, query, draw, empty, size, scorer, outcome, models, own_unit))
+        FIGURES.append(Figure(draw=draw, **about))
         return draw
 
     return registered

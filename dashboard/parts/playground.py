@@ -68,13 +68,15 @@ def judges(selection: Selection) -> tuple[Judges, list[str]]:
         if not (cache_path() / "runs" / row["run_id"] / "model").is_dir():
             continue
         name = ours(line(row["name"]))
-        trained, untrained = distinct(name, found), ours(line(row["untrained"]))  # the twin may be that of another, too
-        found[trained] = Judge(run=row["run_id"])
-        found.setdefault(untrained, Judge(run=row["run_id"], trained=False))
+        named = [distinct(name, found)]
+        found[named[0]] = Judge(run=row["run_id"])
+        if row["untrained"]:
+            named.append(ours(line(row["untrained"])))
+            found.setdefault(named[1], Judge(run=row["run_id"], trained=False))  # the twin may be that of another, too
         if row["scorer_id"] == selection.trained_scorer:
-            selected += [trained, untrained]
+            selected += named
         elif row["member"]:
-            selected.append(trained)
+            selected.append(named[0])
     return found, selected or list(found)[:2]
 
 

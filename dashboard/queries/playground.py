@@ -12,10 +12,10 @@ WRITERS = """
     from named_generators where generator_id in ($base, $tuned) and model_id is not null order by side
 """
 JUDGES = """
-    select s.scorer_id, s.name, run_id, coalesce((
+    select s.scorer_id, s.name, run_id, (
                select min(u.name) from named_scorers u
                where u.kind = 'untrained_head' and u.model_id = r.config ->> 'model' and u.seed = cast(r.config ->> 'seed' as integer)
-           ), 'untrained (seed ' || (r.config ->> 'seed') || ')') as untrained,
+           ) as untrained,
            coalesce(list_contains(e.members ->> '$[*].run_id', run_id), false) as member
     from named_scorers s join models using (model_id) join runs r using (run_id) left join scorers e on e.scorer_id = $trained
     where s.kind = 'head' and run_id is not null order by s.scorer_id = $trained desc, member desc, run_id desc
@@ -62,7 +62,7 @@ def writers(con: Connection, selection: Selection) -> pl.DataFrame:
 def judges(con: Connection, selection: Selection) -> pl.DataFrame:
     """Every trained reward model, those selected first, then the newest.
 
-    scorer_id, name, untrained (the name of its twin), run_id, member (of the selected ensemble).
+    scorer_id, name, untrained (the name of its twin, null where that scored nothing), run_id, member (of the selected ensemble).
     """
     return frame(con, JUDGES, {"trained": selection.trained_scorer})
 
