@@ -107,6 +107,24 @@ def test_what_was_imported_has_no_run_to_repeat(toy_cache: Path) -> None:
     assert repeated(toy_cache, "policy", tuned_generator="imported", trained_scorer=None) == (runs["generate"][0].id,)
 
 
+def test_the_first_policy_brings_its_answers_those_of_its_base_model_and_their_scores(toy_cache: Path) -> None:
+    """Where no run has answered yet; the prompts are those that it is validated on."""
+    runs = by_kind(toy_cache)
+    config, reward = again(runs["policy"][0]), runs["reward"][0]
+    then = repeated(toy_cache, "policy", base_generator=None, tuned_generator=None)
+    assert then == (chain.ANSWERS, reward.id)
+    (model, _), (base, by_base), (tuned, by_tuned), (_, scores) = chain.chain(toy_cache, config, then).items()
+    assert isinstance(by_base, GenerateConfig)
+    assert isinstance(by_tuned, GenerateConfig)
+    assert isinstance(scores, ScoreConfig)
+    assert (by_base.policy, by_tuned.policy) == (config.model, model)
+    assert (by_base.split, by_base.system_prompt) == (config.validation_splits[0], config.system_prompt)
+    assert by_tuned == by_base.model_copy(update={"name": "Answers of again", "policy": model, "parents": (model,)})
+    assert (scores.generations, scores.reward_models) == ((base, tuned), (reward.id,))
+    with pytest.raises(ConfigError, match="they follow a policy run"):
+        chain.chain(toy_cache, again(reward), [chain.ANSWERS])
+
+
 def test_a_run_that_cannot_be_repeated_is_refused_with_what_is_expected(toy_cache: Path) -> None:
     runs = by_kind(toy_cache)
     reward, policy = again(runs["reward"][0]), again(runs["policy"][0])

@@ -73,6 +73,7 @@ def test_where_no_model_was_trained_a_button_of_the_page_opens_the_drawer(
     assert not app.exception
     assert app.session_state["retrain_kind"] == kind
     assert app.button(key="retrain_start").label == "Train"
+    assert any(box.label == "Let base model and policy answer the validation prompts" for box in app.checkbox) == (kind == "policy")
 
 
 def test_pairs_that_no_reward_model_scored_lead_to_those_that_one_has(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,13 +284,15 @@ def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
     if not found:
         st.caption(_("What is looked at has no answers that were made here: nothing follows the training."))
     kept = [run_id for run_id in found if st.checkbox(data.literal(step(kind, run_id)), True, key=f"retrain_then_{run_id}")]
-    answered = kind == "reward" or any(find_run(cache_path(), run_id).outline.kind == "generate" for run_id in kept)
+    answered = kind == "reward" or any(run == chain.ANSWERS or find_run(cache_path(), run).outline.kind == "generate" for run in kept)
     st.caption(_("The maps stay as they are."))
     return tuple(kept) if answered else ()
 
 
 def step(kind: Kind, run_id: str) -> str:
-    """What is done again with a run, in words."""
+    """What is done again with a run, or for the first time, in words."""
+    if run_id == chain.ANSWERS:
+        return _("Let base model and policy answer the validation prompts")
     run = find_run(cache_path(), run_id)
     name = ours(line(run.outline.name))
     if run.outline.kind == "generate":

@@ -27,6 +27,7 @@ from engine.store.status import ENDED
 
 NAME_CHARS = 80  # of a run's name
 Planned = dict[str, AnyRun]  # by run id, in the order of the queue
+ANSWERS = "answers"  # in `then`, where no run has answered yet: base model and policy answer the validation prompts
 AFTER = {"reward": ("generate",), "policy": ("generate", "reward", "ensemble")}  # kinds of run that `then` can name
 
 
@@ -34,17 +35,20 @@ def chain(cache: Path, config: TrainConfig, then: Sequence[str] = ()) -> Planned
     """A training run, what must be scored before it, and what follows it, under fresh ids, in the order of the queue.
 
     then: ids of the runs that are done again with the new model. After a reward model: generation runs, whose answers it scores. After a
-    policy: generation runs, whose prompts it answers in the same way, and reward or ensemble runs, which score those answers.
+    policy: generation runs, whose prompts it answers in the same way, or `answers`, the first ones of base model and policy; and reward or
+    ensemble runs, which score those answers.
     Raises ConfigError for a run of another kind, and for scores without answers; RunError for a run that is not there.
     """
-    named = [(run, run.config) for run in (find_run(cache, run_id) for run_id in then)]
+    named = [(run, run.config) for run in (find_run(cache, run_id) for run_id in then if run_id != ANSWERS)]
     for run, asked in named:
         if asked.kind not in AFTER[config.kind]:
             expected = " or ".join(AFTER[config.kind])
             raise ConfigError(f"then names {run.id}, a {asked.kind} run: after a {config.kind} run a {expected} run is expected")
     first, (waiting,) = scored_first(cache, [config.model_copy(update={"parents": ()})])
-    follow = after_reward if isinstance(config, RewardConfig) else after_policy
-    labelled = {"model": config.model_dump(mode="json"), **dict(follow(config, named))}
+    if ANSWERS in then and not (config.kind == "policy" and config.validation_splits):
+        raise ConfigError("then names answers: they follow a policy run with a validation split, whose prompts are answered")
+    follow = after_reward(config, named) if isinstance(config, RewardConfig) else after_policy(config, named, ANSWERS in then)
+    labelled = {"model": config.model_dump(mode="json"), **dict(follow)}
     ids: dict[str, str] = {}
     planned: Planned = {}
     for label, values in labelled.items():
@@ -110,13 +114,19 @@ def after_reward(config: TrainConfig, named: Named) -> Labelled:
         yield "scores", score_values(config, ["@model"], [run_id for run_id, _ in answers], list(unmeasured))
 
 
-def after_policy(config: TrainConfig, named: Named) -> Labelled:
-    """The policy's answers, one run for each that is repeated, and their scores by the same reward models."""
+def after_policy(config: TrainConfig, named: Named, first: bool) -> Labelled:
+    """The policy's answers, one run for each that is repeated, and their scores by the same reward models.
+
+    first: base model and policy answer for the first time, under the settings that a generation run has by itself.
+    """
     repeated = [asked for _, asked in named if isinstance(asked, GenerateConfig)]
     scorers = [(run, asked) for run, asked in named if not isinstance(asked, GenerateConfig)]
-    if scorers and not repeated:
+    if scorers and not repeated and not first:
         raise ConfigError(f"then names {scorers[0][0].id} but no generation run: what it scores has to be answered first")
     answers = []
+    for label, name, policy in (("base", "Base answers", config.model), ("tuned", f"Answers of {config.name}", "@model")) if first else ():
+        answers.append(label)
+        yield label, {**first_answers(config), "name": name[:NAME_CHARS], "policy": policy}
     for number, asked in enumerate(repeated, 1):
         answers.append(label := f"answers {number}")
         name = f"Answers of {config.name}" + (f", {number}" if number > 1 else "")
@@ -128,6 +138,12 @@ def after_policy(config: TrainConfig, named: Named) -> Labelled:
         if isinstance(scorer, EnsembleConfig):  # its standardisation is over all it scores, so it scores all of it anew
             name = f"{scorer.name} with {config.name}"[:NAME_CHARS]
             yield run.id, {**alone(scorer), "name": name, "generations": [*scorer.generations, *written]}
+
+
+def first_answers(config: TrainConfig) -> dict[str, Any]:
+    """How the first answers are made: to the prompts that the policy is validated on, as it was prompted while it was trained."""
+    shared = {name: getattr(config, name) for name in ("dataset", "device", "system_prompt", "max_tokens", "seed")}
+    return {"kind": "generate", "split": config.validation_splits[0], **shared}
 
 
 def score_values(config: TrainConfig, reward_models: list[str], generations: list[str], splits: list[str]) -> dict[str, Any]:
@@ -167,13 +183,16 @@ def command(config: TrainConfig, then: Sequence[str] = (), between: str = " ") -
 def to_repeat(con: Connection, cache: Path, looked_at: Comparison, kind: str) -> tuple[str, ...]:
     """The runs that a new model of this kind needs again to stand beside what is looked at: `then` of `chain`.
 
-    Imported answers and rewards have no run, and are left out.
+    Imported answers and rewards have no run, and are left out. Where no run has answered, base model and policy do, for the first time.
     """
     base, tuned = (run_of_answers(con, cache, looked_at, g) for g in (looked_at.base_generator, looked_at.tuned_generator))
     if kind == "reward":
         return tuple(run for run in (base, tuned) if run)
     answered = tuned or base
-    return (answered, *scorers_of_answers(con, cache, looked_at)) if answered else ()
+    if answered:
+        return (answered, *scorers_of_answers(con, cache, looked_at))
+    head = run_of_model(con, looked_at, "reward")
+    return (ANSWERS, head) if head else (ANSWERS,)
 
 
 def run_of_answers(con: Connection, cache: Path, looked_at: Comparison, generator: str | None) -> str | None:

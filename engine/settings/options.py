@@ -16,7 +16,8 @@ from engine.settings.slices import Slice
 FIELD = "field:"
 THEN = {  # what is done with the runs that are named by --then, by the kind of training
     "reward": "afterwards, score the answers of these generation runs with the new reward model, so that it can be compared",
-    "policy": "afterwards, let the policy answer as these generation runs did, and score that with these reward or ensemble runs",
+    "policy": "afterwards, let the policy answer as these generation runs did, and score that with these reward or ensemble runs; "
+    "answers in place of a generation run: base model and policy answer the validation prompts for the first time",
 }
 SURROGATE = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are not UTF-8
 
