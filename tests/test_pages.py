@@ -135,6 +135,16 @@ def test_a_pick_is_kept_in_the_url(filled_cache: Path, monkeypatch: pytest.Monke
     assert app.session_state["selection"].split == "train"
 
 
+def test_another_dataset_stands_in_the_menu_of_its_chip(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tiny import toy_dataset  # here, because it imports torch
+
+    other = toy_dataset(own_cache)
+    app = opened(own_cache, monkeypatch, "data.py")
+    app.radio(key="pick_dataset").set_value(other).run()
+    assert app.query_params["dataset"] == other
+    assert "18 of 18\u00a0records are kept" in said(app)
+
+
 def test_another_split_is_not_asked_for_rows_of_the_one_before(
     filled_cache: Path, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

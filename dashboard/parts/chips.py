@@ -20,6 +20,7 @@ from engine.plain import line
 MAPS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 OF_DATASET = tuple(name for name in address.COMPARISON if name != "dataset")
 CHIP_CHARS = 24
+LISTED = 6  # datasets of which each stands in the chip's menu; more are in a box of it
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,8 @@ def box(part: Choice) -> None:
     }  # fmt: skip
     if part.many is not None:
         st.multiselect(data.literal(part.label), **shared)
+    elif part.name == "dataset" and len(part.options) <= LISTED:
+        st.radio(data.literal(part.label), **{**shared, "format_func": lambda option: data.literal(part.options[option])})
     else:
         st.selectbox(data.literal(part.label), index=None if part.none else 0, placeholder=part.none, **shared)
 

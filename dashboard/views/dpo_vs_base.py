@@ -17,7 +17,10 @@ if not (selection.base_generator and selection.tuned_generator):
             "page Runs, or import their answers on the page Data."
         )
         if trained
-        else _("No policy was trained on this dataset yet. Fine-tune one; then it and its base model answer the prompts on the page Runs."),
+        else _(
+            "No policy was trained on this dataset yet. Fine-tune one: by default it and its base model then answer the validation "
+            "prompts, and the reward model, if there is one, scores both."
+        ),
         selection,
         None if trained else "policy",
     )
