@@ -60,12 +60,15 @@ def looked_at(con: Connection, values: str | pl.DataFrame, params: dict[str, Any
 
 
 BINNED = """
-    with v as (select series, facet, value, least(floor(value / $width), $last) as bin from looked_at),
-         s as (select series, facet, count(*) as n, median(value) as median, avg(value) as mean from v group by all)
-    select facet, series, bin * $width as low, (bin + 1) * $width as high, count(*) as count, count(*) / any_value(n) as share,
-           any_value(n) as n, any_value(median) as median, any_value(mean) as mean,
-           bin = $last and max(value) >= ($last + 1) * $width as last
-    from v join s using (series, facet) group by facet, series, bin order by facet, series, bin
+    with whole as (
+        select series, facet, count(*) as n, median(value) as median, avg(value) as mean from looked_at group by series, facet
+    ), bins as (
+        select series, facet, least(floor(value / $width), $last) as bin, count(*) as count, max(value) as highest
+        from looked_at group by series, facet, bin
+    )
+    select facet, series, bin * $width as low, (bin + 1) * $width as high, count, count / n as share, n, median, mean,
+           bin = $last and highest >= ($last + 1) * $width as last
+    from bins join whole using (series, facet) order by facet, series, bin
 """
 
 BOXES = f"""
