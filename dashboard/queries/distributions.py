@@ -92,9 +92,8 @@ def boxes(con: Connection, values: str | pl.DataFrame, params: dict[str, Any]) -
     """
     looked_at(con, values, params)
     drawn = frame(con, BOXES)
-    parts = frame(con, "select facet, series, value, prompt_id from looked_at order by facet, series").partition_by(
-        "facet", "series", maintain_order=True
-    )
-    medians = [median(part["value"], part["prompt_id"]) for part in parts]
+    parts = frame(con, "select facet, series, value, prompt_id from looked_at").partition_by("facet", "series", as_dict=True)
+    boxed = [parts[of] for of in drawn.select("facet", "series").iter_rows()]
+    medians = [median(part["value"], part["prompt_id"]) for part in boxed]
     notches = pl.Series("notch", [1.7 * (m.high - m.low) / (2 * Z95) for m in medians], dtype=pl.Float64)
     return drawn.with_columns(column("median", medians), notches)

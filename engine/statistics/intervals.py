@@ -31,7 +31,7 @@ Prompts = pl.Series | None
 
 def units_of(columns: Array, prompts: Prompts) -> Array:
     """The sums of each prompt, (units, columns), in an order that does not depend on the rows'; the rows themselves without prompts."""
-    if prompts is not None and prompts.n_unique() < len(columns):
+    if prompts is not None:
         rows = pl.DataFrame(columns, schema=[f"c{i}" for i in range(columns.shape[1])], orient="row").with_columns(prompt=prompts)
         columns = rows.group_by("prompt").agg(pl.exclude("prompt").sum()).drop("prompt").to_numpy()
     return columns[np.lexsort(columns.T)]
@@ -69,6 +69,11 @@ def prompt_count(prompts: Prompts) -> int | None:
     return None if prompts is None else prompts.n_unique()
 
 
+def shared(prompts: Prompts, known: int | None) -> Prompts:
+    """The prompts where some of these are of several rows; None where every row is its own unit. known: how many there are."""
+    return prompts if prompts is not None and known != len(prompts) else None
+
+
 def by_prompt(method: str, units: int, n: int) -> str:
     return f"{method} by prompt" if units < n else method
 
@@ -96,7 +101,8 @@ def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", co
     if upside_down(v):
         e = mean(-v, prompts, unit=unit, counted=counted, alpha=alpha)
         return replace(e, value=0 - e.value, low=-e.high, high=-e.low)
-    units = units_of(np.column_stack([v, np.ones_like(v)]), prompts)
+    known = prompt_count(prompts)
+    units = units_of(np.column_stack([v, np.ones_like(v)]), shared(prompts, known))
     middle, error = (float(x) for x in ratio(moments(units).sum(axis=0), len(units)))
     low, high = -inf, inf
     method = f"{NO_INTERVAL}: all values are equal"
@@ -107,7 +113,7 @@ def mean(values: ArrayLike, prompts: Prompts = None, *, unit: str = "reward", co
         method = by_prompt("bootstrap-t", len(units), v.size)
         below, above = np.quantile(studentised(units, middle, error), (alpha / 2, 1 - alpha / 2), method="inverted_cdf")
         low, high = middle - above * error, middle - below * error
-    return Estimate(middle, float(low), float(high), v.size, counted, unit, method, prompt_count(prompts))
+    return Estimate(middle, float(low), float(high), v.size, counted, unit, method, known)
 
 
 def upside_down(v: Array) -> bool:
@@ -273,7 +279,8 @@ def resampled(
     value: float, columns: Array, of: Callable[[Array], Array], influence: Array, prompts: Prompts, unit: str, counted: str
 ) -> Estimate:
     """A function `of` sums of columns: percentiles over resamples; for many units value ± 1.96 √Σ_u ψ_u² / n with its influence ψ."""
-    n = len(columns)
+    n, known = len(columns), prompt_count(prompts)
+    prompts = shared(prompts, known)
     units = units_of(columns, prompts)
     if len(units) <= MOST_UNITS:
         low, high = np.quantile(of(drawn_again(units)), ENDS)
@@ -281,4 +288,4 @@ def resampled(
     else:
         half = Z95 * float(np.sqrt((units_of(influence[:, None], prompts) ** 2).sum())) / n
         low, high, method = value - half, value + half, by_prompt("normal interval", len(units), n)
-    return Estimate(value, float(low), float(high), n, counted, unit, method, prompt_count(prompts))
+    return Estimate(value, float(low), float(high), n, counted, unit, method, known)

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from engine.statistics.estimate import NO_INTERVAL, Estimate
-from engine.statistics.intervals import Z95, Prompts, by_prompt, checked, prompt_count, units_of
+from engine.statistics.intervals import Z95, Prompts, by_prompt, checked, prompt_count, shared, units_of
 
 Array = NDArray[np.float64]
 
@@ -51,9 +51,9 @@ def line(x: ArrayLike, y: ArrayLike, prompts: Prompts = None) -> Line | None:
     design = np.column_stack([np.ones_like(a), a - a.mean()])
     inverse = np.linalg.inv(design.T @ design)
     level, slope = inverse @ design.T @ b
-    scores = units_of(design * (b - level - slope * design[:, 1])[:, None], prompts)
-    units, shift = len(scores), np.array([[1.0, -a.mean()], [0.0, 1.0]])
     known = prompt_count(prompts)
+    scores = units_of(design * (b - level - slope * design[:, 1])[:, None], shared(prompts, known))
+    units, shift = len(scores), np.array([[1.0, -a.mean()], [0.0, 1.0]])
     if units < 2 or a.size < 3:
         return Line(float(level - slope * a.mean()), float(slope), np.full((2, 2), nan), a.size, NO_INTERVAL, known)
     few = units / (units - 1) * (a.size - 1) / (a.size - 2)
