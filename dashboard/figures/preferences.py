@@ -59,7 +59,7 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     for place in range(len(frame)):  # over bar and diamond, and not through what is written between them
         plot.add_shape(half, y0=place - 0.25, y1=place + 0.5)
     plot.update_xaxes(title_text=_("prompts"), tickformat=".0%", range=[0, 1.005], showgrid=False)
-    plot.update_yaxes(range=ends, showgrid=False, ticks="", showline=False, selector={"overlaying": None})
+    plot.update_yaxes(range=ends, showgrid=False, ticks="", ticklabelstandoff=6, showline=False, selector={"overlaying": None})
     plot.update_layout(height=70 + 74 * len(frame), margin={"r": 28}, legend_traceorder="normal")
     n = int(frame["win_rate"].struct.field("n").to_numpy().max())
     return caption(plot, filled(_("n = {n:,} prompts"), n=n), _("diamond: win rate, ties half"), by(*frame["win_rate"]), _(GUESSING))
