@@ -84,8 +84,9 @@ def wait_for_answer(url: str, process: subprocess.Popen[bytes], log: Path, secon
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The installed Chromium, without a window. Raises RuntimeError when there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """The installed Chromium, without a window; rather Debian's build that never has one. Raises RuntimeError when there is none."""
+    names = "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"
+    found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
         raise RuntimeError("chromium is not installed (on Debian: apt-get install chromium)")
     with sync_playwright() as playwright:

@@ -16,6 +16,7 @@ from benchmarks.plan import NO_TRL, STAGES, Settings, stages
 from benchmarks.results import Results, break_even, rows_of
 from benchmarks.workloads import STARTER, Sizes, stated
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 CALLS = {"engine_sides:reward": engine_sides.reward, "plain_sides:reward": plain_sides.reward}
 TRL = Path(sys.prefix) / "bench"  # where run.sh installs it
@@ -36,7 +37,6 @@ def quick(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> dict[st
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_stage_has_a_row_of_finite_numbers(quick: dict[str, Any]) -> None:
     assert {row["stage"] for row in quick["rows"]} == set(STAGES)
@@ -47,7 +47,6 @@ def test_every_stage_has_a_row_of_finite_numbers(quick: dict[str, Any]) -> None:
         assert row["our_peak_bytes"] > 10**7
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_both_sides_have_the_same_losses_before_and_after_the_first_update(quick: dict[str, Any]) -> None:
     rows = [row for row in quick["rows"] if row["stage"] in ("reward", "dpo")]
@@ -73,14 +72,12 @@ def test_without_trl_a_plain_loop_with_the_same_losses_stands_in_for_it(
     assert plain == pytest.approx(ours, abs=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_both_sides_give_the_same_rewards_in_fp32(quick: dict[str, Any]) -> None:
     row = next(r for r in quick["rows"] if (r["ours"], r["anchor"]) == ("Prefscope, fp32", "pipeline, fp32"))
     assert row["checks"]["largest difference"][0] < 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_what_is_stored_says_on_which_machine_and_with_which_versions(quick: dict[str, Any]) -> None:
     assert {"machine", "processor", "versions", "options", "flop_per_second", "began"} <= set(quick)

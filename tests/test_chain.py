@@ -193,6 +193,7 @@ def test_the_training_pairs_are_scored_before_they_are_cut_to_the_slice(own_toy_
     assert list(chain.chain(own_toy_cache, there).values()) == [there], "the validation pairs are scored"
 
 
+@pytest.mark.slow
 def test_one_command_scores_the_pairs_and_trains_on_those_of_the_slice(own_toy_cache: Path) -> None:
     """The pairs are those whose margin is below 2 in the score run's own table."""
     device = take_lock(own_toy_cache / "locks" / "cpu.lock")

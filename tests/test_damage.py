@@ -25,6 +25,7 @@ from engine.store import database
 from engine.store.damage import damaged
 from engine.store.rundir import RunDir, run_dirs, write_json
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.name for path in (ROOT / "dashboard" / "views").glob("*.py"))
 

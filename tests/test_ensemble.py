@@ -21,6 +21,8 @@ from engine.store import database
 from engine.store.progress import Progress
 from engine.store.rundir import RunDir, run_dirs
 
+pytestmark = pytest.mark.slow
+
 
 def test_standardised_members_have_one_scale() -> None:
     """Rewards 0, 1, 2 have mean 1 and standard deviation 1; 0, 100, 200 are the same ranks on a scale a hundred times as wide."""

@@ -18,6 +18,7 @@ from dashboard.report.files import Shown
 from dashboard.report.style import WIDTHS, Style
 from engine.store import database
 
+pytestmark = pytest.mark.slow
 KNOWN = Sources("Pairs & <b>more</b> 50%", "validation", {"trained_scorer": "RM_1", "base_scorer": "Net_0"}, "slice: margin below 0")
 WITH_BROWSER = pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
 

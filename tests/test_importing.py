@@ -14,6 +14,7 @@ from engine.data.datasets_io import dataset_ids, load_pairs, splits_in
 from engine.errors import DataError, RunError
 from engine.queue.jobs import engine_call
 
+pytestmark = pytest.mark.slow
 APP = Path(__file__).parents[1] / "dashboard" / "app.py"
 ROWS = [{"prompt": f"Question {i}?", "good": f"Yes {i}.", "bad": f"No {i}."} for i in range(20)]
 PAIR = {"question": "Why?", "response_1": "Because.", "response_2": "No.", "overall_response": 1}

@@ -22,6 +22,8 @@ from engine.store import database
 from engine.store.metrics import complete_lines
 from engine.store.rundir import RunDir
 
+pytestmark = pytest.mark.slow
+
 
 def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:
     """A run that got a stop signal once `file` had so many lines (or, being no text, was there)."""

@@ -25,6 +25,7 @@ from engine.store import database
 from engine.store.metrics import complete_lines
 from engine.store.rundir import RunDir, find_run, run_dirs, wait_for_lock
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 
@@ -85,7 +86,6 @@ def steps_seen(run: RunDir) -> list[int]:
 # The queue
 
 
-@pytest.mark.slow
 def test_queue_starts_one_process_and_goes_on_by_itself(cache: Path, configure: Callable[..., RewardConfig]) -> None:
     """Four callers at once; the first run is cancelled in the middle, the second follows, and the first is resumed to its end."""
     lock = wait_for_lock(cache / "locks" / "cpu.lock", 5)
@@ -121,7 +121,6 @@ def test_queue_starts_one_process_and_goes_on_by_itself(cache: Path, configure: 
     assert long.status.resumed == 1
 
 
-@pytest.mark.slow
 def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed_with_its_followers(
     cache: Path, configure: Callable[..., RewardConfig]
 ) -> None:
@@ -159,7 +158,6 @@ def test_run_outlives_its_launcher_and_a_killed_one_is_lost_and_resumed_with_its
     assert jobs.wait_for_end(follower, 90).state == "done"
 
 
-@pytest.mark.slow
 def test_failed_parent_takes_its_followers_out_of_the_queue(cache: Path, configure: Callable[..., RewardConfig], tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     parent, child = (jobs.new_run_id("reward", name) for name in ("parent", "child"))

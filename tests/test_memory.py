@@ -17,6 +17,7 @@ from engine.queue.run import unforeseen
 from engine.store import database
 from engine.store.status import Reason
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 MB = 2**20
 

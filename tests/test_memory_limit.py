@@ -13,6 +13,7 @@ from engine.data.records import PreferencePair, Turn
 from engine.store.rundir import RunDir
 from engine.store.status import Reason
 
+pytestmark = pytest.mark.slow
 # Loads what a run loads, then does each run in a process of its own that is allowed so many bytes more.
 PROGRAM = """
 import os, sys, torch, peft, engine.kinds.reward
@@ -65,7 +66,6 @@ def limited(cache: Path, dataset: str, tiny_llama: Path) -> dict[str, RunDir]:
     return runs
 
 
-@pytest.mark.slow
 def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(
     cache: Path, dataset: str, tiny_llama: Path, limited: dict[str, RunDir]
 ) -> None:
@@ -80,7 +80,6 @@ def test_a_step_that_does_not_fit_is_done_in_parts_with_the_same_result(
         assert two["values"] == pytest.approx(one["values"], abs=1e-3)
 
 
-@pytest.mark.slow
 def test_a_run_told_to_fail_says_what_it_needs(limited: dict[str, RunDir]) -> None:
     run = limited["told"]
     assert run.status.state == "failed"
@@ -88,7 +87,6 @@ def test_a_run_told_to_fail_says_what_it_needs(limited: dict[str, RunDir]) -> No
     assert "tokens in one forward pass" in str(run.status.error)
 
 
-@pytest.mark.slow
 def test_one_pair_that_does_not_fit_ends_the_run_with_that_sentence(limited: dict[str, RunDir]) -> None:
     run = limited["one pair"]
     assert run.status.state == "failed"

@@ -17,6 +17,8 @@ from engine.settings.hyperparameters import DPO, ORPO, GuidedDPO, LengthControl,
 from engine.statistics.rewards import length_matched
 from engine.store.rundir import RunDir, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def last(run: RunDir, split: str = "validation") -> dict[str, float]:
     lines: dict[str, dict[str, float]] = {line["split"]: line["values"] for line in metrics(run)}

@@ -17,6 +17,7 @@ from engine.store import database, opening
 from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
 from engine.store.status import State
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
 PAGES = sorted(path.name for path in (ROOT / "dashboard" / "views").glob("*.py"))

@@ -70,6 +70,7 @@ def test_pairs_are_counted_as_the_run_chooses_them(cache: Path, tmp_path: Path, 
     assert items_of(cache, config) == (len(training_pairs(Progress(cache, prepared(cache, config)), config)), "pairs")
 
 
+@pytest.mark.slow
 def test_prompts_responses_and_texts_are_counted(toy_cache: Path) -> None:
     """6 validation pairs: 6 prompts, 12 responses; the base model's 6 answers are scored and mapped too."""
     runs = {run.config.name: run.id for run in run_dirs(toy_cache)}
@@ -275,6 +276,7 @@ def test_dry_run_reports_and_queues_nothing(
     assert run_dirs(cache) == []
 
 
+@pytest.mark.slow
 def test_dry_run_of_an_experiment_looks_at_every_run(
     cache: Path, tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

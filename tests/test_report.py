@@ -46,6 +46,7 @@ def whole(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_report_holds_document_numbers_captions_settings_and_the_program_that_draws_it_again(whole: Path) -> None:
     made = {path.relative_to(whole).as_posix() for path in whole.rglob("*")}
     assert {"report.html", "report.tex", "references.bib", "redraw.py", "captions.json", "environment.json"} <= made
@@ -79,6 +80,7 @@ def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:
     assert "".join(path.name for path in (whole / "data").iterdir()).count("marks") == sum(name.startswith("fig") for name in captions)
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_again_from_their_numbers_with_plotly_and_polars_alone(whole: Path, filled_cache: Path, tmp_path: Path) -> None:
     """Every one as it was printed, in a process that refuses every other library; a changed number is drawn changed."""
     shutil.copytree(whole, tmp_path / "r")
@@ -188,6 +190,7 @@ def test_figures_as_wide_as_a_column_stand_two_beside_each_other(tmp_path: Path)
     assert heights["No2"] != pytest.approx(heights["No0"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
 def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_being_made(filled_cache: Path) -> None:
     told: list[tuple[str, float]] = []

@@ -24,6 +24,8 @@ from engine.settings.slices import Range, Slice
 from engine.store import database
 from engine.store.rundir import RunDir, find_run, run_dirs, take_lock
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def held(toy_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

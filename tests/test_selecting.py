@@ -23,6 +23,8 @@ from engine.settings.slices import Contains, OneOf, Range, Slice, without_reward
 from engine.store import database
 from engine.store.database import Connection
 
+pytestmark = pytest.mark.slow
+
 
 def sliced(selection: Selection, *predicates: Any, inverted: bool = False) -> Slice:
     return Slice(dataset_id=selection.dataset_id or "", predicates=predicates, inverted=inverted)

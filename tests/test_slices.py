@@ -374,6 +374,7 @@ def count_pairs(con: Connection, selection: Selection) -> tuple[int, ...]:
     return database.frame(con, "select count(*) from pairs").row(0)
 
 
+@pytest.mark.slow
 def test_the_report_of_a_slice_says_so_and_lists_its_pairs(filled_cache: Path, tmp_path: Path) -> None:
     asked = ["--out", str(tmp_path), "--cache", str(filled_cache), "--format", "csv", "--format", "json", "--slice", ADVICE.as_json()]
     assert export.main(asked) == 0

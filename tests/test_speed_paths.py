@@ -32,6 +32,7 @@ from engine.settings.config import SYSTEM_PROMPT, GenerateConfig, RewardConfig
 from engine.settings.hyperparameters import DPO, KTO
 from engine.store.rundir import RunDir
 
+pytestmark = pytest.mark.slow
 SIDES = [side for pair in encode_pairs(tiny_chat(), pairs(6)) for side in pair]
 
 
@@ -78,7 +79,6 @@ def test_no_span_holds_padding_or_too_many_queries() -> None:
 # Compiled layers
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_compiled_layers_give_the_gradients_of_those_written(reward_model: RewardModel, precision: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
@@ -89,7 +89,6 @@ def test_compiled_layers_give_the_gradients_of_those_written(reward_model: Rewar
     assert max(worst.values()) < (1e-4 if precision == "fp32" else 0.05), worst
 
 
-@pytest.mark.slow
 def test_compiled_scoring_gives_what_written_layers_give_and_leaves_them_as_they_were(reward_model: RewardModel) -> None:
     """bf16 keeps 8 bits of numbers of about 1; outside the scoring, gradients are those of the layers as written, bit for bit."""
     with layers(reward_model.model, compiled=False):

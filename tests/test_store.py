@@ -323,6 +323,7 @@ def test_one_file_under_two_names_is_read_under_both_at_once(copy: Path, tmp_pat
         assert con.execute("select count(*) from runs").fetchall() == [(5,)]
 
 
+@pytest.mark.slow
 def test_processes_writing_at_once_lose_nothing(empty_cache: Path) -> None:
     """Five processes, each with its own run, meet on a cache that has no database yet."""
     runs = [run_with_metrics(empty_cache, f"20260101-00000{i}-r", State.DONE) for i in range(5)]
@@ -337,6 +338,7 @@ def test_processes_writing_at_once_lose_nothing(empty_cache: Path) -> None:
     assert found["metrics"].height == 5 * 3 * 2
 
 
+@pytest.mark.slow
 def test_rebuilding_waits_for_a_writer(copy: Path) -> None:
     """What a writer commits while somebody rebuilds is in the new file, not in the one that was replaced."""
     run = run_with_metrics(copy, "20260101-000000-late", State.DONE)

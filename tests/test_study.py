@@ -23,6 +23,7 @@ from engine.statistics.seeds import mean_over_seeds
 from engine.store import database
 from engine.store.rundir import RunDir, run_dirs, take_lock
 
+pytestmark = pytest.mark.slow
 SHIPPED = sorted(path.stem for path in study.STUDIES.glob("*.json"))
 
 

@@ -21,6 +21,8 @@ from engine.settings.config import GenerateConfig, PolicyConfig, ScoreConfig
 from engine.settings.hyperparameters import DPO
 from engine.store.rundir import RunDir, run_dirs
 
+pytestmark = pytest.mark.slow
+
 
 def of_split(run: RunDir, split: str) -> dict[int, dict[str, float]]:
     return {line["step"]: line["values"] for line in metrics(run) if line["split"] == split}

@@ -206,6 +206,7 @@ def test_chinese_lines_are_broken_by_their_width_and_never_before_a_comma() -> N
     assert columns_of("n = 5，对") == 9
 
 
+@pytest.mark.slow
 def test_a_report_in_chinese_has_chinese_characters_in_a_chinese_font(filled_cache: Path, tmp_path: Path) -> None:
     """In the PDF, the HTML and the LaTeX: headings, findings, captions. The embedded font has the Chinese forms, not the Japanese ones."""
     with database.reading(filled_cache) as con:

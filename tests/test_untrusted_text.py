@@ -149,6 +149,7 @@ def shown_of(cache: Path, *names: str) -> tuple[list[Shown], Sources]:
     return [Shown(figure, plot, frame, below) for figure, frame, (plot, below) in drawn], known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["html", "tex", "txt", "csv"])
 def test_an_attack_is_text_in_every_file_of_a_figure(hostile_cache: Path, form: str) -> None:
     """No tag but plotly's own, no command, nothing unseen, and nothing that a spreadsheet computes."""
@@ -166,6 +167,7 @@ def test_an_attack_is_text_in_every_file_of_a_figure(hostile_cache: Path, form: 
         assert "$x^2$" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not pictures.can_draw(), reason="no Chrome or Chromium on this computer")
 def test_an_attack_is_text_in_pictures(hostile_cache: Path, tmp_path: Path) -> None:
     """An SVG without links, images and scripts of the attack; a PDF without anything to click on or to open."""
