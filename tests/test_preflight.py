@@ -16,7 +16,7 @@ from engine.errors import ModelError, RunError
 from engine.kinds.pairs import training_pairs
 from engine.model import folders
 from engine.model.batches import encode_pairs
-from engine.planning.estimates import wall_seconds
+from engine.planning.estimates import seconds_each, wall_seconds
 from engine.planning.held import held_by_runs
 from engine.planning.preflight import Preflight, as_text, preflight
 from engine.planning.workload import items_of
@@ -172,6 +172,17 @@ def test_time_of_answers_is_that_of_earlier_answers(toy_cache: Path) -> None:
     base, tuned = (r for r in run_dirs(toy_cache) if r.outline.kind == "generate")
     seconds = looked_at(toy_cache, base.config, tokens=False).seconds
     assert seconds == pytest.approx(min(wall_seconds(run) or 0 for run in (base, tuned)))
+
+
+def test_time_of_scores_is_that_of_scores_in_the_same_precision(toy_cache: Path) -> None:
+    """Those of the toy experiment are fp32: they tell nothing of what a reward model to come takes to score in bf16."""
+    reward, scores = (next(r.config for r in run_dirs(toy_cache) if r.outline.kind == kind) for kind in ("reward", "score"))
+    again = scores.model_copy(update={"reward_models": ("to come",)})
+    fp32, bf16 = (reward.model_copy(update={"score_precision": precision}) for precision in ("fp32", "bf16"))
+    known = seconds_each(toy_cache, scores)
+    assert len(known) >= 2
+    assert seconds_each(toy_cache, again, {"to come": fp32}) == known
+    assert seconds_each(toy_cache, again, {"to come": bf16}) == []
 
 
 # What a configuration names

@@ -4,6 +4,7 @@ The constants were measured with SmolLM2-135M on a CPU; the estimates there were
 (which needs less). On a GPU nothing of it was measured.
 """
 
+import itertools
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -128,13 +129,23 @@ def seconds_each(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
     A response is scored while a reward model is trained too: what such a run did beside training is mostly that, before and after it.
     """
     _, table = work_of(config, 0)
-    found = [each for run in like(cache, config, planned) if (each := seconds_a_row(run, table))]
-    if table == "rewards":
-        device, network = expected_device(config.device), base_model(cache, config.model_dump(mode="json"), planned)
-        found += [
-            each for run in finished_on(cache, device) if base_model(cache, run.config_values) == network and (each := validating(run))
-        ]
-    return found
+    if table != "rewards":
+        return [each for run in like(cache, config, planned) if (each := seconds_a_row(run, table))]
+    device, values = expected_device(config.device), config.model_dump(mode="json")
+    network, precision = base_model(cache, values, planned), reward_precision(cache, values, device, planned)
+    trainings = (run for run in finished_on(cache, device) if base_model(cache, run.config_values) == network)
+    timed = itertools.chain(
+        ((run, seconds_a_row(run, table)) for run in like(cache, config, planned)), ((run, validating(run)) for run in trainings)
+    )
+    return [each for run, each in timed if each and reward_precision(cache, run.config_values, device) == precision]
+
+
+def reward_precision(cache: Path, values: Mapping[str, Any], device: str, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> str:
+    """The precision that a run's rewards are computed in: its own, or that of the first reward model it scores with."""
+    for name in values.get("reward_models", ())[:1]:
+        with suppress(RunError):  # it is gone: the default, as below
+            values = planned[name].model_dump(mode="json") if name in planned else find_run(cache, name).config_values
+    return expected_precision(values.get("score_precision", "fp32"), device)
 
 
 def seconds_a_row(run: RunDir, table: str) -> float | None:
