@@ -493,11 +493,11 @@ assert (ratio_chosen > ratio_rejected).all()  # every pair that was trained on i
 # %% [markdown]
 # The differences grow on every pair that was trained on; what the log-ratios themselves do is in the figure, and nothing in the
 # loss decides it. Six pairs are learned by heart in a few steps, so the two held-out pairs are the ones to look at, and two are too few
-# to say anything. On the starter set, the page *Training* shows the same curves for 400 pairs, and *DPO vs base* what became of the
+# to say anything. On the starter set, the page *Training* shows the same curves for more pairs, and *DPO vs base* what became of the
 # answers.
 #
 # 训练过的每一对差值都在增大；而对数比本身如何变化见图，损失对此毫无约束。六个对几步之内就被背了下来，所以该看的是那两个没有训练的对，
-# 而两个对太少，什么也说明不了。在入门数据集上，*Training* 页显示 400 对的同样曲线，*DPO vs base* 页显示回答变成了什么样。
+# 而两个对太少，什么也说明不了。在入门数据集上，*Training* 页显示更多对的同样曲线，*DPO vs base* 页显示回答变成了什么样。
 
 # %% [markdown]
 # ## 8. On-policy and off-policy · 同策略与异策略
@@ -751,11 +751,11 @@ assert correlations["sum"] < 0
 # %% [markdown]
 # ## 11. From here · 接下来
 #
-# `./run.sh` does all this on 400 pairs, lets both policies answer 200 prompts and measures which answers a reward model prefers:
+# `./run.sh` does all this on more pairs, lets both policies answer held-out prompts and measures which answers a reward model prefers:
 # `./run.sh engine policy --dataset … --loss ipo` and the others. [losses.md](losses.md) lists every loss, [dpo.md](dpo.md) and
 # [reward-models.md](reward-models.md) answer the questions that come next, each with the page that shows it on data.
 #
-# `./run.sh` 在 400 个对上完成这一切，让两个策略回答 200 个提示，并测量奖励模型更喜欢哪个回答：
+# `./run.sh` 在更多的对上完成这一切，让两个策略回答未用于训练的提示词，并测量奖励模型更喜欢哪个回答：
 # `./run.sh engine policy --dataset … --loss ipo` 等等。[losses.md](losses.md) 列出所有损失，
 # [dpo.md](dpo.md) 和 [reward-models.md](reward-models.md) 回答接下来的问题，并指出在数据上显示它的页面。
 #

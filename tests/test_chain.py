@@ -125,6 +125,16 @@ def test_the_first_policy_brings_its_answers_those_of_its_base_model_and_their_s
         chain.chain(toy_cache, again(reward), [chain.ANSWERS])
 
 
+def test_where_only_the_base_model_has_answered_its_answers_are_scored_beside_the_first_policy_s(toy_cache: Path) -> None:
+    """Nobody has scored the answers of a policy yet: the reward model that is looked at does."""
+    runs = by_kind(toy_cache)
+    then = repeated(toy_cache, "policy", tuned_generator=None)
+    assert then == (runs["generate"][0].id, runs["reward"][0].id)
+    *_, (tuned, _), (_, scores) = chain.chain(toy_cache, again(runs["policy"][0]), then).items()
+    assert isinstance(scores, ScoreConfig)
+    assert scores.generations == (runs["generate"][0].id, tuned)
+
+
 def test_a_run_that_cannot_be_repeated_is_refused_with_what_is_expected(toy_cache: Path) -> None:
     runs = by_kind(toy_cache)
     reward, policy = again(runs["reward"][0]), again(runs["policy"][0])

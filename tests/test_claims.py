@@ -397,13 +397,16 @@ def test_a_preference_is_clear_only_where_whole_answers_say_it_too(con: Connecti
     assert ("preference" in found) == (sure == "uncertain")  # beside the Overview's headline, which says what is clear
     if n == 78 and sure == "uncertain":
         assert plain(found["preferred"].detail_text()).endswith(
-            "But on the 78 prompts with neither answer cut at the token limit: 51.3 % [40.4, 62.1]."
+            "But on the 78 prompts with no answer cut at the token limit: 51.3 % [40.4, 62.1]."
         )
 
 
 @pytest.mark.parametrize(("won", "sure"), [(60, "clear"), (0, "uncertain")])
 def test_a_policy_seen_beside_another_is_clear_only_where_whole_answers_say_it_too(con: Connection, won: int, sure: str) -> None:
-    """The other policy loses every prompt; DPO wins 150, 60 of them of the 78 without cut answers, or all 122 others and no such one."""
+    """The other policy loses every prompt; DPO wins 150, 60 of them of the 78 without cut answers, or all 122 others and no such one.
+
+    Only base answers are cut: to the rewards that the two policies gain over them they are the same.
+    """
     gained = 150 if won else 122
     scored(con, of_200(162))
     answered(con, cut(won, 78))
@@ -417,9 +420,9 @@ def test_a_policy_seen_beside_another_is_clear_only_where_whole_answers_say_it_t
     recount(con, [TRAINED])
     shown, second = (Selection(**{**vars(COMPARISON), "tuned_generator": tuned}) for tuned in ("other", TUNED))
     found = paired_differences(con, shown, second)
-    assert [claim.sureness for claim in found] == [sure, sure]
+    assert [claim.sureness for claim in found] == [sure, "clear"]
     assert [claim.estimates["by"].value for claim in found] == [each * gained / 200 for each in (1, 2)]
-    assert ("neither answer cut" in found[0].detail_text()) == (sure == "uncertain")
+    assert ("no answer cut" in found[0].detail_text()) == (sure == "uncertain")
 
 
 def lengths(base: tuple[str, ...], tuned: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import polars as pl
 import pytest
@@ -180,6 +181,17 @@ def test_a_prompt_has_a_direct_link(filled_cache: Path, monkeypatch: pytest.Monk
     assert (drawn["list"]["prompt"], drawn["list"]["opened"]) == (row["prompt_id"], True)
     texts = ["".join(text for text, _changed in side["pieces"]) for side in drawn["details"][0]["sides"]["answers"]]
     assert texts == [row["base_answer"], row["tuned_answer"]]
+
+
+def test_a_link_to_prompts_takes_back_what_was_asked_for_there_before(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch, "prompts.py", flag="base_cut")
+    app.switch_page("views/dpo_vs_base.py").run()
+    lost = next(link.proto for link in app.get("page_link") if link.proto.label == "Read the lost prompts")
+    assert dict(parse_qsl(lost.query_string, keep_blank_values=True)) == {"flag": "", "preferred": "base"}
+    app.query_params.update(flag="", preferred="base")
+    app.switch_page("views/prompts.py").run()
+    assert app.selectbox(key="prompt_flag").value is None
+    assert "flag" not in app.query_params
 
 
 def test_an_unknown_prompt_is_said(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,17 +293,18 @@ def test_a_model_finished_later_is_offered_with_its_result_beside_the_one_shown(
     ("others", "name"),
     [
         ([], "untrained"),
-        ([("one", 0, "head")], "untrained"),
-        ([("one", 1, "untrained_head")], "untrained (seed 0)"),
-        ([("two", 0, "untrained_head")], "untrained (one)"),
-        ([("two", 1, "untrained_head")], "untrained (one, seed 0)"),
+        ([("one", 0, "head", "bf16")], "untrained"),
+        ([("one", 1, "untrained_head", "fp32")], "untrained (seed 0)"),
+        ([("two", 0, "untrained_head", "fp32")], "untrained (one)"),
+        ([("two", 1, "untrained_head", "fp32")], "untrained (one, seed 0)"),
+        ([("one", 0, "untrained_head", "bf16")], "untrained (fp32)"),
     ],
 )
-def test_an_untrained_scorer_is_called_by_what_others_differ_from_it_in(others: list[tuple[str, int, str]], name: str) -> None:
+def test_an_untrained_scorer_is_called_by_what_others_differ_from_it_in(others: list[tuple[str, int, str, str]], name: str) -> None:
     con = duckdb.connect()
     con.execute(database.SCHEMA)
-    for model, seed, kind in [("one", 0, "untrained_head"), *others]:
-        con.execute("insert into scorers (scorer_id, name, kind, model_id, seed) values (uuid(), 'x', ?, ?, ?)", [kind, model, seed])
+    for scorer in [("one", 0, "untrained_head", "fp32"), *others]:
+        con.execute("insert into scorers (scorer_id, name, model_id, seed, kind, precision) values (uuid(), 'x', ?, ?, ?, ?)", scorer)
     assert name in {row[0] for row in con.execute("select name from named_scorers").fetchall()}
 
 

@@ -7,8 +7,9 @@ import streamlit as st
 from dashboard import queries
 from dashboard.parts import answers, verdict
 from dashboard.queries import Selection
-from dashboard.state import data, slices
+from dashboard.state import address, data, slices
 from dashboard.state.messages import _, ours
+from engine.statistics.claims import Claim
 from engine.statistics.wording import number
 
 
@@ -29,9 +30,10 @@ def both_ends(selection: Selection, title: str, each: int = 2) -> None:
 
 
 def to_prompts(label: str, **asked: str) -> None:
-    """The way to the page Prompts, where that is listed which is asked for."""
+    """The way to the page Prompts, where that is listed which is asked for, and not what was asked for there before."""
     st.page_link(
-        "views/prompts.py", label=data.literal(label), icon=":material/arrow_forward:", icon_position="right", query_params=asked
+        "views/prompts.py", label=data.literal(label), icon=":material/arrow_forward:", icon_position="right",
+        query_params=address.only(**asked),
     )  # fmt: skip
 
 
@@ -51,10 +53,11 @@ def answer(row: dict[str, Any], side: answers.Role) -> answers.Answer:
     return answers.Answer(side, row[f"{side}_answer"], reward=row[f"{side}_trained"], **told)
 
 
-def cut_or_complete(selection: Selection) -> None:
+def cut_or_complete(selection: Selection, claim: Claim) -> None:
     """A button that looks at the prompts where the token limit cut neither answer, and the way to those where it did."""
     both = [slices.predicate(field, selection, None, values=(False,)) for field in ("base_cut", "tuned_cut")]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(_("Show only complete answers"), key="only_complete", on_click=slices.add, args=(selection, both))
-        to_prompts(_("Cut base answers"), flag="base_cut", preferred="any")
-        to_prompts(_("Cut tuned answers"), flag="tuned_cut", preferred="any")
+        for flag, label in (("base_cut", _("Cut base answers")), ("tuned_cut", _("Cut tuned answers"))):
+            if claim.estimates[flag].value:
+                to_prompts(label, flag=flag)

@@ -31,11 +31,11 @@ def show(selection: Selection) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input(
             _("Search prompts and responses"), key=asked("pair_search"), type="search", width=360, placeholder=_("Search"),
-            on_change=keep, args=("pair_search",),
+            on_change=keep, args=("pair_search", ""),
         )  # fmt: skip
         order = st.selectbox(
             _("Order"), list(orders), key=asked("pair_order", *orders), format_func=orders.__getitem__, width=260,
-            on_change=keep, args=("pair_order",),
+            on_change=keep, args=("pair_order", next(iter(orders))),
         )  # fmt: skip
         st.download_button(
             _("CSV with ids"), lambda: csv_text(data.read(queries.matching_pairs, selection, search=search)), "pairs.csv", "text/csv",
@@ -65,9 +65,9 @@ def asked(name: str, *options: str) -> str:
     return name
 
 
-def keep(name: str) -> None:
+def keep(name: str, default: str) -> None:
     """Write what was just typed or chosen into the address."""
-    address.put(name, [st.session_state[name]] if st.session_state[name] else [])
+    address.put(name, [] if st.session_state[name] in (None, default) else [st.session_state[name]])
 
 
 def list_of(rows: pl.DataFrame, key: str) -> str | None:

@@ -283,7 +283,7 @@ def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
     found = data.read(chain.to_repeat, cache_path(), replace(selection, slice=None), kind)
     if not found:
         st.caption(_("What is looked at has no answers that were made here: nothing follows the training."))
-    if found == (chain.ANSWERS,):
+    if found == (chain.ANSWERS,) and not selection.trained_scorer:
         st.caption(_("No reward model is looked at: one that is trained later can score the answers."))
     kept = [run_id for run_id in found if st.checkbox(data.literal(step(kind, run_id)), True, key=f"retrain_then_{run_id}")]
     answered = kind == "reward" or any(run == chain.ANSWERS or find_run(cache_path(), run).outline.kind == "generate" for run in kept)

@@ -54,9 +54,9 @@ def line(selection: Selection, csv: bool = True) -> None:
 
 def offer(selection: Selection, label: str, predicate: AnyPredicate) -> None:
     """A button that looks at the pairs of which this holds, with their number; nothing where there are none, or it is done already."""
-    narrowed = slices.narrowed(selection.slice or Slice(dataset_id=selection.dataset_id or ""), (predicate,))
-    if narrowed == selection.slice:
+    if selection.slice and not selection.slice.inverted and predicate in selection.slice.predicates:
         return
+    narrowed = slices.narrowed(selection.slice or Slice(dataset_id=selection.dataset_id or ""), (predicate,))
     found = data.read(queries.sliced_counts, replace(selection, slice=narrowed))[0]
     if found:
         st.button(

@@ -85,7 +85,7 @@ def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
     scorer = selection.trained_scorer
     difference = pl.col("difference").alias("value")
     values = rows.compared_answers(con, selection, scorer).select(difference, series=pl.lit("difference"), facet=named(con, scorer))
-    bins = histogram(con, values, {}, width=selection.bin_width)
+    bins = histogram(con, values, width=selection.bin_width)
     return beside(bins, once(con, win_rate, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
 
 
@@ -110,7 +110,7 @@ def reward_boxes(con: Connection, selection: Selection) -> pl.DataFrame:
     found = []
     for judge in JUDGES:
         scorer = judge_of(selection, judge)
-        drawn = boxes(con, rewards_under(con, selection, scorer), {}).drop("facet")
+        drawn = boxes(con, rewards_under(con, selection, scorer)).drop("facet")
         found.append(drawn.with_columns(judge=pl.lit(judge), scorer=named(con, scorer)))
     names = generator_names(con, selection)
     boxed = pl.concat(found).join(names, on="series", how="left", maintain_order="left").rename({"series": "who"})
@@ -139,7 +139,7 @@ def named(con: Connection, scorer: str | None) -> pl.Expr:
 
 
 def answers_under(con: Connection, selection: Selection, judge: str) -> pl.DataFrame:
-    bins = histogram(con, rewards_under(con, selection, judge_of(selection, judge)), {}, width=selection.bin_width)
+    bins = histogram(con, rewards_under(con, selection, judge_of(selection, judge)), width=selection.bin_width)
     return beside(bins, once(con, win_rate, selection, judge), "win_rate", *SIDES_CUT)
 
 

@@ -27,7 +27,7 @@ def bin_width(low: float, high: float, bins: int) -> float:
 def histogram(
     con: Connection,
     values: str | pl.DataFrame,
-    params: dict[str, Any],
+    params: dict[str, Any] | None = None,
     whole: bool = False,
     open_end: bool = False,
     fine: int = 1,
@@ -48,13 +48,13 @@ def histogram(
     return frame(con, BINNED, {"width": width, "last": last})
 
 
-def looked_at(con: Connection, values: str | pl.DataFrame, params: dict[str, Any]) -> None:
+def looked_at(con: Connection, values: str | pl.DataFrame, params: dict[str, Any] | None) -> None:
     """Temporary view `looked_at`: the values, which are asked for more than one thing."""
     if isinstance(values, pl.DataFrame):
         con.register("kept_values", values.to_arrow())
         source = "kept_values"
     else:
-        con.execute(f"create or replace temp table read_once as {values}", params)
+        con.execute(f"create or replace temp table read_once as {values}", params or {})
         source = "read_once"
     con.execute(f"create or replace temp view looked_at as from {source} where value is not null")
 
@@ -83,7 +83,7 @@ BOXES = f"""
 """
 
 
-def boxes(con: Connection, values: str | pl.DataFrame, params: dict[str, Any]) -> pl.DataFrame:
+def boxes(con: Connection, values: str | pl.DataFrame, params: dict[str, Any] | None = None) -> pl.DataFrame:
     """Box statistics: facet, series, n, mean, std, q1, q3, low, high, outliers, median (an Estimate), notch.
 
     values: as above, and the prompt_id of each. low, high: the whiskers, the outermost values within 1.5 interquartile ranges of the box.

@@ -95,8 +95,9 @@ def paired_differences(con: Connection, shown: Selection, second: Selection) -> 
         answers = frame(con, BOTH_ANSWERED, values)
         names = names_of(con, "generator", second.tuned_generator, shown.tuned_generator)
         if len(answers):
-            for template, by in ((WIN_RATE, won), (REWARD, gained)):
-                found.append(unless_cut(instead(template, by(answers), *names), answers, by))
+            both_tuned = answers.with_columns(base_finish_reason=pl.lit(None, pl.String))  # the base answer's reward cancels
+            for template, by, rest in ((WIN_RATE, won, answers), (REWARD, gained, both_tuned)):
+                found.append(unless_cut(instead(template, by(rest), *names), rest, by))
     return found
 
 

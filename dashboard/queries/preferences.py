@@ -9,12 +9,8 @@ from dashboard.queries.selection import Selection
 from engine.statistics import rows
 from engine.statistics.estimate import ESTIMATE, Estimate, column
 from engine.statistics.registry import measured
-from engine.store.database import Connection, frame
+from engine.store.database import Connection
 
-TYPED = """
-    select prompt_id, min(coalesce(case $field when 'source' then source else prompt_type end, '')) as "group"
-    from pairs where dataset_id = $dataset and split = $split group by prompt_id
-"""
 LENGTH_CLASSES = ("win_rate_shorter", "win_rate_like_length", "win_rate_longer")
 
 
@@ -38,7 +34,8 @@ def win_tie_loss(con: Connection, selection: Selection) -> pl.DataFrame:
 
 def win_rate_by_group(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 15: group (of the selection's group_field), win_rate by the trained scorer; the highest first."""
-    typed = frame(con, TYPED, {**rows.split_of(selection), "field": selection.group_field})
+    group = pl.col(selection.group_field).fill_null("").alias("group")
+    typed = rows.prompt_groups(con, selection).select("prompt_id", group)
     answers = rows.compared_answers(con, selection, selection.trained_scorer).join(typed, on="prompt_id", maintain_order="left")
     groups = answers.partition_by("group", maintain_order=True)
     rates: list[Estimate] = [measured(part, ["win_rate"])["win_rate"] for part in groups]

@@ -14,15 +14,23 @@ COMPARISON = (
 
 ROWS = ("pair", "prompt", "page", "preferred", "type", "flag", "order", "scorer", "search", "pair_search", "pair_order")
 """What is asked of the rows of a dataset's split, on the pages that list them: of another one it means nothing."""
+FILTERS = ("page", "preferred", "type", "flag", "scorer", "search")  # those of the page Prompts
 
 
 def asked(name: str) -> list[str]:
-    """The values in the address, or those chosen before on another page, which are put into the address again."""
+    """The values in the address, or those chosen before on another page, which are put into the address again. A blank one is none."""
     chosen: dict[str, list[str]] = st.session_state.setdefault("chosen", {})
     holds = name in COMPARISON and name in chosen
     values = chosen[name] if holds else st.query_params.get_all(name) or chosen.get(name, [])
+    values = [value for value in values if value]
     put(name, values)
     return values
+
+
+def only(**wanted: str) -> dict[str, str]:
+    """What a link to the page Prompts asks for: this, and blank whatever else was asked for there before."""
+    chosen: dict[str, list[str]] = st.session_state.get("chosen", {})
+    return {**{name: "" for name in FILTERS if chosen.get(name)}, **wanted}
 
 
 def asked_of(name: str, options: Container[str], complaint: str) -> list[str]:

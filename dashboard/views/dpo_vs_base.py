@@ -42,7 +42,7 @@ with st.grid(min_column_width=900, gap="medium"):
     if cut := verdict.named(found, "cut_answers"):
         with st.container(border=True, gap="small"):
             verdict.line(cut)
-            examples.cut_or_complete(selection)
+            examples.cut_or_complete(selection, cut)
 
 verdict.section(_("Where does it lose?"), verdict.named(found, "weakest_prompts"))
 if lost := verdict.named(found, "lost_prompts"):

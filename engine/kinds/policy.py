@@ -58,7 +58,7 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     progress.stage("loading the model")
     device = networks.best_device(config.device)
     precision = networks.best_precision(config.precision, device)
-    reported = networks.best_precision(config.score_precision, device)
+    reported = networks.reported_precision(config, device)
     tokenizer = networks.load_tokenizer(progress.cache, config.model)
     model = networks.load_policy(progress.cache, config.model)
     policy = networks.Policy(model)
@@ -203,7 +203,7 @@ def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Ten
 def evaluate_split(tuned: Tuned, split: str, part: Part, step: int, seconds: float) -> None:
     """Implicit rewards of a split's pairs: metrics, and rows of the implicit scorer. At step 0 the policy is the reference."""
     progress, config = tuned.progress, tuned.config
-    precision = networks.best_precision(config.score_precision, tuned.device)
+    precision = networks.reported_precision(config, tuned.device)
     known = part.reference if step == 0 else None
     found = known if known is not None else logps_of(tuned, part.encoded, precision, f"policy on {split} after step {step}")
     lengths = torch.tensor([[c.ends, r.ends] for c, r in part.encoded]).flatten()
@@ -233,7 +233,7 @@ def scorer_of(tuned: Tuned) -> Scorer:
         reference_model_id=config.model if isinstance(loss, AgainstReference) else None,
         beta=loss.beta,
         reduction="mean" if loss.per_token else "sum",
-        precision=networks.best_precision(config.score_precision, tuned.device),
+        precision=networks.reported_precision(config, tuned.device),
         max_tokens=config.max_tokens,
         system_prompt=config.system_prompt,
         template_hash=tuned.chat.template_hash,

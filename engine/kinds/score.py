@@ -104,7 +104,7 @@ def reward_scorer(config: RewardConfig, run_id: str, template_hash: str, trained
         name=config.name if trained else untrained_name(config.seed),
         kind="head" if trained else "untrained_head",
         model_id=run_id if trained else config.model,
-        precision=networks.best_precision(config.score_precision, device),
+        precision=networks.reported_precision(config, device),
         max_tokens=config.max_tokens,
         system_prompt=f"{config.system_prompt}\nGroup: {{{config.group_by}}}" if config.conditional else config.system_prompt,
         template_hash=template_hash,
@@ -118,7 +118,7 @@ def rewards_of(
     net: networks.RewardModel, encoded: Sequence[Encoded], config: RewardConfig, device: str, progress: Callable[[int, int], None]
 ) -> list[float]:
     """Reported rewards under a reward run's settings, (N,)."""
-    precision = networks.best_precision(config.score_precision, device)
+    precision = networks.reported_precision(config, device)
     compiled = networks.scores_compiled(config, precision, device, sum(map(len, encoded)))
     found = values_of(net, encoded, device, precision, config.read_at, compiled, progress)
     if config.length.changes_scores:

@@ -23,7 +23,7 @@ from engine.settings.config import TrainConfig
 # Tokens on a CPU after which compiled layers have won back their first warm-up: 20 to 40 s of training, 23 s of forward passes
 WORTH_COMPILING = 40_000
 WORTH_COMPILING_TO_SCORE = 100_000
-MOST_COMPILERS = 4  # C++ compilers at once, of some 0.3 GB each; on a CPU inductor starts them from threads and keeps no worker processes
+MOST_COMPILERS = 4  # C++ compilers at once, of some 0.3 GB each
 
 
 def load_tokenizer(cache: Path, name: str) -> Any:
@@ -160,6 +160,11 @@ def best_precision(wanted: str, device: str) -> str:
     return "bf16" if fast else "fp32"
 
 
+def reported_precision(config: TrainConfig, device: str) -> str:
+    """The precision of the rewards that a run, and whoever scores with its model, reports."""
+    return best_precision(config.score_precision, device)
+
+
 def has_cpu_bf16() -> bool:
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
@@ -217,7 +222,8 @@ def has_compiler() -> bool:
 def layers(model: Any, compiled: bool) -> Iterator[None]:
     """Decoder layers run compiled, one graph for all layers and lengths, or as they are written, whatever they do outside."""
     if compiled:
-        torch._inductor.config.compile_threads = min(torch.get_num_threads(), MOST_COMPILERS)
+        on_cpu = next(model.parameters()).device.type == "cpu"  # there from threads; elsewhere from processes, which outlive a killed run
+        torch._inductor.config.compile_threads = min(torch.get_num_threads(), MOST_COMPILERS) if on_cpu else 1
         for layer in decoder_layers(model):
             layer.compile(dynamic=True)
     with torch.compiler.set_stance("default" if compiled else "force_eager"):

@@ -4,7 +4,6 @@ The constants were measured with SmolLM2-135M on a CPU; the estimates there were
 (which needs less). On a GPU nothing of it was measured.
 """
 
-import itertools
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -133,11 +132,13 @@ def seconds_each(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
         return [each for run in like(cache, config, planned) if (each := seconds_a_row(run, table))]
     device, values = expected_device(config.device), config.model_dump(mode="json")
     network, precision = base_model(cache, values, planned), reward_precision(cache, values, device, planned)
-    trainings = (run for run in finished_on(cache, device) if base_model(cache, run.config_values) == network)
-    timed = itertools.chain(
-        ((run, seconds_a_row(run, table)) for run in like(cache, config, planned)), ((run, validating(run)) for run in trainings)
-    )
-    return [each for run, each in timed if each and reward_precision(cache, run.config_values, device) == precision]
+
+    def alike(run: RunDir) -> bool:
+        return reward_precision(cache, run.config_values, device) == precision
+
+    found = [seconds_a_row(run, table) for run in like(cache, config, planned) if alike(run)]
+    found += [validating(run) for run in finished_on(cache, device) if base_model(cache, run.config_values) == network and alike(run)]
+    return [each for each in found if each]
 
 
 def reward_precision(cache: Path, values: Mapping[str, Any], device: str, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> str:

@@ -117,9 +117,11 @@ def after_reward(config: TrainConfig, named: Named) -> Labelled:
 def after_policy(config: TrainConfig, named: Named, first: bool) -> Labelled:
     """The policy's answers, one run for each that is repeated, and their scores by the same reward models.
 
-    first: base model and policy answer for the first time, under the settings that a generation run has by itself.
+    first: base model and policy answer for the first time, under the settings that a generation run has by itself. Answers of the base
+    model that are repeated are scored too, since nobody may have done it.
     """
     repeated = [asked for _, asked in named if isinstance(asked, GenerateConfig)]
+    by_base = [run.id for run, asked in named if isinstance(asked, GenerateConfig) and asked.policy == config.model]
     scorers = [(run, asked) for run, asked in named if not isinstance(asked, GenerateConfig)]
     if scorers and not repeated and not first:
         raise ConfigError(f"then names {scorers[0][0].id} but no generation run: what it scores has to be answered first")
@@ -131,7 +133,7 @@ def after_policy(config: TrainConfig, named: Named, first: bool) -> Labelled:
         answers.append(label := f"answers {number}")
         name = f"Answers of {config.name}" + (f", {number}" if number > 1 else "")
         yield label, {**alone(asked), "name": name[:NAME_CHARS], "policy": "@model"}
-    written = [f"@{label}" for label in answers]
+    written = [*by_base, *(f"@{label}" for label in answers)]
     if heads := [run.id for run, asked in scorers if isinstance(asked, RewardConfig)]:
         yield "scores", score_values(config, heads, written, [])
     for run, scorer in scorers:
@@ -141,7 +143,7 @@ def after_policy(config: TrainConfig, named: Named, first: bool) -> Labelled:
 
 
 def first_answers(config: TrainConfig) -> dict[str, Any]:
-    """How the first answers are made: to the prompts that the policy is validated on, as it was prompted while it was trained."""
+    """How the first answers are made: to all prompts of its first validation split, as the policy was prompted while it was trained."""
     shared = {name: getattr(config, name) for name in ("dataset", "device", "system_prompt", "max_tokens", "seed")}
     return {"kind": "generate", "split": config.validation_splits[0], **shared}
 
@@ -189,10 +191,7 @@ def to_repeat(con: Connection, cache: Path, looked_at: Comparison, kind: str) ->
     if kind == "reward":
         return tuple(run for run in (base, tuned) if run)
     answered = tuned or base
-    if answered:
-        return (answered, *scorers_of_answers(con, cache, looked_at))
-    head = run_of_model(con, looked_at, "reward")
-    return (ANSWERS, head) if head else (ANSWERS,)
+    return (answered or ANSWERS, *scorers_of_answers(con, cache, looked_at))
 
 
 def run_of_answers(con: Connection, cache: Path, looked_at: Comparison, generator: str | None) -> str | None:
@@ -214,11 +213,12 @@ def made_in(run: RunDir, table: str) -> list[str]:
 
 
 def scorers_of_answers(con: Connection, cache: Path, looked_at: Comparison) -> list[str]:
-    """The reward and ensemble runs whose scorers have scored the tuned answers, the selected one first."""
+    """The reward and ensemble runs of the selected scorer, and of the others that have scored the tuned answers."""
     query = """
-        select scorer_id, r.run_id
-        from coverage c join scorers s using (scorer_id) left join runs r on r.run_id = s.model_id and r.kind = 'reward'
-        where c.complete and c.generator_id = $tuned and c.dataset_id = $dataset and c.split = $split and s.kind in ('head', 'ensemble')
+        select scorer_id, r.run_id from scorers s left join runs r on r.run_id = s.model_id and r.kind = 'reward'
+        where s.kind in ('head', 'ensemble') and (scorer_id = $trained or scorer_id in (
+            select scorer_id from coverage where complete and generator_id = $tuned and dataset_id = $dataset and split = $split
+        ))
         order by scorer_id = $trained desc, r.run_id
     """
     values = {"tuned": looked_at.tuned_generator, "dataset": looked_at.dataset_id, "split": looked_at.split}

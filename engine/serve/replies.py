@@ -101,7 +101,7 @@ def by_policy(models: Models, asked: Tokens, run_id: str) -> Line:
 
 def log_probabilities(net: networks.Policy, encoded: Encoded, config: PolicyConfig, device: str) -> list[float]:
     """log π(y_t | x, y_<t), (S,), in the precision that the run's rewards are computed in."""
-    with networks.autocast(networks.best_precision(config.score_precision, device), device):
+    with networks.autocast(networks.reported_precision(config, device), device):
         found: list[float] = net.by_token(pack([encoded], "last_target").to(device)).tolist()
     return found
 
@@ -133,7 +133,7 @@ def readings(net: networks.RewardModel, encoded: Encoded, config: RewardConfig, 
     """The head read at the prompt's last token and at every response token up to where a reward is read, (S + 1,)."""
     packed = pack([encoded], config.read_at)
     packed = replace(packed, read_at=packed.rows[0, len(encoded.prompt) - 1 :]).to(device)
-    with networks.autocast(networks.best_precision(config.score_precision, device), device):
+    with networks.autocast(networks.reported_precision(config, device), device):
         rewards = net(packed).float().cpu()
     if config.length.changes_scores:
         lengths = torch.arange(len(rewards)).clamp(1, encoded.ends).float()

@@ -24,6 +24,10 @@ ANSWERS = """
     from compared_answers where base_id = $base and tuned_id = $tuned and scorer_id = $scorer
       and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split) order by prompt_id
 """
+GROUPS = """
+    select prompt_id, min(prompt_type) as prompt_type, min(source) as source
+    from pairs where dataset_id = $dataset and split = $split group by prompt_id
+"""
 GIVEN = """
     select case generator_id when $base then 'base' else 'tuned' end as who, prompt_id, finish_reason
     from answers where generator_id in ($base, $tuned)
@@ -54,6 +58,11 @@ def compared_answers(con: Connection, comparison: Comparison, scorer: str | None
 def given_answers(con: Connection, comparison: Comparison) -> pl.DataFrame:
     """who (base, tuned), prompt_id and finish_reason of every answer to the prompts of the split, scored or not."""
     return frame_once(con, GIVEN, {**split_of(comparison), **generators_of(comparison)})
+
+
+def prompt_groups(con: Connection, comparison: Comparison) -> pl.DataFrame:
+    """prompt_id, prompt_type and source of every prompt of the split; of several that its pairs name, the first in the alphabet."""
+    return frame_once(con, GROUPS, split_of(comparison))
 
 
 def scored_answers(con: Connection, comparison: Comparison, scorer: str | None) -> pl.DataFrame:

@@ -372,10 +372,13 @@ cells as (
 select cells.*, scored >= expected or s.kind = 'imported' as complete from cells join scorers s using (scorer_id);
 
 create view named_scorers as            -- scorers as pages, figures and sentences call them: of untrained ones only in what they differ
-with untrained as (select count(distinct model_id) as models, count(distinct seed) as seeds from scorers where kind = 'untrained_head')
+with untrained as (
+    select count(distinct model_id) as models, count(distinct seed) as seeds, count(distinct precision) as precisions
+    from scorers where kind = 'untrained_head'
+)
 select s.* replace (
     if(kind <> 'untrained_head', name, 'untrained' || coalesce(' (' || nullif(concat_ws(
-        ', ', case when models > 1 then model_id end, case when seeds > 1 then 'seed ' || seed end
+        ', ', case when models > 1 then model_id end, case when seeds > 1 then 'seed ' || seed end, case when precisions > 1 then precision end
     ), '') || ')', '')) as name)
 from scorers s, untrained;
 

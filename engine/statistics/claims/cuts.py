@@ -9,8 +9,8 @@ from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
 from engine.statistics.wording import POINTS
 
-WHOLE = phrase("But on the {whole:counted} with neither answer cut at the token limit: {whole:full}.")
-WHOLE_POINTS = phrase("But on the {whole:counted} with neither answer cut at the token limit: {whole} points {whole:interval}.")
+WHOLE = phrase("But on the {whole:counted} with no answer cut at the token limit: {whole:full}.")
+WHOLE_POINTS = phrase("But on the {whole:counted} with no answer cut at the token limit: {whole} points {whole:interval}.")
 NONE_WHOLE = phrase("But on each of these prompts an answer is cut at the token limit.")
 BOUND = phrase("Only the longer answers are cut at the token limit, so that the true difference is at least as large.")
 LONGER_MORE = phrase("The longer answers are cut at the token limit more often: {cut_longer:percent} against {cut_shorter:percent}.")

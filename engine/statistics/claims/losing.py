@@ -11,13 +11,10 @@ from engine.statistics.claims.reward_model import GROUP_FIELDS, Measure, group, 
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import ALPHA, difference_of_shares, mean, share, share_above_zero
 from engine.statistics.lengths import with_lengths
+from engine.statistics.rows import prompt_groups
 from engine.statistics.wording import Value
 
 PAGE = "dpo_vs_base"
-TYPES = """
-    select prompt_id, min(prompt_type) as prompt_type, min(source) as source
-    from pairs where dataset_id = $dataset and split = $split group by prompt_id
-"""
 TUNED_FLAGS = """
     select prompt_id, cast(repeats as double) as repeats, cast(refuses as double) as refuses from answers where generator_id = $tuned
     qualify row_number() over (partition by prompt_id order by generation_id) = 1
@@ -69,7 +66,7 @@ def win_rate(rows: pl.DataFrame, alpha: float = ALPHA) -> Estimate:
 @claim("weakest_prompts", page=PAGE, of=("win_rate",))
 def weakest_prompts(evidence: Evidence) -> Claim | None:
     """The type of prompt with the lowest win rate: of those that are surely below the others, if any is."""
-    typed = evidence.answers.join(evidence.read(TYPES), on="prompt_id", how="left", maintain_order="left")
+    typed = evidence.answers.join(prompt_groups(evidence.con, evidence.comparison), on="prompt_id", how="left", maintain_order="left")
     typed = typed.with_columns(margin="difference")
     field, found = next(((field, made) for field in GROUP_FIELDS if len(made := groups(typed, field, win_rate)) > 1), ("", []))
     if not found:
