@@ -11,6 +11,7 @@ from test_pages import opened, said
 from dashboard import queries
 from dashboard.parts.answers import Role
 from dashboard.parts.playground import Played
+from dashboard.parts.tokens import by_reward
 from dashboard.queries import playground
 from engine.data.records import Turn
 from engine.store import database
@@ -114,3 +115,10 @@ def test_scores_have_the_same_decimals_and_the_difference_its_place_among_the_ma
     app.session_state["played"].scores = [{**scores[0], "rewards": both, "trained": both[0] == 0} for both in rewards]
     app.run()
     assert app.dataframe[0].value.iloc[:, 1:].values.tolist() == [["0.0000", "0.8600", "+0.8600"], ["0.0001", "−0.0005", "−0.0006"]]
+
+
+def test_the_reward_along_an_answer_says_where_its_arithmetic_is_not_exact() -> None:
+    found = {"before": 0.0, "tokens": [{"text": "a", "reward": 1.0}], "truncated": False, "parts_at": None}
+    exact, rounded = (by_reward({**found, "precision": precision})["notes"] for precision in ("fp32", "bf16"))
+    assert exact == []
+    assert len(rounded) == 1

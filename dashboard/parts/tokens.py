@@ -146,7 +146,11 @@ def by_reward(found: Mapping[str, Any]) -> dict[str, Any]:
     start = number(found["before"]) if found["before"] is not None else "–"
     summary = _("The reward is {start} before the answer and {end} at its end.").format(start=start, end=number(before))
     scale = {"up": COLOURS["chosen"], "down": COLOURS["rejected"], "more": _("raises the reward"), "less": _("lowers the reward")}
-    return view(_("Reward model"), summary, tokens, values, found, scale)
+    shown = view(_("Reward model"), summary, tokens, values, found, scale)
+    if found["precision"] == "bf16":
+        about = _("In bf16 a reward depends a little on what is computed beside it: the table's may differ by some hundredths.")
+        shown["notes"].append(about)
+    return shown
 
 
 def told(text: str, value: float, detail: str) -> dict[str, Any]:

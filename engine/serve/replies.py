@@ -122,6 +122,7 @@ def by_judge(models: Models, asked: Tokens, judge: Judge) -> Line:
         "run": judge.run,
         "trained": judge.trained,
         "name": scorer.name,
+        "precision": scorer.precision,
         "truncated": encoded.truncated,
         "before": None if config.length.changes_scores else before,
         "parts_at": parts_at(encoded, lambda other: encoded_for(chat, config, asked, other), asked.other),
