@@ -11,7 +11,8 @@ from test_pages import opened
 
 from dashboard import queries
 from dashboard.parts import drawings
-from dashboard.parts.run_table import Row, differing, settings_of, unusual
+from dashboard.parts.run_settings import differing, settings_of, unusual
+from dashboard.parts.run_table import Row
 from dashboard.queries import Selection
 from dashboard.queries.run_table import run_measures
 from dashboard.state.data import Run
@@ -59,7 +60,7 @@ def test_only_settings_that_differ_have_a_column(tmp_path: Path) -> None:
         row(tmp_path, "a", PolicyConfig(name="a", dataset=DATASET, seed=1)),
         row(tmp_path, "b", PolicyConfig(name="b", dataset=DATASET, seed=1, batch_size=2, loss=SimPO(), study="s")),
     ]
-    assert differing(rows) == ["batch_size", "loss.beta", "loss.name", "loss.label_smoothing", "loss.gamma"]
+    assert differing([r.settings for r in rows]) == ["batch_size", "loss.beta", "loss.name", "loss.label_smoothing", "loss.gamma"]
 
 
 def test_a_setting_that_an_older_run_does_not_have_is_the_default(tmp_path: Path) -> None:
@@ -67,20 +68,20 @@ def test_a_setting_that_an_older_run_does_not_have_is_the_default(tmp_path: Path
     values = rows[0].run.dir.config_values
     write_json(tmp_path / "runs" / "old" / "config.json", {k: v for k, v in values.items() if k != "warmup"})
     old = Run(rows[0].run.dir, rows[0].run.status, rows[0].run.dir.outline)
-    assert differing([Row(old, settings_of(old), 0), rows[1]]) == []
+    assert differing([settings_of(old), rows[1].settings]) == []
 
 
 def test_a_run_is_told_by_its_settings_unlike_the_defaults(tmp_path: Path) -> None:
-    assert unusual(row(tmp_path, "a", RewardConfig(dataset=DATASET))) == ""
+    assert unusual("reward", row(tmp_path, "a", RewardConfig(dataset=DATASET)).settings) == ""
     changed = RewardConfig(dataset=DATASET, pairs=320, learning_rate=3e-5, length=LengthControl(penalty=0.01))
-    assert unusual(row(tmp_path, "b", changed)) == "pairs 320, rate 3e−05, length control: penalty 0.01"
+    assert unusual("reward", row(tmp_path, "b", changed).settings) == "pairs 320, rate 3e−05, length control: length penalty 0.01"
 
 
 def test_a_slice_is_one_setting_said_in_words(tmp_path: Path) -> None:
     """By its conditions, or its name when it has one."""
     wrong = Slice(dataset_id=DATASET, predicates=(Range(field="margin", scorer="s", high=0),))
     rows = [row(tmp_path, "all", RewardConfig(dataset=DATASET)), row(tmp_path, "part", RewardConfig(dataset=DATASET, slice=wrong))]
-    assert differing(rows) == ["slice"]
+    assert differing([r.settings for r in rows]) == ["slice"]
     assert rows[1].settings["slice"] == "margin < 0"
     named = RewardConfig(dataset=DATASET, slice=wrong.model_copy(update={"name": "ranked wrong"}))
     assert row(tmp_path, "named", named).settings["slice"] == "ranked wrong"
@@ -164,9 +165,17 @@ def test_two_runs_are_compared_by_their_settings(tmp_path: Path) -> None:
         from test_run_table import row
 
         from dashboard.parts.run_table import compared
-        from engine.settings.config import RewardConfig
+        from engine.settings.config import PolicyConfig, RewardConfig
 
         compared([row(Path(cache), str(n), RewardConfig(name=f"batch {n}", dataset=DATASET, batch_size=n)) for n in (4, 16)])
+        kinds = PolicyConfig(name="DPO", dataset=DATASET), RewardConfig(name="RM", dataset=DATASET)
+        compared([row(Path(cache), config.name, config) for config in kinds])
 
     app = AppTest.from_function(page, kwargs={"cache": str(tmp_path)}).run()
-    assert tables(app) == [{"Setting": ["Batch"], "batch 4": ["4"], "batch 16": ["16"]}]
+    batches, kinds = tables(app)
+    assert batches == {"Setting": ["Batch"], "batch 4": ["4"], "batch 16": ["16"]}
+    told = {setting: (dpo, rm) for setting, dpo, rm in zip(*kinds.values(), strict=True)}
+    assert told["Loss"] == ("DPO", "Bradley-Terry")
+    assert told["Loss: Beta"] == ("0.1", "–")
+    assert told["Length control: Length penalty"] == ("–", "0")
+    assert told["Tell the group"] == ("–", "no")

@@ -4,7 +4,6 @@ One chosen run shows log, curve, configuration and what can be done with it; two
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,23 +13,19 @@ import streamlit as st
 from dashboard import figures, queries
 from dashboard.parts import drawings, retrain, widgets
 from dashboard.parts import figure as figure_part
+from dashboard.parts.run_settings import FIXED, Settings, differing, setting, settings_of, title_of, unusual, written
 from dashboard.queries import Selection
 from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
-from dashboard.state import address, data, slices
+from dashboard.state import address, data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, counted, duration, estimated, listed, marked, ours, reported
-from engine.errors import PrefscopeError
+from dashboard.state.messages import _, counted, duration, estimated, marked, ours, reported
 from engine.plain import line
-from engine.queue.preset import names_runs
-from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE, TrainConfig
-from engine.settings.files import parse_written
+from engine.settings.config import CONFIGS, TrainConfig
 from engine.statistics.estimate import Estimate
 from engine.store.rundir import cache_path, find_run
 from engine.store.status import GOING_ON, State
 
-FIXED = {"pairs": marked("Pairs"), "batch_size": marked("Batch"), "learning_rate": marked("Rate")}  # settings that always have a column
-NO_SETTING = ("name", "format", "dataset", *SET_BY_THE_QUEUE)
 BLOCKS = {"reward": marked("Reward models"), "policy": marked("Policies")}
 QUESTIONS = {
     "reward": marked("accuracy: chosen ranked above rejected"),
@@ -39,7 +34,6 @@ QUESTIONS = {
 SHOWN, HIDDEN = ":material/visibility:", ":material/visibility_off:"
 TAIL_LINES = 40
 ROW_PIXELS = 32
-Settings = Mapping[str, Any]  # {field, dotted inside a nested model: value}
 
 
 @dataclass(frozen=True)
@@ -81,52 +75,6 @@ def rows_of(runs: Iterable[Run], selection: Selection) -> list[Row]:
     return found
 
 
-def settings_of(run: Run) -> Settings:
-    """Every setting of a run; one that its file does not have is the default."""
-    values = run.outline.model_dump()
-    with suppress(PrefscopeError):  # one of another version is shown as it is written
-        config = parse_written(values, "")
-        wanted = getattr(config, "slice", None)
-        values = config.model_dump() | ({"slice": slices.named(wanted)} if wanted else {})
-    return flat(values)
-
-
-def flat(values: Mapping[str, Any], outer: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{outer}{name}.")
-        elif outer or name not in NO_SETTING:
-            found[f"{outer}{name}"] = value
-    return found
-
-
-def differing(rows: Iterable[Row]) -> list[str]:
-    """The settings in which runs differ, in the order of the configuration."""
-    several = [row.settings for row in rows]
-    names = dict.fromkeys(name for settings in several for name in settings)
-    return [name for name in names if len({written(settings.get(name)) for settings in several}) > 1]
-
-
-def title_of(kind: str, name: str) -> str:
-    """A setting as a form calls it; one inside a nested model after that."""
-    outer, _dot, inner = name.partition(".")
-    field = CONFIGS[kind].model_fields.get(outer) if kind in CONFIGS else None
-    title = _(field.title or name) if field else name
-    return f"{title}: {inner}" if inner else _(FIXED[name]) if name in FIXED else title
-
-
-def written(value: Any) -> str:
-    """A setting's value in a cell."""
-    if value is None or value == () or value == []:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:g}".replace("-", "−")
-    if isinstance(value, list | tuple):
-        return listed(map(written, value))
-    return line(str(value))
-
-
 # The table of training runs
 
 
@@ -155,7 +103,7 @@ def training(selection: Selection) -> None:
 def block(kind: str, rows: list[Row], selection: Selection, everything: bool) -> list[Row]:
     """The table of one kind; the chosen rows."""
     drawn = selection.reward_runs if kind == "reward" else selection.policy_runs
-    others = [name for name in (rows[0].settings if everything else differing(rows)) if name not in FIXED]
+    others = [name for name in (rows[0].settings if everything else differing([row.settings for row in rows])) if name not in FIXED]
     lines = lines_of(rows, drawn)
     table: dict[str, list[Any]] = {
         "eye": [SHOWN if row.run.id in drawn else HIDDEN for row in rows],
@@ -165,7 +113,7 @@ def block(kind: str, rows: list[Row], selection: Selection, everything: bool) ->
         "interval": [drawings.interval(row.accuracy, index) for row, index in zip(rows, lines, strict=True)],
         "n": [row.accuracy.n if row.accuracy else None for row in rows],
         **{name: [written(row.settings.get(name) or (_("all") if name == "pairs" else None)) for row in rows] for name in FIXED},
-        **{name: [written(row.settings.get(name)) for row in rows] for name in others},
+        **{name: [setting(row.run.kind, row.settings, name) for row in rows] for name in others},
         "steps": [row.steps for row in rows],
         "time": [None if row.seconds is None else duration(row.seconds) for row in rows],
         "state": [row.state for row in rows],
@@ -243,7 +191,7 @@ def everything(selection: Selection) -> None:
         "time": [None if row.seconds is None else duration(row.seconds) for row in rows],
         "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
         "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
-        "settings": [unusual(row) for row in rows],
+        "settings": [unusual(row.run.kind, row.settings) for row in rows],
     }
     headings = {
         "run": st.column_config.TextColumn(_("Run")),
@@ -262,18 +210,6 @@ def everything(selection: Selection) -> None:
     chosen = shown(table, headings, rows, "runs_all") if rows else []
     asked = address.asked("run")
     opened(chosen or [row for row in rows if row.run.id in asked], selection)
-
-
-def unusual(row: Row) -> str:
-    """The settings of a run that are not the defaults, in a few words."""
-    model = CONFIGS.get(row.run.kind)
-    if model is None:
-        return ""
-    usual = flat({n: f.get_default(call_default_factory=True) for n, f in model.model_fields.items() if not f.is_required()})
-    usual |= flat({n: v.model_dump() for n, v in usual.items() if hasattr(v, "model_dump")})
-    plain = [name for name in row.settings if name in usual and not names_runs(model, name)]
-    own = [(name, row.settings[name]) for name in plain if written(usual[name]) != written(row.settings[name])]
-    return listed(f"{title_of(row.run.kind, name).lower()} {written(value)}" for name, value in own)
 
 
 def result(row: Row) -> str | None:
@@ -310,17 +246,16 @@ def opened(rows: list[Row], selection: Selection) -> None:
 
 def compared(rows: list[Row]) -> None:
     """The settings in which two runs differ, side by side."""
-    names = differing(rows)
+    names = differing([row.settings for row in rows])
     if not names:
         st.caption(_("The two have the same settings."))
         return
     labels = [row.run.name for row in rows]
     if labels[0] == labels[1]:
         labels = [f"{row.run.name} ({row.run.id[-4:]})" for row in rows]
-    columns = {label: [written(row.settings.get(name)) for name in names] for label, row in zip(labels, rows, strict=True)}
-    st.dataframe(
-        pl.DataFrame({_("Setting"): [title_of(rows[0].run.kind, name) for name in names], **columns}), hide_index=True, key="runs_differ"
-    )
+    columns = {label: [setting(row.run.kind, row.settings, name) for name in names] for label, row in zip(labels, rows, strict=True)}
+    titles = [title_of(next(row.run.kind for row in rows if name in row.settings), name) for name in names]
+    st.dataframe(pl.DataFrame({_("Setting"): titles, **columns}), hide_index=True, key="runs_differ")
 
 
 def details(row: Row, selection: Selection) -> None:
@@ -340,7 +275,7 @@ def details(row: Row, selection: Selection) -> None:
         alone = replace(selection, reward_runs=(run.id,), policy_runs=(run.id,), slice=None)
         figure_part.show(figures.find(name), alone)
     else:
-        values = {title_of(run.kind, name): written(value) for name, value in row.settings.items()}
+        values = {title_of(run.kind, name): setting(row.run.kind, row.settings, name) for name in row.settings}
         st.dataframe(
             pl.DataFrame({_("Setting"): list(values), _("Value"): list(values.values())}), hide_index=True, key=f"settings_{run.id}"
         )
