@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 import polars as pl
 import pytest
-from filled import TINY, write_curves, write_run
+from filled import TINY, fill, write_curves, write_run
 
 from dashboard import queries
 from dashboard.figures import FIGURES, NUMBERS, TABLES, Figure, drawn, find, on_page, render
@@ -252,6 +252,18 @@ def test_a_boxs_median_is_drawn_with_the_interval_that_its_caption_names(name: s
     assert "order statistics" in caption
     assert "±" not in caption
     assert ("differ where notches do not overlap" in caption) == (name != "scorers_on_generators")
+
+
+def test_a_tie_is_on_neither_side_of_the_differences(empty_cache: Path) -> None:
+    """Where every reward is 1 all prompts are ties."""
+    fill(empty_cache)
+    with database.writing(empty_cache) as con:
+        con.execute("update scored_prompts set reward = 1")
+        chosen = queries.default_selection(con)
+        plot, (n,) = render(find("reward_differences"), con, chosen), queries.reward_differences(con, chosen)["tied"]
+    assert sorted(sentences(plot).split(" better: ")) == ["0", "0 tuned", "base"]
+    assert n > 1
+    assert f"{n} ties" in plot.layout.title.subtitle.text.replace("<br>", " ")
 
 
 @pytest.mark.parametrize("name", ["words_chosen", "distinguishing_words"])

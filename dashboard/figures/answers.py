@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 from dashboard import queries
 from dashboard.figures.registry import JUDGED, POLICIES, SCORERS, figure
 from dashboard.figures.responses import length_said, longest_said
-from dashboard.figures.shapes import boxes, by, cut, filled, histogram, medians, signed_histogram, written
+from dashboard.figures.shapes import boxes, by, cut, filled, histogram, medians, signed_histogram, ties, written
 from dashboard.figures.theme import COLOURS, called, caption, excerpt, whose
 from dashboard.state.messages import _
 
@@ -49,13 +49,13 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
 )
 def reward_differences(frame: pl.DataFrame) -> go.Figure:
     first = frame.row(0, named=True)
-    plot = signed_histogram(frame, "difference", "tuned", "base")
+    plot = signed_histogram(frame, "difference", "tuned", "base", {"tuned": first["won"], "base": first["lost"]})
     plot.update_xaxes(title_text=_("reward: tuned − base"))
     plot.update_yaxes(title_text=_("prompts"))
     won, mean = first["win_rate"], first["reward_difference"]
     n = filled(_("n = {n:,} prompts"), n=first["n"])
     parts = _("above 0 (ties half): {value}").format(value=written(won)), _("mean {value}").format(value=written(mean)), by(won, mean)
-    return caption(plot, excerpt(first["facet"], 40), n, *parts, cut(first))
+    return caption(plot, excerpt(first["facet"], 40), n, ties(first["tied"]), *parts, cut(first))
 
 
 def paired_boxes(frame: pl.DataFrame) -> go.Figure:

@@ -5,9 +5,9 @@ import polars as pl
 
 from dashboard import queries
 from dashboard.figures.registry import figure
-from dashboard.figures.shapes import boxes, by, filled, histogram, medians, written
+from dashboard.figures.shapes import boxes, by, filled, histogram, medians, ties, written
 from dashboard.figures.theme import COLOURS, INK, called, caption, excerpt
-from dashboard.state.messages import _, listed, plural
+from dashboard.state.messages import _, listed
 from engine.statistics.wording import number, percent
 
 SCORE = "Train a reward model to see rewards here: it scores the pairs held out for validation."
@@ -121,7 +121,3 @@ def margins(frame: pl.DataFrame) -> go.Figure:
     parts = filled(_("n = {n:,} pairs"), n=first["n"]), width, ties(first["tied"])
     middles = _("▲ median {value}").format(value=number(first["median"])), _("mean {value}").format(value=number(first["mean"]))
     return caption(plot, excerpt(first["facet"], 40), *parts, *middles)
-
-
-def ties(count: int) -> str:
-    return plural("{n} tie", "{n} ties", count).format(n=number(count, 0)) if count else _("no ties")

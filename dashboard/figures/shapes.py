@@ -1,6 +1,7 @@
 """Drawings that several figures share: histograms, boxes and curves from counted or thinned data."""
 
 import math
+from collections.abc import Mapping
 from typing import Any, SupportsInt
 
 import numpy as np
@@ -9,9 +10,9 @@ import polars as pl
 
 from dashboard.figures.registry import stands_for
 from dashboard.figures.theme import BETWEEN, COLOURS, INK, PATTERNS, called, excerpt, fill
-from dashboard.state.messages import _, estimated, listed, marked, wording
+from dashboard.state.messages import _, estimated, listed, marked, plural, wording
 from engine.statistics.estimate import Estimate
-from engine.statistics.wording import percent
+from engine.statistics.wording import number, percent
 
 
 def filled(sentence: str, **values: SupportsInt | str) -> str:
@@ -33,6 +34,10 @@ def cut(row: dict[str, Any]) -> str:
     """How many answers the token limit cut; nothing of imported ones, of which nobody knows."""
     known = [f"{called(who)} {percent(row[f'{who}_cut']['value'])}" for who in ("base", "tuned") if row[f"{who}_cut"]["n"]]
     return _("answers cut by the token limit: {sides}").format(sides=listed(known)) if known else ""
+
+
+def ties(count: int) -> str:
+    return plural("{n} tie", "{n} ties", count).format(n=number(count, 0)) if count else _("no ties")
 
 
 def bars(estimates: pl.Series) -> dict[str, Any]:
@@ -82,8 +87,11 @@ def histogram(
     return plot
 
 
-def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> go.Figure:
-    """Counts of a difference, below 0 in the colour of one side and above in that of the other, with the line of no difference."""
+def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str, sides: Mapping[str, int]) -> go.Figure:
+    """Counts of a difference, below 0 in the colour of one side and above in that of the other, with the line of no difference.
+
+    sides: how many there are on each side. The first bin from 0 on holds those without a difference too, which are on neither.
+    """
     plot = go.Figure()
     for who, rows in ((below, bins.filter(pl.col("high") <= 0)), (above, bins.filter(pl.col("high") > 0))):
         plot.add_bar(
@@ -99,7 +107,7 @@ def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str) -> 
         stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
         side = "right" if who == below else "left"
         plot.add_annotation(
-            text=filled(_("{who} better: {n:,}"), who=called(who), n=rows["count"].sum()),
+            text=filled(_("{who} better: {n:,}"), who=called(who), n=sides[who]),
             x=0, y=1, yref="y domain", xanchor=side, yanchor="bottom",
             xshift=-6 if side == "right" else 6, showarrow=False,
         )  # fmt: skip

@@ -81,11 +81,16 @@ def answer_length_summary(con: Connection, selection: Selection) -> pl.DataFrame
 
 
 def reward_differences(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Figure 8b: histogram of tuned − base reward per prompt under the trained scorer, with win rate and mean difference."""
+    """Figure 8b: histogram of tuned − base reward per prompt under the trained scorer, with win rate and mean difference.
+
+    won, tied, lost: prompts on each side of 0 and at 0, which the bins do not tell apart.
+    """
     scorer = selection.trained_scorer
-    difference = pl.col("difference").alias("value")
-    values = rows.compared_answers(con, selection, scorer).select(difference, series=pl.lit("difference"), facet=named(con, scorer))
-    bins = histogram(con, values, width=selection.bin_width)
+    difference = pl.col("difference")
+    answers = rows.compared_answers(con, selection, scorer)
+    values = answers.select(difference.alias("value"), series=pl.lit("difference"), facet=named(con, scorer))
+    signs = answers.select(won=(difference > 0).sum(), tied=(difference == 0).sum(), lost=(difference < 0).sum())
+    bins = histogram(con, values, width=selection.bin_width).join(signs, how="cross")
     return beside(bins, once(con, win_rate, selection, "trained"), *OF_COMPARISONS, *SIDES_CUT)
 
 
