@@ -194,6 +194,29 @@ def test_a_link_to_prompts_takes_back_what_was_asked_for_there_before(filled_cac
     assert "flag" not in app.query_params
 
 
+def test_the_report_that_was_put_together_is_there_again_after_another_page(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preset, an added and a removed part, style, formats and an edited caption, which also outlives that its part is taken out."""
+    app = opened(filled_cache, monkeypatch, "report.py")
+    app.segmented_control(key="report_preset").set_value("overview").run()
+    app.checkbox(key="report_tick_dpo_rewards").check()
+    app.checkbox(key="report_tick_margins").uncheck()
+    app.segmented_control(key="report_look").set_value("serif")
+    app.button_group(key="report_formats").set_value(["svg", "csv"])
+    app.session_state["report_captions"] = True
+    app.run()
+    caption = next(box for box in app.text_area if box.label == "Figure 11")
+    caption.set_value("In my words.").run()
+    app.checkbox(key="report_tick_far_from_guessing").uncheck().run()
+    app.checkbox(key="report_tick_far_from_guessing").check().run()
+    app.switch_page("views/overview.py").run().switch_page("views/report.py").run()
+    assert not app.exception
+    assert app.segmented_control(key="report_preset").value == "overview"
+    assert (app.checkbox(key="report_tick_dpo_rewards").value, app.checkbox(key="report_tick_margins").value) == (True, False)
+    assert app.segmented_control(key="report_look").value == "serif"
+    assert app.button_group(key="report_formats").value == ["svg", "csv"]
+    assert app.session_state["report_of"].captions == {"far_from_guessing": "In my words."}
+
+
 def test_an_unknown_prompt_is_said(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "prompts.py", prompt="nowhere")
     assert any("nowhere" in w.value for w in app.warning)

@@ -122,3 +122,19 @@ def test_the_reward_along_an_answer_says_where_its_arithmetic_is_not_exact() -> 
     exact, rounded = (by_reward({**found, "precision": precision})["notes"] for precision in ("fp32", "bf16"))
     assert exact == []
     assert len(rounded) == 1
+
+
+def test_what_was_typed_and_picked_is_there_again_after_another_page(toy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = asked(toy_cache, monkeypatch)
+    app.number_input(key="play_tokens").set_value(64)
+    kept = app.multiselect(key="play_scorers").value[:1]
+    app.multiselect(key="play_scorers").set_value(kept).run()
+    app.segmented_control(key="play_mode").set_value("paste").run()
+    app.text_area(key="play_right").set_value("So.").run()
+    app.switch_page("views/overview.py").run().switch_page("views/playground.py").run()
+    assert not app.exception
+    assert app.segmented_control(key="play_mode").value == "paste"
+    assert [app.text_area(key=f"play_{field}").value for field in ("prompt", "left", "right")] == ["How do I begin?", "", "So."]
+    assert app.multiselect(key="play_scorers").value == kept
+    app.segmented_control(key="play_mode").set_value("answer").run()
+    assert app.number_input(key="play_tokens").value == 64

@@ -90,7 +90,8 @@ def picked_judges(known: Judges, selected: Sequence[str]) -> Judges:
     kept = [judge for judge in held if judge in names]
     st.session_state[key] = kept if kept or (key in st.session_state and not held) else [known[name] for name in selected]
     picked = st.multiselect(
-        _("Reward models"), list(names), format_func=lambda judge: data.literal(names[judge]), key=key, width=FIELD_PIXELS
+        _("Reward models"), list(names), format_func=lambda judge: data.literal(names[judge]), key=key, width=FIELD_PIXELS,
+        persist_state="session",
     )  # fmt: skip
     return {names[judge]: judge for judge in picked}
 
@@ -117,12 +118,13 @@ def prompt(selection: Selection) -> tuple[Turn, ...] | None:
         key=PICKED,
         width=FIELD_PIXELS,
         on_change=lambda: take(st.session_state[PICKED]),
+        persist_state="session",
     )
     earlier: Sequence[Turn] = st.session_state.get(EARLIER, ())
     for turn in earlier:
         st.caption(data.literal(_(ROLES.get(turn.role, turn.role))))
         st.text(turn.content)
-    text = st.text_area(_("Prompt"), key=PROMPT, height=110, width=FIELD_PIXELS)
+    text = st.text_area(_("Prompt"), key=PROMPT, height=110, width=FIELD_PIXELS, persist_state="session")
     return (*earlier, Turn("user", text)) if text.strip() else None
 
 
@@ -138,11 +140,12 @@ def take(prompt_id: str | None) -> None:
 def settings() -> dict[str, Any]:
     """How the answers are drawn."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        tokens = st.number_input(_("Longest answer in tokens"), 1, 2048, 200, 50, width=190, key="play_tokens")
+        tokens = st.number_input(_("Longest answer in tokens"), 1, 2048, 200, 50, width=190, key="play_tokens", persist_state="session")
         temperature = st.number_input(
-            _("Temperature"), 0.0, 2.0, 0.0, 0.1, width=150, key="play_temperature", help=_("0 always takes the most probable token.")
-        )
-        seed = st.number_input(_("Seed"), 0, 2**31, 0, width=150, key="play_seed", disabled=temperature == 0)
+            _("Temperature"), 0.0, 2.0, 0.0, 0.1, width=150, key="play_temperature", help=_("0 always takes the most probable token."),
+            persist_state="session",
+        )  # fmt: skip
+        seed = st.number_input(_("Seed"), 0, 2**31, 0, width=150, key="play_seed", disabled=temperature == 0, persist_state="session")
     return {"max_new_tokens": int(tokens), "temperature": float(temperature), "seed": int(seed)}
 
 

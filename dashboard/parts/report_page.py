@@ -26,7 +26,7 @@ def chosen_parts() -> tuple[str, ...]:
     """The ticked figures and tables, in the order of the preset."""
     name = st.segmented_control(
         _("Start from"), list(content.PRESETS), default="assignment", format_func=of(PRESET_NAMES), required=True,
-        key="report_preset", on_change=ticked_anew,
+        key="report_preset", on_change=ticked_anew, persist_state="session",
     )  # fmt: skip
     st.caption(data.literal(_(content.PRESETS[name])))
     order = list(dict.fromkeys([*content.preset(name), *content.preset("everything")]))
@@ -53,7 +53,7 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
             with st.container(border=True):
                 label = _("{label}: {title}").format(label=part.label, title=_(part.title))
                 st.session_state.setdefault(f"report_tick_{name}", name in wanted)  # a preset sets it too
-                st.checkbox(data.literal(label), key=f"report_tick_{name}")
+                st.checkbox(data.literal(label), key=f"report_tick_{name}", persist_state="session")
                 if name not in wanted:
                     continue
                 rows = data.read(part.query, selection, key=name)
@@ -65,27 +65,26 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
                     st.caption(data.literal(listed([counted(len(rows), "rows"), *map(heading, read_by_people(rows))])))
 
 
-def captions(request: content.Request) -> dict[str, str]:
-    """The captions of the ticked parts, to be changed; only those that were."""
-    edited: dict[str, str] = {}
-    kept = st.session_state.get("report_edited", {})
+def captions(request: content.Request) -> None:
+    """The captions of the ticked parts, to be changed; those that were are kept, also while their part is not ticked."""
+    kept: dict[str, str] = st.session_state.setdefault("report_edited", {})
     said = data.read(content.captions_of, request.selection, request.parts, cache_path())
     for name, caption in said.items():
         text = st.text_area(
             data.literal(content.registered()[name].label),
             kept.get(name, caption),
-            key=f"report_caption_{name}",
+            key=f"report_caption_{name}_{hash(caption)}",  # of other data, or in another language, it says something else
             height="content",
             max_chars=2000,
         )
         if text and text != caption:
-            edited[name] = text
-    st.session_state["report_edited"] = edited
-    return edited
+            kept[name] = text
+        else:
+            kept.pop(name, None)
 
 
-def kept_captions(parts: tuple[str, ...]) -> dict[str, str]:
-    """What was written into the captions before their part of the page was closed."""
+def edited_captions(parts: tuple[str, ...]) -> dict[str, str]:
+    """What was written into the captions of these parts."""
     kept = st.session_state.get("report_edited", {})
     return {name: text for name, text in kept.items() if name in parts}
 
@@ -93,14 +92,18 @@ def kept_captions(parts: tuple[str, ...]) -> dict[str, str]:
 def style_and_formats() -> tuple[Style, tuple[str, ...]]:
     """How the figures look, and what is made of them."""
     with st.container(horizontal=True):
-        look = st.segmented_control(_("Style"), list(LOOKS), default="sans", format_func=of(LOOKS), required=True, key="report_look")
-        width = st.segmented_control(
-            _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key="report_width"
+        look = st.segmented_control(
+            _("Style"), list(LOOKS), default="sans", format_func=of(LOOKS), required=True, key="report_look", persist_state="session"
         )
+        width = st.segmented_control(
+            _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key="report_width",
+            persist_state="session",
+        )  # fmt: skip
     offered, usual = pictures.makeable(export.FORMATS), pictures.makeable(export.USUAL)
     forms = st.pills(
-        _("Formats"), offered, selection_mode="multi", default=usual, format_func=NAMES.__getitem__, key="report_formats", wrap=True
-    )
+        _("Formats"), offered, selection_mode="multi", default=usual, format_func=NAMES.__getitem__, key="report_formats", wrap=True,
+        persist_state="session",
+    )  # fmt: skip
     if sentence := pictures.missing():
         st.info(data.literal(sentence))
     return Style(look, width), export.made_of(forms or ())

@@ -21,13 +21,15 @@ widgets.live(playground.beside_run)
 busy = run_going_on(cache_path()) is not None
 named = playground.writers(selection)
 known, selected = playground.judges(selection)
-mode = st.segmented_control(_("What to do"), list(MODES), format_func=MODES.__getitem__, default="answer", required=True, key="play_mode")
+mode = st.segmented_control(
+    _("What to do"), list(MODES), format_func=MODES.__getitem__, default="answer", required=True, key="play_mode", persist_state="session"
+)
 turns = playground.prompt(selection)
 texts: dict[Role, str] = {}
 how = {}
 if mode == "paste":
     for side, place in zip(playground.PASTED, st.container(width=playground.TEXTS_PIXELS).columns(2, gap="medium"), strict=True):
-        texts[side] = place.text_area(data.literal(_(TITLES[side])), key=f"play_{side}", height=160)
+        texts[side] = place.text_area(data.literal(_(TITLES[side])), key=f"play_{side}", height=160, persist_state="session")
 else:
     how = playground.settings()
     if not named:

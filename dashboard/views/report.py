@@ -14,8 +14,9 @@ parts = report_page.chosen_parts()
 style, formats = report_page.style_and_formats()
 asked = Request(selection, parts, formats, style)
 with st.expander(_("Captions"), key="report_captions", on_change="rerun") as opened:
-    edited = report_page.captions(asked) if opened.open else report_page.kept_captions(parts)
-request = replace(asked, captions=edited)
+    if opened.open:
+        report_page.captions(asked)
+request = replace(asked, captions=report_page.edited_captions(parts))
 report_page.make_and_take(request)
 report_page.in_a_shell(request, st.session_state["report_preset"])
 st.header(_("Figures and tables"), anchor=False)
