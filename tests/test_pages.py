@@ -166,6 +166,23 @@ def test_another_split_is_not_asked_for_rows_of_the_one_before(
     assert not app.warning
 
 
+def test_an_address_of_the_dataset_before_asks_nothing_of_another_one(
+    own_cache: Path, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A click while the page is drawn for another dataset brings the address of the one before, with the pair that was open there."""
+    from tiny import toy_dataset  # here, because it imports torch
+
+    other = toy_dataset(own_cache)
+    app = opened(own_cache, monkeypatch, "reward_model.py", pair=pairs["pair_id"][3])
+    before = {name: app.query_params[name] for name in ("dataset", "split", "pair")}
+    app.radio(key="pick_dataset").set_value(other).run()
+    app.query_params.update(before)
+    app.run()
+    assert app.query_params["dataset"] == other
+    assert "pair" not in app.query_params
+    assert not app.warning
+
+
 def shown_prompts(app: AppTest) -> dict[str, Any]:
     """What the list of prompts and the details beside it are drawn from."""
     drawn: dict[str, Any] = json.loads(next(part.proto.json for part in app.get("bidi_component") if part.proto.json))

@@ -54,6 +54,7 @@ def selection() -> tuple[Selection, data.Second | None]:
     if known.datasets.is_empty():
         return Selection(), None
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center", key="chips"), address.in_one_step():
+        address.settle()
         dataset, split = of_data(known)
         default = default_of(dataset.value, split.value)
         scorers, generators = of_models(known, default)

@@ -77,7 +77,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
             "prompt_type": st.column_config.TextColumn(_("Type")),
             "longer_by": st.column_config.TextColumn(_("Words ±"), alignment="right", help=_("Words that the chosen response has more.")),
         },
-        on_select=lambda: pick(rows, st.session_state[key]["selection"]),
+        on_select=lambda: pick(selection, rows, st.session_state[key]["selection"]),
         selection_mode=["single-row-required", "single-cell"],
         placeholder="–",
         key=key,
@@ -95,10 +95,10 @@ def bar(margin: float | None, widest: float | None) -> str | None:
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 
-def pick(rows: pl.DataFrame, chosen: dict[str, Any]) -> None:
-    """A click on a cell picks its row, as one on the row's mark does."""
+def pick(selection: Selection, rows: pl.DataFrame, chosen: dict[str, Any]) -> None:
+    """A click on a cell picks its row, as one on the row's mark does; one that comes late, when other rows are looked at, picks nothing."""
     clicked = [row for row, _column in chosen["cells"]] or chosen["rows"]
-    if clicked:
+    if clicked and [*address.asked("dataset"), *address.asked("split")] == [selection.dataset_id, selection.split]:
         address.put(NAME, [rows["pair_id"][clicked[0]]])
 
 

@@ -14,6 +14,7 @@ COMPARISON = (
 
 ROWS = ("pair", "prompt", "page", "preferred", "type", "flag", "order", "scorer", "search", "pair_search", "pair_order")
 """What is asked of the rows of a dataset's split, on the pages that list them: of another one it means nothing."""
+OF_ROWS = ("dataset", "split")  # whose rows these are
 FILTERS = ("page", "preferred", "type", "flag", "scorer", "search")  # those of the page Prompts
 
 
@@ -25,6 +26,19 @@ def asked(name: str) -> list[str]:
     values = [value for value in values if value]
     put(name, values)
     return values
+
+
+def settle() -> None:
+    """Take out of the address what it asks of the rows of another dataset or split than the chosen one.
+
+    While a page is drawn anew for another dataset, a browser may still send the address of the one before, as when something else is
+    clicked meanwhile, and on Back.
+    """
+    chosen: dict[str, list[str]] = st.session_state.get("chosen", {})
+    asked = {name: st.query_params.get_all(name) for name in OF_ROWS}
+    if any(asked[name] and chosen.get(name) and asked[name] != chosen[name] for name in OF_ROWS):
+        for name in ROWS:
+            put(name, chosen.get(name, []))
 
 
 def only(**wanted: str) -> dict[str, str]:
