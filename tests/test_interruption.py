@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,19 @@ pytestmark = pytest.mark.slow
 
 def interrupted(cache: Path, config: RunConfig, file: str, lines: int) -> RunDir:
     """A run that got a stop signal once `file` had so many lines (or, being no text, was there)."""
+
+    def far_enough(run: RunDir) -> bool:
+        path = run.path / file
+        return path.is_file() and (not file.endswith("jsonl") or len(complete_lines(path)) >= lines)
+
+    return stopped_when(cache, config, far_enough)
+
+
+def stopped_when(cache: Path, config: RunConfig, far_enough: Callable[[RunDir], bool]) -> RunDir:
     run = prepared(cache, config)
 
     def stop() -> None:
-        path = run.path / file
-        while not path.is_file() or (file.endswith("jsonl") and len(complete_lines(path)) < lines):
+        while not far_enough(run):
             time.sleep(0.002)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -122,10 +131,28 @@ def test_interrupted_generation_goes_on_where_it_stopped(cache: Path, dataset: s
     whole, run = executed(cache, config), interrupted(cache, config, "generations.parquet", 1)
     before = table(run, "generations")
     assert 0 < before.height < 6
+    assert (run.status.step, run.status.steps) == (before.height, 6)
     assert execute(listening(cache, run)) == "done"
     columns = "prompt_id", "text_id", "tokens", "finish_reason"
     assert table(run, "generations").select(columns).rows() == table(whole, "generations").select(columns).rows()
     assert table(run, "generations")[: before.height].equals(before)
+
+
+def test_generation_stops_within_a_batch(cache: Path, dataset: str, tiny_llama: Path) -> None:
+    """All six prompts are one batch of 4,000 steps, which take 15 s; what is asked to stop while it answers them keeps none."""
+    config = GenerateConfig(dataset=dataset, policy=str(tiny_llama), max_new_tokens=4000, precision="fp32", device="cpu")
+    asked = list[float]()
+
+    def answering(run: RunDir) -> bool:
+        answers_now = run.written_status.stage == "answering"
+        time.sleep(0.2 if answers_now else 0)
+        asked.append(time.monotonic())
+        return answers_now
+
+    run = stopped_when(cache, config, answering)
+    assert time.monotonic() - asked[-1] < 2
+    assert (run.status.step, run.status.steps) == (0, 6)
+    assert run.table("generations") is None
 
 
 # What goes wrong is one sentence

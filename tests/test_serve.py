@@ -28,6 +28,7 @@ from engine.serve.replies import REPLIES, pieces
 from engine.serve.requests import Answer, Judge, Score, Tokens, Writer, read
 from engine.serve.server import Work, watch_starter
 from engine.settings.config import GenerateConfig, RunConfig
+from engine.store.progress import Progress
 from engine.store.rundir import RunDir, is_locked, run_dirs, take_lock
 from engine.store.server import Server, announce, lock_of_server, run_going_on, server_of
 from engine.store.status import State, Status
@@ -82,7 +83,8 @@ def test_a_sampled_answer_is_that_of_a_generation_run_with_its_seed(models: Mode
     for side in writers:
         config = asked.config(side)
         tokenizer = networks.load_tokenizer(models.cache, config.policy)
-        writer = transformers_writer(models.cache, config, tokenizer, "fp32", "cpu")
+        progress = Progress(models.cache, named(models.cache, f"{side} answers"))
+        writer = transformers_writer(progress, config, tokenizer, "fp32", "cpu")
         prompt = Chat(tokenizer, config.system_prompt, config.max_tokens).prompt(ASKED)
         ((text, tokens, reason, _),) = answers(writer, tokenizer, [prompt], 0)
         assert (found[side]["text"], found[side]["tokens"], found[side]["finish_reason"]) == (text, tokens, reason)

@@ -35,7 +35,7 @@ def run(progress: Progress, config: GenerateConfig) -> None:
     tokenizer = networks.load_tokenizer(progress.cache, config.policy)
     backend = best_backend(config.backend, device)
     loaded = vllm_writer if backend == "vllm" else transformers_writer
-    writer = loaded(progress.cache, config, tokenizer, precision, device)
+    writer = loaded(progress, config, tokenizer, precision, device)
     chat = Chat(tokenizer, config.system_prompt, config.max_tokens)
     generator = generator_row(progress, config, precision, backend)
     progress.add("models", [networks.base_row(config.policy)] if generator["kind"] == "base" else [])
@@ -54,9 +54,10 @@ def run(progress: Progress, config: GenerateConfig) -> None:
         found: list[tuple[Prompt, Answer]] = []
         if shared is not None:
             number, batch = shared
-            found = list(zip(batch, answers(writer, tokenizer, [tokens[turns] for turns in batch], number), strict=True))
+            found = list(zip(batch, answers(writer, tokenizer, [tokens[turns] for turns in batch], number), strict=False))
         found = processes.gathered(found)
-        write(progress, generator["generator_id"], found)
+        if found:
+            write(progress, generator["generator_id"], found)
         done += len(found)
         progress.advance(done, len(prompts))
 
@@ -96,7 +97,9 @@ Answer = tuple[str, int, str, float]  # text, new tokens, finish reason, seconds
 
 @dataclass(frozen=True)
 class Writer:
-    """What continues prompts: new tokens of each, given the number of the batch, which seeds it; and the tokens that end a turn."""
+    """What continues prompts, and the tokens that end a turn. written: new tokens of each, given the number of the batch, which seeds it;
+    none of a batch during which the run was asked to stop.
+    """
 
     written: Callable[[list[Sequence[int]], int], list[list[int]]]
     ends: list[int]
@@ -107,13 +110,13 @@ def seed_of(config: GenerateConfig, number: int) -> int:
     return config.seed * 1_000_003 + number
 
 
-def transformers_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
-    model = policy_that_writes(cache, config.policy, precision, device)
+def transformers_writer(progress: Progress, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
+    model = policy_that_writes(progress.cache, config.policy, precision, device)
     ends = end_tokens(model.generation_config, tokenizer)
 
     def written(prompts: list[Sequence[int]], number: int) -> list[list[int]]:
         torch.manual_seed(seed_of(config, number))
-        return continued(model, prompts, ends, config, device)
+        return continued(model, prompts, ends, config, device, lambda: progress.stopping)
 
     return Writer(written, ends)
 
@@ -124,11 +127,11 @@ def policy_that_writes(cache: Path, policy: str, precision: str, device: str) ->
     return model.to(device, torch.bfloat16 if precision == "bf16" else torch.float32).eval()
 
 
-def vllm_writer(cache: Path, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
-    """The same with vLLM. Never run here: there was no GPU."""
+def vllm_writer(progress: Progress, config: GenerateConfig, tokenizer: Any, precision: str, device: str) -> Writer:
+    """The same with vLLM, which ends the batch that it began. Never run here: there was no GPU."""
     from vllm import LLM, SamplingParams
 
-    source = source_of(cache, config.policy)
+    source = source_of(progress.cache, config.policy)
     longest = config.max_tokens + config.max_new_tokens
     model = LLM(model=source, dtype="bfloat16" if precision == "bf16" else "float32", max_model_len=longest, seed=config.seed)
     ends = end_tokens(GenerationConfig.from_pretrained(source), tokenizer)
@@ -156,7 +159,7 @@ def best_backend(wanted: str, device: str) -> str:
 
 
 def answers(writer: Writer, tokenizer: Any, prompts: list[Sequence[int]], number: int) -> list[Answer]:
-    """The answer to each tokenised prompt; its seconds are the batch's divided by its answers."""
+    """The answer to each tokenised prompt, or none when the run was asked to stop; its seconds are the batch's divided by its answers."""
     began = time.monotonic()
     written = writer.written(prompts, number)
     seconds = (time.monotonic() - began) / len(prompts)

@@ -1,7 +1,7 @@
 """Writing token by token: prompts read without padding, key-value caches that grow, a step's attention over them."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,10 +166,19 @@ def cached(flat: Cache, packed: Packed, lengths: Sequence[int], begin: int) -> K
     return KeyValueCache(torch.tensor(starts, device=places.device), longest, keys, values)
 
 
-def continued(model: Any, prompts: Sequence[Sequence[int]], ends: Sequence[int], config: GenerateConfig, device: str) -> list[list[int]]:
-    """New tokens after each prompt, to an end token or max_new_tokens."""
+def continued(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    ends: Sequence[int],
+    config: GenerateConfig,
+    device: str,
+    stopping: Callable[[], bool] = bool,
+) -> list[list[int]]:
+    """New tokens after each prompt, to an end token or max_new_tokens; none at all once `stopping`, asked at each step, says so."""
     written: list[list[int]] = [[] for _ in prompts]
     for step in steps(model, prompts, ends, config, device):
+        if stopping():
+            return []
         for row, token in step:
             written[row].append(token)
     return written

@@ -61,14 +61,14 @@ class Progress:
         return {**peaks, name: max(memory.peak(), peaks.get(name, 0))} if name else peaks
 
     def advance(self, step: int, steps: int) -> None:
-        """`step` of `steps` are done; written at most once a second."""
-        self.check()
-        moment = time.monotonic()
-        if moment - self._written < 1 and step < steps:
-            return
-        self._written = moment
-        rate = (step - self._first) / max(moment - self._began, 1e-9)
-        self.run.update(step=step, steps=steps, rate=rate, eta_seconds=(steps - step) / rate if rate else None)
+        """`step` of `steps` are done; written at most once a second, and where the run stops. Raises Cancelled as `check` does."""
+        moment, stops = time.monotonic(), self.agreed(self.stopping)
+        if stops or step >= steps or moment - self._written >= 1:
+            self._written = moment
+            rate = (step - self._first) / max(moment - self._began, 1e-9)
+            self.run.update(step=step, steps=steps, rate=rate, eta_seconds=(steps - step) / rate if rate else None)
+        if stops:
+            raise Cancelled
 
     def check(self) -> None:
         """Raises Cancelled when the run was asked to stop, in all of its processes together."""
