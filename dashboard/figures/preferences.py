@@ -93,13 +93,13 @@ LENGTHS = {"shorter": marked("shorter"), "like": marked("as long, ± 10 %"), "lo
 def win_rate_by_length(frame: pl.DataFrame) -> go.Figure:
     found = [Dot(_(LENGTHS[row["length"]]), "tuned", row["win_rate"]) for row in frame.iter_rows(named=True)]
     cut = frame["cut"][0]
-    both = _("on {prompts} the limit cut both answers").format(prompts=counted(cut, "prompts")) if cut else ""
+    both = _("on {prompts} the limit cut both answers, which counts as about as long").format(prompts=counted(cut, "prompts"))
     return caption(
         dots(found, {}, _("win rate")),
         sizes(frame),
         _("beside the base answer"),
         _("by the reward model"),
         by(*frame["win_rate"]),
-        both,
+        both if cut else "",
         _(GUESSING),
     )

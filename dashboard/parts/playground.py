@@ -255,7 +255,7 @@ def among_margins(selection: Selection, played: Played) -> str:
     share = data.read(offered.share_smaller, replace(selection, slice=None), played.scores[0]["run"], abs(right - left))
     if share is None:
         return ""
-    text = _("A difference larger than {share} of this reward model's margins on {split}.")
+    text = _("On {split}, {share} of pairs have a smaller margin under this reward model.")
     return text.format(share=wording.percent(share, 0), split=ours(line(selection.split or "")))
 
 
@@ -282,11 +282,12 @@ def show_scores(played: Played) -> None:
     sides = list(played.texts)
     differences = [found["rewards"][-1] - found["rewards"][0] for found in played.scores]
     places = min(MOST_PLACES, max(len(number(difference, signed=True).partition(".")[2]) for difference in differences))
+    heading = _("Second − first") if "left" in sides else _("Tuned − base")
     rows = [
         {
             _("Reward model"): found["name"],
             **{_(TITLES[side]): number(reward, places) for side, reward in zip(sides, found["rewards"], strict=True)},
-            **({_("Difference"): number(found["rewards"][1] - found["rewards"][0], places, signed=True)} if len(sides) == 2 else {}),
+            **({heading: number(found["rewards"][1] - found["rewards"][0], places, signed=True)} if len(sides) == 2 else {}),
         }
         for found in played.scores
     ]
