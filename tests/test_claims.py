@@ -271,6 +271,13 @@ def test_twelve_pairs_are_too_few_to_say_anything(con: Connection) -> None:
     assert {plain(str(said(con)[name])) for name in ("headline", "ranks")} == {"Too little data to say: 12 pairs."}
 
 
+def test_a_share_of_one_split_is_not_said_of_all_records(con: Connection) -> None:
+    scored(con, of_200(162))
+    kept = said(con, "data")["kept"]
+    assert "pairs in validation" in plain(str(kept))
+    assert plain(kept.detail_text()).endswith("of the 200 pairs in validation, ties half.")
+
+
 def test_too_few_pairs_still_show_their_share(con: Connection) -> None:
     """The longer response is chosen in all of the first 12 pairs: from 12 / (12 + 1.96²) = 75.8 % (Wilson)."""
     scored(con, of_200(162)[:12])

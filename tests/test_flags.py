@@ -34,14 +34,17 @@ def test_an_answer_that_ends_in_a_loop_repeats_itself() -> None:
 
 @pytest.mark.parametrize("text", [
     "I'm sorry, but I can't help with that.", "I’m sorry, but no.", "  \"I cannot do this.", "As an AI language model, I have no opinion.",
-    "很抱歉，我不能提供这种信息。", "我无法回答这个问题。",
+    "I’m sorry for any misunderstanding, but as a chatbot, I’m not equipped to help with money.",
+    "I'm sorry to inform you, but I cannot do this.", "Sorry, I'm unable to help.", "很抱歉，我不能提供这种信息。", "我无法回答这个问题。",
 ])  # fmt: skip
 def test_an_answer_that_begins_by_declining_refuses(text: str) -> None:
     assert refuses(text)
 
 
 @pytest.mark.parametrize("text", [
-    "I'm sorry to hear that you lost it. First, call the bank.", "You cannot return it.", "Sure! I cannot recommend it enough.",
+    "I'm sorry to hear that you lost it. First, call the bank.", "You cannot return it.",
+    "I'm sorry for your loss. I'm happy to help.", "I'm sorry for the wait, but as promised here it is.", "Sorry, I'm late with your dues.",
+    "Sure! I cannot recommend it enough.",
     "对不起，我来晚了。", "",
 ])  # fmt: skip
 def test_an_answer_that_only_holds_such_words_does_not_refuse(text: str) -> None:

@@ -31,6 +31,9 @@ FLAGS = {  # as a row of the list has room for, by whose answer it is
     "repeats": {"base": marked("base repeats"), "tuned": marked("tuned repeats"), "both": marked("both repeat")},
     "refuses": {"base": marked("base refuses"), "tuned": marked("tuned refuses"), "both": marked("both refuse")},
 }
+ABOUT_BAR = marked(
+    "Each bar is drawn against the largest difference under its own reward model: rewards of two reward models have no unit in common."
+)
 component = st.components.v2.component(
     "prefscope_answers",
     html='<div class="answers"></div>\n',
@@ -167,7 +170,14 @@ def drawn(detail: Detail) -> dict[str, Any]:
     return {
         "id": detail.id,
         "turns": [{"role": names.get(role, line(role)) if told else "", "text": text} for role, text in detail.turns],
-        "heads": {"scorer": _("Reward model"), "base": _(TITLES["base"]), "tuned": _(TITLES["tuned"]), "difference": _("Tuned − base")},
+        "heads": {
+            "scorer": _("Reward model"),
+            "base": _(TITLES["base"]),
+            "tuned": _(TITLES["tuned"]),
+            "difference": _("Tuned − base"),
+            "bar": _("each row its own scale"),
+            "about_bar": _(ABOUT_BAR),
+        },
         "scores": [drawn_score(score) for score in detail.scores],
         "sides": drawn_sides(detail.answers),
         "folds": [{"title": list(fold.title), "sides": drawn_sides(fold.answers)} for fold in detail.folds],
@@ -187,7 +197,9 @@ def drawn_sides(answers: Sequence[Answer]) -> dict[str, Any]:
         return {"answers": [drawn_answer(answer, [(answer.text, False)]) for answer in answers], "alike": True, "why": ""}
     texts = differences(*(answer.text for answer in answers))
     share = shared(*texts)
-    why = _("The answers share {share} of their words: differences are not marked.").format(share=percent(share, 0))
+    why = _("Longer passages that stand in both answers hold {share} of their words: differences are not marked.").format(
+        share=percent(share, 0)
+    )
     drawn = [drawn_answer(answer, pieces) for answer, pieces in zip(answers, texts, strict=True)]
     return {"answers": drawn, "alike": share >= ALIKE, "why": "" if share >= ALIKE else why}
 

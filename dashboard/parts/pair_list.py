@@ -18,9 +18,14 @@ from engine.statistics.wording import number
 ROWS = 12  # on a page
 PROMPT_PIXELS = 160
 NAME = "pair"  # in the address
+ROW_PIXELS, BAR_PIXELS = 32, 70  # of a row, and the least width of the column of bars
+HALF, HEIGHT = (
+    26,
+    ROW_PIXELS - 4,
+)  # pixels of the longest bar, and of its picture, which fills a row; what is wider than the column is cut off
 BAR = (
-    '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><path d="M40 2v16" stroke="#868686"/>'
-    '<rect x="{x:.1f}" y="5" width="{width:.1f}" height="10" fill="#0072B2"/></svg>'
+    f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * HALF + 4}" height="{HEIGHT}"><path d="M{HALF + 2} 3v22" stroke="#868686"/>'
+    '<rect x="{x:.1f}" y="7" width="{width:.1f}" height="14" fill="#0072B2"/></svg>'
 )
 
 
@@ -69,11 +74,15 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
         shown,
         hide_index=True,
         height="content",
-        row_height=32,
+        row_height=ROW_PIXELS,
         column_config={
             "prompt": st.column_config.TextColumn(_("Prompt"), width=PROMPT_PIXELS),
             "margin": st.column_config.TextColumn(_("Margin"), alignment="right", help=_("Chosen − rejected reward by the reward model.")),
-            "bar": st.column_config.ImageColumn("", width=70),
+            "bar": st.column_config.ImageColumn(
+                "",
+                width=BAR_PIXELS,
+                help=_("The margin as a bar; the longest is the largest margin, of either sign, of all pairs that are looked at."),
+            ),
             "prompt_type": st.column_config.TextColumn(_("Type")),
             "longer_by": st.column_config.TextColumn(_("Words ±"), alignment="right", help=_("Words that the chosen response has more.")),
         },
@@ -90,8 +99,8 @@ def bar(margin: float | None, widest: float | None) -> str | None:
     """A margin as a bar from the middle, as long as its share of the widest one; a picture of ours."""
     if margin is None or not widest:
         return None
-    width = 38 * abs(margin) / widest
-    drawn = BAR.format(x=40 - width if margin < 0 else 40, width=width)
+    width, middle = HALF * abs(margin) / widest, HALF + 2
+    drawn = BAR.format(x=middle - width if margin < 0 else middle, width=width)
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
 
 

@@ -8,7 +8,7 @@ from dashboard.state import data
 from dashboard.state.messages import _
 
 PAGE = "length_bias"
-selection = widgets.heading(_("Length bias"), page=PAGE, question=_("Is it only length?"), most=1)
+selection = widgets.heading(_("Length bias"), page=PAGE, question=_("Is it only length?"), most=2)
 remarks.on_pairs(selection)
 second = data.second()
 found = verdict.found_on(PAGE, selection)

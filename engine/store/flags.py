@@ -27,7 +27,8 @@ REFUSALS = tuple(
     for line in (
         "i cannot|i can't|i can not|i could not|i won't|i will not|i must decline|i'm unable|i am unable|i'm not able|i am not able",
         "i'm sorry, but|i am sorry, but|i'm really sorry, but|i'm very sorry, but|i'm so sorry, but|i'm sorry, i|i am sorry, i|sorry, but",
-        "sorry, i c|sorry, i'm|i apologize, but|i apologise, but|unfortunately, i|i'm afraid i|i'm not comfortable|we cannot|we can't",
+        "sorry, i c|sorry, i'm unable|sorry, i'm not able|sorry, i'm afraid",
+        "i apologize, but|i apologise, but|unfortunately, i|i'm afraid i|i'm not comfortable|we cannot|we can't",
         "as an ai|as a language model|as a responsible|it is not appropriate",
         "我不能|我无法|我不可以|我没有办法|我没办法|抱歉,我|很抱歉,我|非常抱歉,我|抱歉,但|很抱歉,但|对不起,我不|对不起,我无|对不起,但",
         "不好意思,我不|不好意思,我无|作为一个人工智能|作为人工智能|作为一个ai|作为ai|作为一个语言模型|作为一名ai",
@@ -36,6 +37,11 @@ REFUSALS = tuple(
 )
 """How answers begin that decline, in lower case; after Zou et al. 2023 (Universal and Transferable Adversarial Attacks on Aligned
 Language Models, Appendix B), who look for such phrases anywhere."""
+SORRY = re.compile(
+    r"(?:i'm|i am) (?:\w+ )?sorry (?:for|about|to) [^.!?\n]{1,60},? but "
+    r"(?:as an? |i can't|i cannot|i could not|(?:i'm|i am) (?:unable|not able) |i don't have )"
+)
+"""The same with what they are sorry for: "I'm sorry for any confusion, but as a chatbot"."""
 
 
 RULES = Path(__file__).read_text(encoding="utf-8")  # the database holds what they say, and is made anew when they change
@@ -81,7 +87,8 @@ def ends_in_a_loop(text: str) -> bool:
 
 def refuses(text: str) -> bool:
     """Whether it begins as answers do that decline, in English or Chinese. A refusal in other words is not found."""
-    return text.translate(PLAIN_MARKS).lower().lstrip(" \t\n\"'*").startswith(REFUSALS)
+    opening = text.translate(PLAIN_MARKS).lower().lstrip(" \t\n\"'*")
+    return opening.startswith(REFUSALS) or SORRY.match(opening) is not None
 
 
 def flag_answers(con: Connection, generators: list[str]) -> None:

@@ -334,8 +334,9 @@ class View {
   }
 
   scores({ scores, heads }) {
-    const cells = [["", heads.scorer], ["name base", heads.base], ["name tuned", heads.tuned], ["", heads.difference], ["scale", ""]]
+    const cells = [["", heads.scorer], ["name base", heads.base], ["name tuned", heads.tuned], ["", heads.difference], ["scale", heads.bar]]
     const head = made("tr", "", ...cells.map(([name, text]) => made("th", name, text)))
+    head.lastChild.title = heads.about_bar
     const body = scores.map((score, number) =>
       made(
         "tr", "", theirs("td", "", score.scorer), made("td", "", score.base), made("td", "", score.tuned),

@@ -1,16 +1,16 @@
 """Claims about a dataset: what was kept, and how often the longer response is the chosen one."""
 
 from engine.statistics.claims.claim import Claim, Sentence, claim
-from engine.statistics.claims.evidence import Evidence, one
+from engine.statistics.claims.evidence import Evidence, one, shortened
 from engine.store.database import frame
 
 KEPT = "{kept} of {records:records} are kept"
-SHOWN = "Longer is chosen: {by:full} of the {by:counted} shown, ties half."
+SHOWN = "Longer is chosen: {by:full} of the {by:counted} in {split}, ties half."
 LONGER = Sentence(
-    KEPT + "; the longer response is chosen in {by:whole} of pairs.",
-    KEPT + "; the longer response is chosen in only {by:whole} of pairs.",
-    KEPT + "; the {by:counted} shown are too few to say whether the longer response is chosen more often.",
-    unknown=KEPT + "; too little data to say more: {by:counted}.",
+    KEPT + "; the longer response is chosen in {by:whole} of the pairs in {split}.",
+    KEPT + "; the longer response is chosen in only {by:whole} of the pairs in {split}.",
+    KEPT + "; the {by:counted} in {split} are too few to say whether the longer response is chosen more often.",
+    unknown=KEPT + "; too little data to say more: {by:counted} in {split}.",
     detail=SHOWN,
     detail_unknown=SHOWN,
 )
@@ -32,4 +32,5 @@ def kept(evidence: Evidence) -> Claim | None:
     if counts.is_empty() or rule is None:
         return None
     pairs, dropped = counts.row(0)
-    return (OF_SLICE if evidence.comparison.slice else LONGER).claim(rule, kept=pairs, records=pairs + dropped)
+    split = shortened(evidence.comparison.split or "")
+    return (OF_SLICE if evidence.comparison.slice else LONGER).claim(rule, kept=pairs, records=pairs + dropped, split=split)

@@ -49,19 +49,19 @@ def gain_over_length_rule(evidence: Evidence) -> Claim | None:
     return BEATS.claim(gain, right=right, rule=rule, pairs=evidence.what_pairs) if gain and right and rule else None
 
 
-@claim("length_rule", page=PAGE, of=("length_rule",), outcome=False)
-def length_rule(evidence: Evidence) -> Claim | None:
-    """How far one comes with length alone."""
-    rule = one(evidence.lengths, "length_rule")
-    return RULE.claim(rule) if rule else None
-
-
 @claim("length_advantage", page=PAGE, of=("length_advantage", "accuracy_chosen_longer", "accuracy_chosen_shorter"), finding=True)
 def length_advantage(evidence: Evidence) -> Claim | None:
     """Accuracy where length speaks for the chosen response, and where it speaks against it."""
     names = "length_advantage", "accuracy_chosen_longer", "accuracy_chosen_shorter"
     advantage, longer, shorter = (one(evidence.pairs, name) for name in names)
     return ADVANTAGE.claim(advantage, longer, shorter, longer=longer, shorter=shorter) if advantage and longer and shorter else None
+
+
+@claim("length_rule", page=PAGE, of=("length_rule",), outcome=False)
+def length_rule(evidence: Evidence) -> Claim | None:
+    """How far one comes with length alone."""
+    rule = one(evidence.lengths, "length_rule")
+    return RULE.claim(rule) if rule else None
 
 
 @claim("accuracy_length_matched", page=PAGE, of=("accuracy_length_matched",))
