@@ -21,6 +21,7 @@ from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainC
 from engine.settings.slices import Slice
 from engine.store.rundir import cache_path, find_run, run_dirs
 from engine.store.saved_slices import saved
+from engine.store.slices import counts
 
 Kind = Literal["reward", "policy"]
 KINDS: dict[Kind, str] = {"reward": marked("Reward model"), "policy": marked("Policy")}
@@ -125,7 +126,7 @@ def dialog(selection: Selection) -> None:
             ready = planned is not None and before_start.side(config, then, planned_study, planned)
         with before:
             say_rule(config, selection)
-            score_first(planned or {})
+            score_first(planned or {}, selection)
     with st.container(horizontal=True, horizontal_alignment="right", key="retrain_foot"):
         if st.button(_("Cancel"), key="retrain_cancel"):
             close()
@@ -153,9 +154,14 @@ def beginning(selection: Selection, kind: Kind, source: str | None) -> tuple[dic
     config = find_run(cache_path(), source).config
     given = {name: getattr(config, name) for name in type(config).model_fields}
     given |= {"name": chain.fresh_name(cache_path(), config.name), "parents": (), "study": None, "configuration": None}
-    if st.session_state.get("retrain_on_slice"):
-        given["pairs"] = None  # all of the slice
-    return given, _("The settings below are those of {name}, which stays as it is.").format(name=ours(line(config.name)))
+    text = _("The settings below are those of {name}, which stays as it is.")
+    if st.session_state.get("retrain_on_slice") and (before := given["pairs"]) is not None:
+        given["pairs"] = None
+        text = _(
+            "The settings below are those of {name}, which stays as it is; only that all pairs of the slice are trained on, not {n:,}."
+        )
+        return given, text.format(name=ours(line(config.name)), n=before)
+    return given, text.format(name=ours(line(config.name)))
 
 
 def trained_anew(config: TrainConfig) -> str:
@@ -239,20 +245,34 @@ def say_rule(config: TrainConfig, selection: Selection) -> None:
     said = [_("The slice is a rule: of the training pairs those with {words} are trained on.").format(words=line(in_full(config.slice)))]
     if selection.split != config.train_split:
         said.append(_("Pairs of {split} that you look at are not trained on.").format(split=ours(line(selection.split or ""))))
+    if config.slice.of_wrong_pairs:
+        said.append(
+            _(
+                "Pairs that a model ranks wrong are often hard or mislabelled: trained on them alone, a model need not be better on all pairs."
+            )
+        )
     st.info(data.literal(in_sentences(said)))
 
 
-def score_first(planned: Mapping[str, RunConfig]) -> None:
+def score_first(planned: Mapping[str, RunConfig], selection: Selection) -> None:
     """Where a slice asks for rewards that the training pairs do not have yet: that they are scored before, and what follows from it."""
     trains = next((config for config in planned.values() if isinstance(config, TrainConfig)), None)
     waits_for = awaited(cache_path(), trains, planned) if trains else None
-    if trains is None or waits_for is None:
+    if trains is None or waits_for is None or trains.slice is None:
         return
     text = _(
         "The slice asks for rewards that the training pairs do not have yet. They are scored first, in the run “{scoring}”; then it is "
         "known which pairs are in the slice, and training on them begins. If scoring fails, nothing is trained."
     )
-    st.info(data.literal(text.format(scoring=ours(line(waits_for)))))
+    said = [text.format(scoring=ours(line(waits_for)))]
+    found = data.read(counts, trains.slice)
+    here, pairs = found.get(selection.split or "", (0, 0))
+    if here:
+        text = _("By the share in {split} ({here:,} of {pairs:,}), about {n:,} of the {total:,} training pairs are in it.")
+        total = found[trains.train_split][1]
+        about = {"here": here, "pairs": pairs, "n": round(total * here / pairs), "total": total}
+        said.append(text.format(split=ours(line(selection.split or "")), **about))
+    st.info(data.literal(in_sentences(said)))
 
 
 def heading(asker: Asker, title: str, telling: tuple[str, ...], fields: list[str], part: Slice | None = None) -> str:

@@ -225,6 +225,12 @@ class Slice(BaseModel):
         said = f"all but: {said}" if self.inverted else said
         return f"{self.name}: {said}" if self.name else said
 
+    @property
+    def of_wrong_pairs(self) -> bool:
+        """Whether all its pairs are ranked wrong: no margin of theirs is above 0."""
+        margins = [p for p in self.predicates if isinstance(p, Range) and p.field == "margin" and not p.not_]
+        return not self.inverted and any(p.high is not None and p.high <= 0 for p in margins)
+
     def as_values(self) -> dict[str, Any]:
         """The values that are not left out, for JSON."""
         own = self.model_dump(mode="json", exclude_defaults=True, exclude={"predicates"})
