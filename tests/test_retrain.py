@@ -126,7 +126,7 @@ def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkey
     assert any("in the run “Scores of the training pairs”" in i.value for i in app.info)
     rule = next(i.value for i in app.info if "The slice is a rule" in i.value)
     assert "trained on. Pairs of validation that you look at are not trained on." in rule
-    assert "trained on them alone, a model need not be better" in rule
+    assert "a model trained on them alone need not be better" in rule
     with database.reading(busy) as con:
         ((there,),) = con.execute(
             "select count(*) from scored_pairs where scorer_id = ? and margin < 0", [selection.trained_scorer]

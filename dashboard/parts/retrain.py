@@ -246,11 +246,7 @@ def say_rule(config: TrainConfig, selection: Selection) -> None:
     if selection.split != config.train_split:
         said.append(_("Pairs of {split} that you look at are not trained on.").format(split=ours(line(selection.split or ""))))
     if config.slice.of_wrong_pairs:
-        said.append(
-            _(
-                "Pairs that a model ranks wrong are often hard or mislabelled: trained on them alone, a model need not be better on all pairs."
-            )
-        )
+        said.append(_("Pairs ranked wrong are often hard or mislabelled: a model trained on them alone need not be better on all pairs."))
     st.info(data.literal(in_sentences(said)))
 
 
