@@ -14,7 +14,8 @@ from dashboard.figures import registry
 from dashboard.queries import Selection, default_selection
 from dashboard.report import captions, files, pictures
 from dashboard.report.captions import Sources
-from dashboard.report.files import Shown
+from dashboard.report.files import Shown, Tabled
+from dashboard.report.latex import latex
 from dashboard.report.style import WIDTHS, Style
 from engine.store import database
 
@@ -128,6 +129,20 @@ def test_a_csv_holds_the_numbers_that_are_drawn(shown: dict[str, Shown]) -> None
     read = pl.read_csv(files.content(one, "csv", Style(), KNOWN))
     drawn = [y for trace in one.plot.data if trace.type == "bar" for y in trace.y]
     assert read["share"].to_list() == pytest.approx(drawn)
+
+
+def test_a_table_is_exported_by_the_report_s_name_as_its_numbers_its_latex_and_its_caption(filled_cache: Path) -> None:
+    with database.reading(filled_cache) as con:
+        table = next(t for t in figures.TABLES if t.name == "accuracy_of_lengths")
+        rows = table.query(con, default_selection(con))
+    part = Tabled(table, rows)
+    made = {form: files.content(part, form, Style(), KNOWN).decode() for form in files.OF_TABLES}
+    assert part.stem == "table-5"
+    assert pl.read_csv(made["csv"].encode())["trained_accuracy_n"].to_list() == rows["trained_accuracy"].struct.field("n").to_list()
+    assert made["tex"].count(r" \\ \addlinespace") == len(rows)
+    assert rf"\caption{{{latex(made['txt'])}}}" in made["tex"]
+    assert made["txt"].startswith("Is it right where length cannot decide?")
+    assert "95 % interval" in made["txt"]
 
 
 def test_without_a_browser_there_are_no_pictures_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from dashboard import figures, queries
 from dashboard.parts import report_page
 from dashboard.queries import Selection, default_selection
 from dashboard.report import content, document, export, pictures, typesetting
-from dashboard.report.files import Shown
+from dashboard.report.files import Shown, Tabled
 from dashboard.report.latex import latex, latex_table
 from dashboard.report.style import Style
 from dashboard.report.tabular import csv_text
@@ -152,7 +152,7 @@ def test_conditions_on_rewards_do_not_decide_who_is_right(filled_cache: Path) ->
 def test_names_and_answers_are_text_in_every_document() -> None:
     hostile = r"<script>alert(1)</script> #eval \input{/etc/passwd} $x$ & %"
     rows = pl.DataFrame({"answer": [hostile]})
-    part = content.Tabled(figures.TABLES[0], rows)
+    part = Tabled(figures.TABLES[0], rows)
     said = content.Content(
         hostile, [(hostile, hostile)], [(hostile, [(hostile, hostile)])], [(part, hostile)], [hostile], [], pl.DataFrame({"config": []})
     )
@@ -166,7 +166,7 @@ def test_names_and_answers_are_text_in_every_document() -> None:
 def test_the_pdf_document_sets_texts_as_they_are(tmp_path: Path) -> None:
     """Typst reads them as strings of a JSON file: nothing in them is run or set as markup."""
     hostile = "#eval(1) *stars* $x$ <label> 中文"
-    part = content.Tabled(figures.TABLES[0], pl.DataFrame({"answer": [hostile]}))
+    part = Tabled(figures.TABLES[0], pl.DataFrame({"answer": [hostile]}))
     said = content.Content("Title", [("Data", hostile)], [], [(part, "caption")], ["Figure 99: nothing"], [], pl.DataFrame())
     (tmp_path / "report.json").write_text(document.in_json(said, content.Request(Selection(), (), ()).style), encoding="utf-8")
     (tmp_path / "report.pdf").write_bytes(document.typeset(tmp_path))
@@ -301,7 +301,7 @@ def hostile_content() -> content.Content:
     """A report whose every name, caption and cell tries to be LaTeX, or what its fonts do not have."""
     said = r"\input{/etc/passwd} $x_1^2$ 50% & # ~ {a} \\ <b>bold</b> -- ``q'' ?` [x] |y| 中文 😀 β ħ \u202eleft \x00\x1b[0m"
     rows = pl.DataFrame({"answer": [said, said * 9], "reward": [-1.5, 2.0], "base_cut": [True, None]})
-    parts: list[tuple[Shown | content.Tabled, str]] = [(content.Tabled(figures.TABLES[0], rows), said)]
+    parts: list[tuple[Shown | Tabled, str]] = [(Tabled(figures.TABLES[0], rows), said)]
     runs = pl.DataFrame({"config": ['{"loss": {"name": "dpo"}}']})
     return content.Content(said, [(said, said)], [(said, [(said, said)])], parts, [], [], runs)
 

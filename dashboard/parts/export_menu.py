@@ -1,4 +1,4 @@
-"""The menu Export of a figure: format, style and width of the file that takes it into a text."""
+"""The menu Export of a figure or table: format, style and width of the file that takes it into a text."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.queries import Selection
 from dashboard.report import captions, files, pictures
-from dashboard.report.files import Shown
+from dashboard.report.files import Shown, Tabled
 from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
 from dashboard.state import data
 from dashboard.state.messages import _, language, of, speaking
@@ -17,16 +17,17 @@ STYLED = (*pictures.PICTURES, "html")
 
 
 @st.fragment
-def menu(shown: Shown, selection: Selection) -> None:
+def menu(part: Shown | Tabled, selection: Selection) -> None:
     """A button whose choices are made when it is opened, and whose file is made when it is asked for."""
-    name = shown.figure.name
-    with st.popover(_("Export"), type="tertiary", key=f"export_{name}", on_change="rerun") as opened:
+    with st.popover(_("Export"), type="tertiary", key=f"export_{part.name}", on_change="rerun") as opened:
         if opened.open:
-            choices(shown, selection, name)
+            choices(part, selection, part.name)
 
 
-def choices(shown: Shown, selection: Selection, name: str) -> None:
-    form = st.selectbox(_("Format"), pictures.makeable(files.FORMATS), format_func=of(files.NAMES), key=f"export_format_{name}")
+def choices(part: Shown | Tabled, selection: Selection, name: str) -> None:
+    drawn = isinstance(part, Shown)
+    offered = pictures.makeable(files.FORMATS) if drawn else files.OF_TABLES
+    form = st.selectbox(_("Format"), offered, format_func=of(files.NAMES), key=f"export_format_{name}")
     style = Style()
     if form in STYLED:
         look = st.segmented_control(
@@ -37,16 +38,16 @@ def choices(shown: Shown, selection: Selection, name: str) -> None:
         )
         titled = st.checkbox(_("With its title"), key=f"export_titled_{name}")
         style = Style(look, width, titled)
-    if sentence := pictures.missing():
+    if drawn and (sentence := pictures.missing()):
         st.caption(data.literal(sentence))
     st.download_button(
-        _("Download"), partial(file, shown, form, style, selection, language()), f"{shown.stem}.{form}", key=f"export_file_{name}",
+        _("Download"), partial(file, part, form, style, selection, language()), f"{part.stem}.{form}", key=f"export_file_{name}",
         on_click="ignore", type="primary",
     )  # fmt: skip
 
 
-def file(shown: Shown, form: str, style: Style, selection: Selection, spoken: str) -> bytes:
+def file(part: Shown | Tabled, form: str, style: Style, selection: Selection, spoken: str) -> bytes:
     """The file, made when it is asked for: then no page is drawn that would say in which language."""
     with speaking(spoken), database.reading(cache_path()) as con:
         known = captions.sources(con, selection)
-        return files.content(shown, form, style, known)
+        return files.content(part, form, style, known)

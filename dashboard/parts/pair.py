@@ -6,10 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import queries
-from dashboard.parts import answers, figure
+from dashboard import figures, queries
+from dashboard.parts import answers, figure, widgets
 from dashboard.queries import Selection
-from dashboard.report.tabular import csv_text
 from dashboard.state import data
 from dashboard.state.messages import _, counted, ours
 from engine.statistics.wording import number
@@ -26,10 +25,8 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             figure.heading(*(_("Table 1"), _("How do both reward models rate this pair?")) if scored else ("", _("The pair")))
             st.caption(data.literal(place), width="content")
-            st.download_button(
-                _("CSV"), lambda: csv_text(data.read(queries.preference_pair, replace(selection, pair_id=pair_id))), "preference_pair.csv",
-                "text/csv", key="csv_preference_pair", on_click="ignore", type="tertiary",
-            )  # fmt: skip
+            of_pair, table = replace(selection, pair_id=pair_id), next(t for t in figures.TABLES if t.name == "preference_pair")
+            widgets.exported(table, data.read(table.query, of_pair), of_pair)
         turns = [(turn["role"], turn["content"]) for turn in json.loads(row["turns"])]
         answers.beside((response(row, "chosen"), response(row, "rejected")), turns, key="pair_answers")
         st.caption(data.literal(difference(row)))

@@ -11,12 +11,12 @@ import streamlit as st
 
 from dashboard import figures, queries
 from dashboard.figures.headings import in_our_words
+from dashboard.parts import export_menu, verdict
 from dashboard.parts import figure as figure_part
 from dashboard.parts import slices as slice_parts
-from dashboard.parts import verdict
 from dashboard.parts.columns import headed, readable, row_height
 from dashboard.queries import Selection
-from dashboard.report.tabular import csv_text
+from dashboard.report.files import Tabled
 from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _, duration, estimated, listed, marked, ours, reported, wording
@@ -116,7 +116,9 @@ def show_table(table: figures.Table, selection: Selection) -> None:
     st.dataframe(
         shown, hide_index=True, row_height=row_height(shown), column_config=headed(shown), placeholder="–", key=f"table_{table.name}"
     )
-    below(_("Table {number}").format(number=table.number), rows, table.name)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(data.literal(table.label))
+        exported(table, rows, selection)
 
 
 def folded(table: figures.Table, selection: Selection) -> None:
@@ -142,17 +144,14 @@ def show_estimates(table: figures.Table, selection: Selection) -> None:
         *(pl.Series(name, [estimated(Estimate(**cell)) if cell else None for cell in rows[name]], dtype=pl.String) for name in names),
     )
     st.dataframe(shown, hide_index=True, row_height=32, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
-    below("", rows, table.name)
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        exported(table, rows, selection)
 
 
-def below(caption: str, rows: pl.DataFrame, name: str) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute" if caption else "right"):
-        if caption:
-            st.caption(data.literal(caption))
-        if not rows.is_empty():
-            st.download_button(
-                _("CSV"), lambda: csv_text(rows), f"{name}.csv", "text/csv", key=f"csv_{name}", on_click="ignore", type="tertiary"
-            )
+def exported(table: figures.Table, rows: pl.DataFrame, selection: Selection) -> None:
+    """The menu Export of a table, no wider than its word."""
+    with st.container(width="content"):
+        export_menu.menu(Tabled(table, rows), selection)
 
 
 def page_key(*asked: object) -> str:

@@ -80,10 +80,15 @@ SPREAD = f"""
 def preference_pair(con: Connection, selection: Selection) -> pl.DataFrame:
     """Table 1: one pair, the selected one or else that with the median margin: response, text, words, both scorers' rewards."""
     where = {"dataset": selection.dataset_id, "split": selection.split}
-    typical = frame(con, TYPICAL_PAIR, {**where, "trained": selection.trained_scorer})["pair_id"]
-    wanted = selection.pair_id or next(iter(typical), None)
+    wanted = selection.pair_id or typical_pair(con, selection)
     pair, prompt_id = next(frame(con, FIRST_PAIR, {**where, "pair": wanted}).iter_rows(), (None, None))
     return frame(con, PAIR, {**where, **scorers_of(selection), "pair": pair, "prompt": prompt_id})
+
+
+def typical_pair(con: Connection, selection: Selection) -> str | None:
+    """The pair whose margin by the trained scorer is nearest to the median."""
+    values: dict[str, object] = {"dataset": selection.dataset_id, "split": selection.split, "trained": selection.trained_scorer}
+    return next(iter(frame(con, TYPICAL_PAIR, values)["pair_id"]), None)
 
 
 def scorers_of(selection: Selection) -> dict[str, object]:

@@ -13,7 +13,7 @@ from dashboard.figures import Figure, Table, registry
 from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
 from dashboard.report import captions
-from dashboard.report.files import Shown
+from dashboard.report.files import Shown, Tabled, captioned
 from dashboard.report.style import Style
 from dashboard.state.messages import _, listed, marked, ours, wording
 from engine.plain import line
@@ -71,18 +71,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Tabled:
-    """A table of the report with its rows."""
-
-    table: Table
-    rows: pl.DataFrame
-
-    @property
-    def stem(self) -> str:
-        return f"table-{self.table.number}"
-
-
-@dataclass(frozen=True)
 class Content:
     """Everything a report says, read from the database in one go."""
 
@@ -131,7 +119,7 @@ def read(cache: Path, request: Request) -> Content:
         found = found_on_pages(claims(con, undecided)) if selection.dataset_id else []
         counted, runs, trained = numbers(con, selection), queries.provenance(con, selection), queries.settings_of_models(con, selection)
     present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
-    captioned_parts = [(part, request.captions.get(name_of(part)) or captioned(part, known)) for part in present]
+    captioned_parts = [(part, request.captions.get(part.name) or captioned(part, known)) for part in present]
     left_out = [_("{label}: {title}").format(label=part.label, title=_(part.title)) for part in asked if rows[part.name].is_empty()]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
     return Content(title, facts(known, runs, trained, selection), found, captioned_parts, left_out, counted, runs, pairs)
@@ -168,10 +156,6 @@ def captions_of(con: database.Connection, selection: Selection, parts: tuple[str
     return {name: captioned(made(registered()[name], found, selection), known) for name, found in rows.items() if not found.is_empty()}
 
 
-def name_of(part: Shown | Tabled) -> str:
-    return part.figure.name if isinstance(part, Shown) else part.table.name
-
-
 def made(part: Figure | Table, rows: pl.DataFrame, selection: Selection) -> Shown | Tabled:
     """A figure drawn as the pages show it; a table with its rows."""
     if isinstance(part, Table):
@@ -179,12 +163,6 @@ def made(part: Figure | Table, rows: pl.DataFrame, selection: Selection) -> Show
     plot, below = registry.on_screen(part, rows, "light")
     decided = part.outcome and without_rewards(selection.slice) != selection.slice
     return Shown(part, plot, rows, f"{below}{BETWEEN}{_(LEFT_OUT)}" if decided else below)
-
-
-def captioned(part: Shown | Tabled, known: captions.Sources) -> str:
-    if isinstance(part, Shown):
-        return captions.of_figure(part.figure, part.below, known)
-    return captions.of_table(part.table, part.rows, known)
 
 
 def facts(

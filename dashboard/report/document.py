@@ -9,9 +9,9 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from dashboard.report import typesetting
-from dashboard.report.content import Content, Tabled
-from dashboard.report.files import INTERACTIVE, Shown
-from dashboard.report.latex import document, latex_figure, latex_table
+from dashboard.report.content import Content
+from dashboard.report.files import INTERACTIVE, Shown, Tabled
+from dashboard.report.latex import document, latex_figure
 from dashboard.report.style import Style
 from dashboard.report.written import written
 from dashboard.state.messages import _, in_sentences, language
@@ -105,9 +105,7 @@ def html_part(part: Shown | Tabled, caption: str) -> str:
 
 def in_latex(content: Content, style: Style) -> dict[str, str]:
     """report.tex, and the file of each table, by path."""
-    tables = {
-        f"tables/{part.stem}.tex": latex_table(written(part.rows), caption, f"tab:{part.table.name}") for part, caption in content.tables
-    }
+    tables = {f"tables/{part.stem}.tex": part.in_latex(caption) for part, caption in content.tables}
     body = [
         latex_figure(f"figures/{part.stem}", caption, style.inches, part.figure.number)
         if isinstance(part, Shown)

@@ -1,26 +1,28 @@
-"""One figure as a file: what a page shows, in a format and a style."""
+"""One figure or table as a file: what a page shows, in a format and a style."""
 
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import polars as pl
 
-from dashboard.figures import Figure
+from dashboard.figures import Figure, Table
 from dashboard.report import pictures
-from dashboard.report.captions import Sources, of_figure
-from dashboard.report.latex import latex_figure
+from dashboard.report.captions import Sources, of_figure, of_table
+from dashboard.report.latex import latex_figure, latex_table
 from dashboard.report.style import Style, styled
 from dashboard.report.tabular import csv_text
+from dashboard.report.written import written
 from dashboard.state.messages import _, marked
 
 FORMATS = ("pdf", "svg", "png", "html", "csv", "tex", "txt")
+OF_TABLES = ("csv", "tex", "txt")
 NAMES = {
     "pdf": marked("PDF"),
     "svg": marked("SVG"),
     "png": marked("PNG, 300 dpi"),
     "html": marked("HTML, interactive"),
     "csv": marked("CSV, its numbers"),
-    "tex": marked("LaTeX, figure and caption"),
+    "tex": marked("LaTeX, with its caption"),
     "txt": marked("Caption, plain text"),
 }
 INTERACTIVE = {"showSendToCloud": False, "displaylogo": False}
@@ -36,6 +38,10 @@ class Shown:
     below: str
 
     @property
+    def name(self) -> str:
+        return self.figure.name
+
+    @property
     def stem(self) -> str:
         """Its file's name without ending: fig-4a-scores-base."""
         return "-".join(["fig", *([self.figure.number] if self.figure.number else []), self.figure.name.replace("_", "-")])
@@ -44,19 +50,42 @@ class Shown:
         return styled(self.plot, style, _(self.figure.title))
 
 
-def content(shown: Shown, form: str, style: Style, known: Sources) -> bytes:
-    """The file of a figure. Raises PrefscopeError when a picture cannot be made."""
-    caption = of_figure(shown.figure, shown.below, known)
-    match form:
-        case "html":
-            return page(shown, style).encode()
-        case "csv":
-            return csv_text(shown.rows).encode()
-        case "tex":
-            return latex_figure(shown.stem, caption, style.inches).encode()
-        case "txt":
-            return f"{caption}\n".encode()
-    return pictures.picture(shown.styled(style), style, form)
+@dataclass(frozen=True)
+class Tabled:
+    """A table with its rows."""
+
+    table: Table
+    rows: pl.DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def stem(self) -> str:
+        return f"table-{self.table.number}"
+
+    def in_latex(self, caption: str) -> str:
+        return latex_table(written(self.rows), caption, f"tab:{self.name}")
+
+
+def captioned(part: Shown | Tabled, known: Sources) -> str:
+    """What stands below it in a text."""
+    return of_figure(part.figure, part.below, known) if isinstance(part, Shown) else of_table(part.table, part.rows, known)
+
+
+def content(part: Shown | Tabled, form: str, style: Style, known: Sources) -> bytes:
+    """The file of a figure, or that of a table in one of its formats. Raises PrefscopeError when a picture cannot be made."""
+    caption = captioned(part, known)
+    if form == "csv":
+        return csv_text(part.rows).encode()
+    if form == "txt":
+        return f"{caption}\n".encode()
+    if isinstance(part, Tabled):
+        return part.in_latex(caption).encode()
+    if form == "tex":
+        return latex_figure(part.stem, caption, style.inches).encode()
+    return page(part, style).encode() if form == "html" else pictures.picture(part.styled(style), style, form)
 
 
 def page(shown: Shown, style: Style) -> str:
