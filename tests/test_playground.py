@@ -1,5 +1,6 @@
 """The playground's page without a browser: what it offers, and what it says where it cannot."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from dashboard.parts.answers import Role
 from dashboard.parts.playground import Played
 from dashboard.parts.tokens import by_reward
 from dashboard.queries import playground
+from engine.data.datasets_io import import_dataset
 from engine.data.records import Turn
 from engine.store import database
 from engine.store.rundir import run_dirs, take_lock
@@ -138,3 +140,15 @@ def test_what_was_typed_and_picked_is_there_again_after_another_page(toy_cache: 
     assert app.multiselect(key="play_scorers").value == kept
     app.segmented_control(key="play_mode").set_value("answer").run()
     assert app.number_input(key="play_tokens").value == 64
+
+
+def test_on_another_dataset_a_judge_is_named_with_what_it_was_trained_on(
+    own_toy_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The toy model was trained on the toy set; the prompt of the other set has no answers, and so no policy."""
+    file = tmp_path / "validation.jsonl"
+    file.write_text(json.dumps({"prompt": "Why?", "chosen": "So.", "rejected": "No."}) + "\n")
+    other = import_dataset(own_toy_cache, "mine", {"validation": str(file)}).dataset_id
+    app = opened(own_toy_cache, monkeypatch, "playground.py", dataset=other)
+    assert "trained on toy" in app.multiselect(key="play_scorers").options[0]
+    assert "Let policies answer" in app.segmented_control(key="play_mode").options

@@ -60,6 +60,16 @@ def writers(selection: Selection) -> Named:
     return found
 
 
+def what_to_do(named: Named) -> dict[str, str]:
+    """What the page can do: let those answer whose models are here, or score what somebody wrote."""
+    words = {
+        ("base", "tuned"): _("Let both policies answer"),
+        ("base",): _("Let the base model answer"),
+        ("tuned",): _("Let the tuned policy answer"),
+    }
+    return {"answer": words.get(tuple(sorted(named)), _("Let policies answer")), "paste": _("Score two answers of mine")}
+
+
 def judges(selection: Selection) -> tuple[Judges, list[str]]:
     """Every reward model whose weights are here, trained and untrained, and the names of those that are selected."""
     found: Judges = {}
@@ -68,6 +78,8 @@ def judges(selection: Selection) -> tuple[Judges, list[str]]:
         if not (cache_path() / "runs" / row["run_id"] / "model").is_dir():
             continue
         name = ours(line(row["name"]))
+        if other := row["other_dataset"]:
+            name = _("{name}, trained on {dataset}").format(name=name, dataset=ours(line(other)))
         named = [distinct(name, found)]
         found[named[0]] = Judge(run=row["run_id"])
         if row["untrained"]:

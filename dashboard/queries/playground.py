@@ -16,9 +16,12 @@ JUDGES = """
                select min(u.name) from named_scorers u
                where u.kind = 'untrained_head' and u.model_id = r.config ->> 'model' and u.seed = cast(r.config ->> 'seed' as integer)
            ) as untrained,
-           coalesce(list_contains(e.members ->> '$[*].run_id', run_id), false) as member
+           coalesce(list_contains(e.members ->> '$[*].run_id', run_id), false) as member,
+           case when r.dataset_id <> $dataset then coalesce(d.name, r.dataset_id) end as other_dataset
     from named_scorers s join models using (model_id) join runs r using (run_id) left join scorers e on e.scorer_id = $trained
-    where s.kind = 'head' and run_id is not null order by s.scorer_id = $trained desc, member desc, run_id desc
+    left join datasets d on d.dataset_id = r.dataset_id
+    where s.kind = 'head' and run_id is not null
+    order by s.scorer_id = $trained desc, member desc, other_dataset is null desc, run_id desc
 """
 SMALLER = """
     select avg(cast(abs(margin) < $size as integer)) as share
@@ -60,11 +63,12 @@ def writers(con: Connection, selection: Selection) -> pl.DataFrame:
 
 
 def judges(con: Connection, selection: Selection) -> pl.DataFrame:
-    """Every trained reward model, those selected first, then the newest.
+    """Every trained reward model, those selected first, then those of the dataset, then the newest.
 
-    scorer_id, name, untrained (the name of its twin, null where that scored nothing), run_id, member (of the selected ensemble).
+    scorer_id, name, untrained (the name of its twin, null where that scored nothing), run_id, member (of the selected ensemble),
+    other_dataset (the name of the one it was trained on, where it is not the one looked at).
     """
-    return frame(con, JUDGES, {"trained": selection.trained_scorer})
+    return frame(con, JUDGES, {"trained": selection.trained_scorer, "dataset": selection.dataset_id})
 
 
 def share_smaller(con: Connection, selection: Selection, run_id: str, size: float) -> float | None:

@@ -13,16 +13,15 @@ from engine.errors import PrefscopeError
 from engine.store.rundir import cache_path
 from engine.store.server import run_going_on
 
-MODES = {"answer": _("Let both policies answer"), "paste": _("Score two answers of mine")}
-
 question = _("What do the base and the tuned policy answer to a prompt of yours, and which answer does each reward model prefer?")
 selection = widgets.heading(_("Playground"), question=question)
 widgets.live(playground.beside_run)
 busy = run_going_on(cache_path()) is not None
 named = playground.writers(selection)
 known, selected = playground.judges(selection)
+modes = playground.what_to_do(named)
 mode = st.segmented_control(
-    _("What to do"), list(MODES), format_func=MODES.__getitem__, default="answer", required=True, key="play_mode", persist_state="session"
+    _("What to do"), list(modes), format_func=modes.__getitem__, default="answer", required=True, key="play_mode", persist_state="session"
 )
 turns = playground.prompt(selection)
 texts: dict[Role, str] = {}
@@ -34,8 +33,8 @@ else:
     how = playground.settings()
     if not named:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
-        if not retrain.trained_before(selection, "policy"):
-            retrain.where_missing("policy", selection)
+    if "tuned" not in named and not retrain.trained_before(selection, "policy"):
+        retrain.where_missing("policy", selection)
 chosen: playground.Judges = {}
 if known:
     chosen = playground.picked_judges(known, selected)
