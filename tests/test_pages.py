@@ -234,6 +234,17 @@ def test_the_report_that_was_put_together_is_there_again_after_another_page(fill
     assert app.session_state["report_of"].captions == {"far_from_guessing": "In my words."}
 
 
+def test_prompts_without_answers_are_not_counted_as_answered(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All 30 prompts of the validation split have both answers, which need not be said; none of the training split's 6 has."""
+    drawn = shown_prompts(opened(filled_cache, monkeypatch, "prompts.py"))
+    assert (drawn["list"]["range"], drawn["details"][0]["place"]) == ("1 to 30 of 30", "1 of 30")
+    drawn = shown_prompts(opened(filled_cache, monkeypatch, "prompts.py", split="train"))
+    assert (drawn["list"]["range"], drawn["details"][0]["place"]) == (
+        "1 to 6 of 6\u00a0· 0 with both answers",
+        "1 of 6\u00a0· 0 with both answers",
+    )
+
+
 def test_an_unknown_prompt_is_said(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(filled_cache, monkeypatch, "prompts.py", prompt="nowhere")
     assert any("nowhere" in w.value for w in app.warning)

@@ -207,6 +207,11 @@ def test_prompts_are_searched_in_prompt_and_answers(con: Connection, chosen: Sel
     assert queries.prompts(con, chosen, search="pancake").is_empty()
 
 
+def test_a_prompt_is_answered_where_both_generators_answered_it(con: Connection, chosen: Selection) -> None:
+    assert queries.prompts(con, chosen)["answered"].sum() == 30
+    assert queries.prompts(con, replace(chosen, tuned_generator=None))["answered"].to_list() == [False] * 30
+
+
 def test_prompts_are_ordered_by_the_chosen_scorer(con: Connection, chosen: Selection) -> None:
     trained, untrained = (
         frame(con, "select prompt_id, difference from compared_answers where scorer_id = $s and base_id = $b and tuned_id = $t", {

@@ -83,7 +83,7 @@ class Detail:
     scores: Sequence[Score] = ()
     folds: Sequence[Fold] = ()
     about: str = ""
-    place: str = ""  # "3 of 200"
+    place: str = ""  # "3 of 200 · 160 with both answers"
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Listed:
     size: int
     prompt: str | None  # the one that is shown
     opened: bool  # whether somebody opened it; otherwise a narrow screen shows the list
+    answered: str = ""  # how many of all have both answers, where not all have
 
 
 def beside(answers: Sequence[Answer], turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
@@ -128,10 +129,11 @@ def browse(listed: Listed, details: Sequence[Detail], *, key: str, search: str, 
     """
     last = listed.first + len(listed.rows)
     places = {"first": min(listed.first + 1, last), "last": last, "total": listed.total}
+    shown_range = wording().fill(_("{first} to {last} of {total}"), places)
     shown = {
         **vars(listed),
         "rows": [drawn_row(row) for row in listed.rows],
-        "range": wording().fill(_("{first} to {last} of {total}"), places),
+        "range": "\u00a0· ".join(filter(None, (shown_range, listed.answered))),
         "search": search,
     }
     marks = next(iter(address.asked(MARKS)), None)

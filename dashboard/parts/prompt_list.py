@@ -158,11 +158,12 @@ def browse(selection: Selection, asked: Asked, rows: pl.DataFrame) -> None:
         first=first,
         total=len(ids),
         size=SIZE,
+        answered=answered(rows),
         prompt=shown,
         opened=opened is not None,
     )
     near = [ids[n] for n in (place, place + 1, place - 1) if 0 <= n < len(ids)]
-    details = [detail(selection, asked, prompt_id, ids) for prompt_id in near]
+    details = [detail(selection, asked, prompt_id, rows) for prompt_id in near]
     answers.browse(listed, details, key=KEY, search=".st-key-prompt_search input", on_go=partial(went, ids))
     if shown:
         tokens.of_prompt(selection, shown)
@@ -225,7 +226,13 @@ def stands_out(row: dict[str, Any]) -> list[str]:
     return said
 
 
-def detail(selection: Selection, asked: Asked, prompt_id: str, ids: list[str]) -> Detail:
+def answered(rows: pl.DataFrame) -> str:
+    """How many of these prompts have both answers, where some have not: headlines count no others."""
+    n = int(rows["answered"].sum())
+    return "" if n == len(rows) else wording().fill(_("{n} with both answers"), {"n": n})
+
+
+def detail(selection: Selection, asked: Asked, prompt_id: str, rows: pl.DataFrame) -> Detail:
     """Everything about a prompt: its turns, what each scorer says, both answers, and folded the pairs' own and others' answers."""
     about = data.read(queries.about_prompt, selection, prompt_id, asked.scorer)
     assert about is not None, prompt_id  # it is one of those that match
@@ -238,6 +245,8 @@ def detail(selection: Selection, asked: Asked, prompt_id: str, ids: list[str]) -
     folds = [own_responses(row) for row in about.pairs.iter_rows(named=True)]
     if others:
         folds.append(Fold([(None, _("{n} other answers").format(n=len(others)))], others))
+    ids = rows["prompt_id"].to_list()
+    place = wording().fill(_("{n} of {total}"), {"n": ids.index(prompt_id) + 1, "total": len(ids)})
     return Detail(
         prompt_id,
         [(turn.role, turn.content) for turn in about.turns],
@@ -245,7 +254,7 @@ def detail(selection: Selection, asked: Asked, prompt_id: str, ids: list[str]) -
         [score(row, scales) for row in about.judgements.iter_rows(named=True)],
         folds,
         about="\u00a0· ".join(ours(part) for part in (about.prompt_type, selection.split) if part),
-        place=wording().fill(_("{n} of {total}"), {"n": ids.index(prompt_id) + 1, "total": len(ids)}),
+        place="\u00a0· ".join(filter(None, (place, answered(rows)))),
     )
 
 

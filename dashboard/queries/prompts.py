@@ -30,6 +30,7 @@ MATCHING = """
         where base_id = $base and tuned_id = $tuned and scorer_id = $scorer
     ), listed as (
         select prompt_id, p.text as prompt, prompt_type, difference, tuned_reward, t.words as tuned_words,
+               b.text_id is not null and t.text_id is not null as answered,
                b.cut as base_cut, b.repeats as base_repeats, b.refuses as base_refuses,
                t.cut as tuned_cut, t.repeats as tuned_repeats, t.refuses as tuned_refuses
         from asked join prompts p using (prompt_id) left join judged using (prompt_id)
@@ -120,7 +121,8 @@ def prompts(
     flag: str | None = None,
     order: str = "difference",
 ) -> pl.DataFrame:
-    """Every prompt that matches, in order: prompt_id, difference (tuned − base reward, null where not both are scored), FLAGS.
+    """Every prompt that matches, in order: prompt_id, difference (tuned − base reward, null where not both are scored), FLAGS,
+    and answered: whether both generators answered it.
 
     scorer: whose rewards, the trained one unless said; flag: one of FLAGS; order: a key of ORDERS.
     """
