@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
 from engine.data.results import import_results
-from engine.settings.config import RewardConfig
+from engine.settings.config import PolicyConfig, RewardConfig
 from engine.store import database, opening
 from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
 from engine.store.status import State
@@ -76,6 +76,22 @@ def test_where_no_model_was_trained_a_button_of_the_page_opens_the_drawer(
     assert app.session_state["retrain_kind"] == kind
     assert app.button(key="retrain_start").label == "Train"
     assert any(box.label == "Let base model and policy answer the validation prompts" for box in app.checkbox) == (kind == "policy")
+
+
+@pytest.mark.parametrize(("state", "offered"), [(State.CANCELLED, True), (State.QUEUED, False), (State.DONE, False)])
+def test_a_page_without_answers_names_the_step_that_leads_to_them(
+    state: State, offered: bool, cache: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancelled policy is none; one that waits is named, and only a finished one can be let answer."""
+    device = take_lock(cache / "locks" / "cpu.lock")
+    write_run(cache, "20260103-000000-policy", PolicyConfig(name="my policy", dataset=dataset, device="cpu"), state)
+    app = opened(cache, monkeypatch, "dpo_vs_base.py")
+    assert device is not None
+    os.close(device)
+    keys = [button.key for button in app.button]
+    assert ("train_policy" in keys, "train_reward" in keys) == (offered, True)
+    assert "A reward model is needed to judge the answers" in said(app)
+    assert ("under way: my policy." in said(app), "Let both answer" in said(app)) == (state is State.QUEUED, state is State.DONE)
 
 
 def test_pairs_that_no_reward_model_scored_lead_to_those_that_one_has(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

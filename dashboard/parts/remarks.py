@@ -6,7 +6,8 @@ from dashboard import queries
 from dashboard.parts import chips, retrain, widgets
 from dashboard.queries import Selection
 from dashboard.state import data
-from dashboard.state.messages import _, counted, ours, reported
+from dashboard.state.data import Run
+from dashboard.state.messages import _, counted, in_sentences, listed, ours, reported
 from engine.statistics.coverage import scoring_now
 from engine.statistics.wording import number
 from engine.store.rundir import cache_path
@@ -63,12 +64,60 @@ def unscored(selection: Selection) -> None:
         )
 
 
-def nothing(sentence: str, selection: Selection, kind: retrain.Kind | None = None) -> None:
-    """What is not there yet, the button that trains it where training is what is missing, and what is under way."""
+def unanswered(selection: Selection) -> None:
+    """That two sets of answers are needed, and the next step to them, or the runs that make them."""
+    coming, missing = to_come(selection, "policy", "generate"), list[retrain.Kind]()
+    said = [_("Two sets of answers to this split's prompts are needed, of a base model and of a policy tuned from it."), these(coming)]
+    if lacks(selection, "policy"):
+        missing.append("policy")
+        text = _(
+            "No policy was trained on this dataset yet. Fine-tune one: by default it and its base model then answer the validation "
+            "prompts, and the reward model, if there is one, scores both."
+        )
+        said.append(text)
+    elif not coming:
+        said.append(_("Let both answer on the page Runs, or import their answers on the page Data."))
+    to_judge(selection, said, missing)
+
+
+def unjudged(selection: Selection) -> None:
+    """That no reward model has scored both sets of answers, and the next step to their scores, or the runs that make them."""
+    coming = to_come(selection, "reward", "score", "ensemble")
+    said = [_("No reward model has scored both sets of answers."), these(coming)]
+    if not (coming or lacks(selection, "reward")):
+        said.append(_("Score them on the page Runs, or pick another reward model in the chips."))
+    to_judge(selection, said, [])
+
+
+def to_judge(selection: Selection, said: list[str], missing: list[retrain.Kind]) -> None:
+    """The same, and that a reward model is needed too, where the dataset has none."""
+    if selection.trained_scorer is None and lacks(selection, "reward"):
+        said.append(_("A reward model is needed to judge the answers, and none was trained on this dataset yet: train one here."))
+        missing.append("reward")
+    nothing(in_sentences(said), selection, *missing)
+
+
+def lacks(selection: Selection, kind: retrain.Kind) -> bool:
+    """Whether no model of this kind was trained on the dataset, nor is to be."""
+    return not (retrain.trained_before(selection, kind) or to_come(selection, kind))
+
+
+def to_come(selection: Selection, *kinds: str) -> list[Run]:
+    """The runs of these kinds on the dataset that wait or are going on, oldest first."""
+    return [r for r in reversed(data.runs()) if not r.ended and r.kind in kinds and r.outline.dataset == selection.dataset_id]
+
+
+def these(runs: list[Run]) -> str:
+    return _("These runs are under way: {names}.").format(names=listed(run.name for run in runs)) if runs else ""
+
+
+def nothing(sentence: str, selection: Selection, *kinds: retrain.Kind) -> None:
+    """What is not there yet, the buttons that train it where training is what is missing, and what is under way."""
     with st.container(border=True, gap="xsmall", key="nothing"):
         st.markdown(data.literal(sentence))
-        if kind:
-            retrain.where_missing(kind, selection)
+        with st.container(horizontal=True):
+            for kind in kinds:
+                retrain.where_missing(kind, selection)
         under_way()
 
 

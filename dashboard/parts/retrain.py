@@ -22,6 +22,7 @@ from engine.settings.slices import Slice
 from engine.store.rundir import cache_path, find_run, run_dirs
 from engine.store.saved_slices import saved
 from engine.store.slices import counts
+from engine.store.status import State
 
 Kind = Literal["reward", "policy"]
 KINDS: dict[Kind, str] = {"reward": marked("Reward model"), "policy": marked("Policy")}
@@ -73,9 +74,9 @@ def offer(selection: Selection, page: str) -> None:
 
 
 def trained_before(selection: Selection, *kinds: Kind) -> bool:
-    """Whether a training run of one of these kinds, without them of any, was ever begun on the dataset."""
-    begun = (run.outline for run in run_dirs(cache_path()))
-    return any(run.kind in (kinds or KINDS) and run.dataset == selection.dataset_id for run in begun)
+    """Whether a training run of one of these kinds, without them of any, was done on the dataset."""
+    own = (run for run in run_dirs(cache_path()) if run.outline.dataset == selection.dataset_id)
+    return any(run.outline.kind in (kinds or KINDS) and run.status.state is State.DONE for run in own)
 
 
 def where_missing(kind: Kind, selection: Selection) -> None:

@@ -3,36 +3,20 @@
 import streamlit as st
 
 from dashboard import figures, queries
-from dashboard.parts import examples, remarks, retrain, slices, verdict, widgets
+from dashboard.parts import examples, remarks, slices, verdict, widgets
 from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
 
 selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
 if not (selection.base_generator and selection.tuned_generator):
-    trained = retrain.trained_before(selection, "policy")
-    remarks.nothing(
-        _(
-            "Two sets of answers to this split's prompts are needed, of a base model and of a policy tuned from it: let both answer on the "
-            "page Runs, or import their answers on the page Data."
-        )
-        if trained
-        else _(
-            "No policy was trained on this dataset yet. Fine-tune one: by default it and its base model then answer the validation "
-            "prompts, and the reward model, if there is one, scores both."
-        ),
-        selection,
-        None if trained else "policy",
-    )
+    widgets.live(lambda: remarks.unanswered(selection))
     st.stop()
 remarks.on_answers(selection)
 second = data.second()
 found = verdict.found_on("dpo_vs_base", selection)
 if selection.slice is None and data.read(queries.win_tie_loss, selection).is_empty():
-    remarks.nothing(
-        _("No reward model has scored both sets of answers. Score them on the page Runs, or pick another reward model in the chips."),
-        selection,
-    )
+    widgets.live(lambda: remarks.unjudged(selection))
     figure_part.show(figures.find("answer_lengths"), selection, second, level=2)
     st.stop()
 with st.grid(min_column_width=900, gap="medium"):

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.parts import playground, retrain, tokens, widgets
+from dashboard.parts import playground, remarks, retrain, tokens, widgets
 from dashboard.parts.answers import TITLES, Role
 from dashboard.parts.playground import Played
 from dashboard.state import data
@@ -33,7 +33,7 @@ else:
     how = playground.settings()
     if not named:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
-    if "tuned" not in named and not retrain.trained_before(selection, "policy"):
+    if "tuned" not in named and remarks.lacks(selection, "policy"):
         retrain.where_missing("policy", selection)
 chosen: playground.Judges = {}
 if known:
