@@ -17,6 +17,7 @@ from choreographer.browsers import Chromium
 from pypdf import PdfReader
 
 from dashboard import figures, queries
+from dashboard.figures.registry import LEFT_OUT
 from dashboard.parts import report_page
 from dashboard.queries import Selection, default_selection
 from dashboard.report import content, document, export, pictures, typesetting
@@ -132,7 +133,7 @@ def test_conditions_on_rewards_do_not_decide_who_is_right(filled_cache: Path) ->
         chosen = default_selection(con)
     wrong = Range(field="margin", high=0.0, scorer=chosen.trained_scorer)
     advice = OneOf(field="prompt_type", values=("advice",))
-    parts = ("accuracy_by_length", "margins")
+    parts = ("accuracy_by_length", "lengths")
     both, one = (
         content.read(
             filled_cache, content.Request(replace(chosen, slice=Slice(dataset_id=str(chosen.dataset_id), predicates=said)), parts, ())
@@ -142,8 +143,8 @@ def test_conditions_on_rewards_do_not_decide_who_is_right(filled_cache: Path) ->
     assert both.findings == one.findings
     assert both.numbers == one.numbers
     assert both.figures[0].rows.equals(one.figures[0].rows)
-    assert content.LEFT_OUT in both.parts[0][1]
-    assert content.LEFT_OUT not in one.parts[0][1]
+    assert LEFT_OUT in both.parts[0][1]
+    assert LEFT_OUT not in one.parts[0][1]
     assert both.figures[1].rows["n"][0] < one.figures[1].rows["n"][0]
     assert both.pairs is not None
     assert len(both.pairs) == both.figures[1].rows["n"][0]

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from test_pages import opened, said
 
 from dashboard import queries
-from dashboard.figures import find, render
+from dashboard.figures import FIGURES, TABLES, Figure, Table, find, render, seen_by
 from dashboard.figures.registry import FADED, bin_width, marks, outlined
 from dashboard.figures.theme import PAGES
 from dashboard.parts.columns import preview
@@ -110,6 +110,15 @@ def test_a_slice_in_the_address_is_a_chip_with_its_count_and_fades_the_other_bar
     assert bars["marker"]["opacity"] == [1.0 if end <= 0 else FADED for end in ends]
     assert len(app.dataframe[0].value) == min(12, len(below))
     assert "they would decide who is right" in said(app)
+    assert "accuracy 0.0" not in said(app)  # of Figure 4b, by the definition of the slice
+
+
+@pytest.mark.parametrize("made", [*FIGURES, *TABLES], ids=lambda made: made.name)
+def test_a_slice_by_rewards_decides_no_accuracy_and_no_win_rate(made: Figure | Table, con: Connection, chosen: Selection) -> None:
+    """Of pairs with a margin below 0 every accuracy is 0 %. What was measured while training is of all pairs in any case."""
+    stated = any(name.startswith(("accuracy", "win_rate", "reward_difference")) for name in made.query(con, chosen).columns)
+    below = replace(chosen, slice=sliced(chosen, wrong(chosen)))
+    assert made.page == "training" or not stated or seen_by(made, below) == chosen
 
 
 def test_the_pairs_that_are_ranked_wrong_are_one_press_away(

@@ -44,6 +44,7 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.reward_differences,
     empty=JUDGE,
+    outcome=True,
     models=JUDGED,
     own_unit="differences",
 )
@@ -79,6 +80,7 @@ def paired_boxes(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.generators_under_scorers,
     empty=JUDGE,
+    outcome=True,
     models=(*POLICIES, *SCORERS),
     own_unit="rewards",
 )
@@ -100,6 +102,7 @@ def generators_under_scorers(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.scorers_on_generators,
     empty=JUDGE,
+    outcome=True,
     models=(*POLICIES, *SCORERS),
     own_unit="rewards",
 )
@@ -132,6 +135,7 @@ def judged(frame: pl.DataFrame) -> go.Figure:
     query=queries.answers_under_base,
     empty=JUDGE,
     scorer="untrained",
+    outcome=True,
     models=(*POLICIES, "base_scorer"),
 )
 def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
@@ -145,6 +149,7 @@ def answers_base_scorer(frame: pl.DataFrame) -> go.Figure:
     page="dpo_vs_base",
     query=queries.answers_under_trained,
     empty=JUDGE,
+    outcome=True,
     models=JUDGED,
     own_unit="rewards",
 )

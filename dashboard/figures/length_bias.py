@@ -78,6 +78,7 @@ def span(low: int, high: int) -> str:
     page="length_bias",
     query=queries.margin_by_length,
     empty=SCORE,
+    outcome=True,
     models=("trained_scorer",),
     own_unit="differences",
 )
@@ -95,6 +96,7 @@ def margin_by_length(frame: pl.DataFrame) -> go.Figure:
     page="length_bias",
     query=queries.gain_by_length,
     empty=JUDGE,
+    outcome=True,
     models=JUDGED,
     own_unit="differences",
 )

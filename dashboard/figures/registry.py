@@ -13,7 +13,7 @@ import polars as pl
 
 from dashboard.figures.theme import caption, dressed, escaped, say, undressed
 from dashboard.queries import Selection
-from dashboard.state.messages import _, language
+from dashboard.state.messages import _, language, marked
 from engine.store.database import Connection
 
 Query = Callable[[Connection, Selection], pl.DataFrame]
@@ -26,6 +26,7 @@ Unit = Literal["rewards", "differences"]  # rewards of two models have no axis i
 SCORERS: tuple[Role, ...] = ("trained_scorer", "base_scorer")
 POLICIES: tuple[Role, ...] = ("base_generator", "tuned_generator")
 JUDGED: tuple[Role, ...] = (*POLICIES, "trained_scorer")
+LEFT_OUT = marked("conditions on rewards are left out: they would decide who is right")
 FADED = 0.32  # opacity of what is not looked at, of its own
 
 
@@ -62,6 +63,7 @@ class Table:
     query: Query
     empty: str
     models: tuple[Role, ...] = ()  # whose numbers it shows
+    outcome: bool = False  # as of a figure
 
     @property
     def label(self) -> str:
@@ -70,6 +72,11 @@ class Table:
 
 FIGURES: list[Figure] = []
 TABLES: list[Table] = []
+
+
+def seen_by(made: Figure | Table, selection: Selection) -> Selection:
+    """What a figure or table is made of: one of who is right of the slice without what it says about rewards."""
+    return selection.undecided if made.outcome else selection
 
 
 def figure(**about: Any) -> Callable[[Draw], Draw]:

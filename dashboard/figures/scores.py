@@ -41,6 +41,7 @@ def score_boxes(frame: pl.DataFrame) -> go.Figure:
     empty=SCORE,
     size="small",
     scorer="untrained",
+    outcome=True,
     models=("base_scorer",),
 )
 def scores_base(frame: pl.DataFrame) -> go.Figure:
@@ -55,6 +56,7 @@ def scores_base(frame: pl.DataFrame) -> go.Figure:
     query=queries.trained_scores,
     empty=SCORE,
     size="small",
+    outcome=True,
     models=("trained_scorer",),
     own_unit="rewards",
 )
@@ -70,6 +72,7 @@ def scores_trained(frame: pl.DataFrame) -> go.Figure:
     query=queries.base_boxes,
     empty=SCORE,
     size="strip",
+    outcome=True,
     models=("base_scorer",),
 )
 def boxes_base(frame: pl.DataFrame) -> go.Figure:
@@ -84,6 +87,7 @@ def boxes_base(frame: pl.DataFrame) -> go.Figure:
     query=queries.trained_boxes,
     empty=SCORE,
     size="strip",
+    outcome=True,
     models=("trained_scorer",),
     own_unit="rewards",
 )
@@ -99,6 +103,7 @@ def boxes_trained(frame: pl.DataFrame) -> go.Figure:
     query=queries.margin_histogram,
     empty=SCORE,
     size="large",
+    outcome=True,
     models=("trained_scorer",),
     own_unit="differences",
 )

@@ -37,6 +37,7 @@ TABLES += [
         "reward_model",
         queries.accuracy_by_group,
         "Train reward models on pairs that name a group (a type of prompt, a source) to compare them on each.",
+        outcome=True,
     ),
     Table(
         "5",
@@ -46,5 +47,6 @@ TABLES += [
         queries.accuracy_of_lengths,
         "Score the pairs with a reward model to compare it with the rule that the longer response is better.",
         SCORERS,
+        outcome=True,
     ),
 ]

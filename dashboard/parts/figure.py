@@ -18,7 +18,6 @@ from dashboard.report.captions import computed
 from dashboard.report.files import Shown
 from dashboard.state import data, slices
 from dashboard.state.messages import _
-from engine.settings.slices import without_rewards
 
 TITLE = (
     '<h{level} style="font-size:1rem;font-weight:700;line-height:1.45;margin:0;padding:0">'
@@ -106,14 +105,14 @@ def drawn(figure: figures.Figure, selection: Selection) -> tuple[pl.DataFrame, r
 
     Without a drawing, None, what stands there is how to get one.
     """
-    seen = replace(selection, slice=without_rewards(selection.slice)) if figure.outcome else selection
+    seen = registry.seen_by(figure, selection)
     rows = data.read(figure.query, seen, key=figure.name)
     whole = rows if seen.slice is None or not rows.is_empty() else data.read(figure.query, replace(seen, slice=None), key=figure.name)
     if whole.is_empty():
         return rows, None, _(figure.empty), ()
     scorer = selection.base_scorer if figure.scorer == "untrained" else selection.trained_scorer
     plot, below = registry.on_screen(figure, whole, data.theme())
-    own = slices.own(seen.slice, registry.marks(plot), seen, scorer)
+    own = slices.own(selection.slice, registry.marks(plot), seen, scorer)
     if own:
         rest = slices.without(seen.slice, [slices.subject(p) for p in own])
         wider = data.read(figure.query, replace(seen, slice=rest), key=figure.name)
@@ -124,7 +123,7 @@ def drawn(figure: figures.Figure, selection: Selection) -> tuple[pl.DataFrame, r
     elif rows.is_empty():
         return rows, None, slice_parts.nothing(selection), ()
     if seen.slice != selection.slice:
-        below = f"{below}\u00a0· {_('conditions on rewards are left out: they would decide who is right')}"
+        below = f"{below}\u00a0· {_(registry.LEFT_OUT)}"
     return rows, plot, below, own
 
 

@@ -12,7 +12,6 @@ from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
 from dashboard.state import data, slices
 from dashboard.state.messages import _, wording
-from engine.settings.slices import without_rewards
 from engine.statistics.claims import Claim, Sureness, claims
 
 COLOURS: dict[Sureness, Literal["blue", "orange", "gray"]] = {
@@ -60,7 +59,7 @@ def scope(selection: Selection, claim: Claim) -> None:
 
 def beside(selection: Selection, second: data.Second) -> None:
     """How what is seen beside differs from what is shown, on the same rows, and how sure one may be of it."""
-    found = data.read(queries.paired_differences, undecided(selection), undecided(second.selection))
+    found = data.read(queries.paired_differences, selection.undecided, second.selection.undecided)
     with st.container(border=True, gap="xsmall", key="beside"):
         for claim in found:
             line(claim)
@@ -73,11 +72,6 @@ def found_on(page: str, selection: Selection) -> list[Claim]:
     if selection.dataset_id is None or not page:
         return []
     return data.read(claims, selection, page)
-
-
-def undecided(selection: Selection) -> Selection:
-    """What is looked at without the conditions on rewards: they would decide who is right."""
-    return replace(selection, slice=without_rewards(selection.slice))
 
 
 def line(claim: Claim, headline: bool = False) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures, queries
+from dashboard.figures import registry
 from dashboard.figures.headings import in_our_words
 from dashboard.parts import export_menu, verdict
 from dashboard.parts import figure as figure_part
@@ -107,7 +108,8 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
 
 def show_table(table: figures.Table, selection: Selection) -> None:
     """A table of the report; every cell is plain text."""
-    rows = data.read(table.query, selection, key=table.name)
+    seen = registry.seen_by(table, selection)
+    rows = data.read(table.query, seen, key=table.name)
     st.subheader(data.literal(_(table.title)))
     if rows.is_empty():
         st.info(data.literal(_(table.empty)))
@@ -117,7 +119,7 @@ def show_table(table: figures.Table, selection: Selection) -> None:
         shown, hide_index=True, row_height=row_height(shown), column_config=headed(shown), placeholder="–", key=f"table_{table.name}"
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(data.literal(table.label))
+        st.caption(data.literal("\u00a0· ".join(filter(None, (table.label, left_out(selection, seen))))))
         exported(table, rows, selection)
 
 
@@ -132,7 +134,8 @@ def folded(table: figures.Table, selection: Selection) -> None:
 
 def show_estimates(table: figures.Table, selection: Selection) -> None:
     """A small table of the report whose cells are estimates, each written with its interval, beside the n they rest on."""
-    rows = data.read(table.query, selection, key=table.name)
+    seen = registry.seen_by(table, selection)
+    rows = data.read(table.query, seen, key=table.name)
     figure_part.heading(table.label, _(table.title))
     if rows.is_empty():
         st.caption(data.literal(slice_parts.nothing(selection) if selection.slice else _(table.empty)))
@@ -144,14 +147,21 @@ def show_estimates(table: figures.Table, selection: Selection) -> None:
         *(pl.Series(name, [estimated(Estimate(**cell)) if cell else None for cell in rows[name]], dtype=pl.String) for name in names),
     )
     st.dataframe(shown, hide_index=True, row_height=32, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
-    with st.container(horizontal=True, horizontal_alignment="right"):
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
+        if below := left_out(selection, seen):
+            st.caption(data.literal(below))
         exported(table, rows, selection)
+
+
+def left_out(selection: Selection, seen: Selection) -> str:
+    """What is said below a table that is not of all conditions of the slice."""
+    return _(registry.LEFT_OUT) if seen != selection else ""
 
 
 def exported(table: figures.Table, rows: pl.DataFrame, selection: Selection) -> None:
     """The menu Export of a table, no wider than its word."""
     with st.container(width="content"):
-        export_menu.menu(Tabled(table, rows), selection)
+        export_menu.menu(Tabled(table, rows, left_out(selection, registry.seen_by(table, selection))), selection)
 
 
 def page_key(*asked: object) -> str:

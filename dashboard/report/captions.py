@@ -80,10 +80,11 @@ def of_figure(figure: Figure, below: str, known: Sources) -> str:
     return in_sentences((_(figure.title), seen, known.said(figure.models, training), rows))
 
 
-def of_table(table: Table, rows: pl.DataFrame, known: Sources) -> str:
-    """The caption of a table, with how its intervals were made."""
+def of_table(table: Table, rows: pl.DataFrame, known: Sources, below: str = "") -> str:
+    """The caption of a table, with how its intervals were made. below: what else is to be said of its rows."""
     rewards = any(REWARD in HEADINGS.get(name, ()) for name in read_by_people(rows))
-    return in_sentences((_(table.title), *computed(rows), _(REWARD) if rewards else "", known.said(table.models), sentence(known.rows)))
+    about = known.said(table.models), sentence(known.rows), sentence(below)
+    return in_sentences((_(table.title), *computed(rows), _(REWARD) if rewards else "", *about))
 
 
 def computed(rows: pl.DataFrame) -> list[str]:

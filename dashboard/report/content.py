@@ -1,7 +1,7 @@
 """What a report says: its figures and tables in order, their captions, what was found, and where all of it comes from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from dashboard.report.files import Shown, Tabled, captioned
 from dashboard.report.style import Style
 from dashboard.state.messages import _, listed, marked, ours, wording
 from engine.plain import line
-from engine.settings.slices import without_rewards
 from engine.statistics.claims import Claim, claims
 from engine.statistics.estimate import ESTIMATE
 from engine.store import database
@@ -51,7 +50,6 @@ ASSIGNMENT = (
     "10b",
 )
 SHORT = ("11", "12", "4b", "14", "9a", "8a")
-LEFT_OUT = marked("conditions on rewards are left out: they would decide who is right")
 PRESETS = {
     "assignment": marked("Alignment assignment: the original's figures and tables, in its order"),
     "everything": marked("Everything"),
@@ -114,7 +112,7 @@ def read(cache: Path, request: Request) -> Content:
         asked = [registered()[name] for name in request.parts]
         rows = queried(con, selection, asked)
         pairs = selected(con, selection.slice) if selection.slice else None
-        undecided = replace(selection, slice=without_rewards(selection.slice))
+        undecided = selection.undecided
         show_slice(con, undecided.slice)
         found = found_on_pages(claims(con, undecided)) if selection.dataset_id else []
         counted, runs, trained = numbers(con, selection), queries.provenance(con, selection), queries.settings_of_models(con, selection)
@@ -138,11 +136,10 @@ def found_on_pages(said: Iterable[Claim]) -> list[tuple[str, list[tuple[str, str
 
 
 def queried(con: database.Connection, selection: Selection, parts: Iterable[Figure | Table]) -> dict[str, pl.DataFrame]:
-    """The rows of each part, of the slice; a figure of who is right, as on its page, without what the slice says about rewards."""
+    """The rows of each part, of the slice; of who is right, as on its page, without what the slice says about rewards."""
     rows: dict[str, pl.DataFrame] = {}
     for part in parts:
-        outcome = isinstance(part, Figure) and part.outcome
-        seen = replace(selection, slice=without_rewards(selection.slice)) if outcome else selection
+        seen = registry.seen_by(part, selection)
         show_slice(con, seen.slice)
         rows[part.name] = part.query(con, seen)
     return rows
@@ -158,11 +155,11 @@ def captions_of(con: database.Connection, selection: Selection, parts: tuple[str
 
 def made(part: Figure | Table, rows: pl.DataFrame, selection: Selection) -> Shown | Tabled:
     """A figure drawn as the pages show it; a table with its rows."""
+    left_out = _(registry.LEFT_OUT) if registry.seen_by(part, selection) != selection else ""
     if isinstance(part, Table):
-        return Tabled(part, rows)
+        return Tabled(part, rows, left_out)
     plot, below = registry.on_screen(part, rows, "light")
-    decided = part.outcome and without_rewards(selection.slice) != selection.slice
-    return Shown(part, plot, rows, f"{below}{BETWEEN}{_(LEFT_OUT)}" if decided else below)
+    return Shown(part, plot, rows, f"{below}{BETWEEN}{left_out}" if left_out else below)
 
 
 def facts(
@@ -179,8 +176,8 @@ def facts(
         (_("Finished runs on these data"), listed(ours(line(name)) for name in runs["name"])),
         (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC"),
     ]
-    if without_rewards(selection.slice) != selection.slice:
-        said += [(_("What was found"), _(LEFT_OUT))]
+    if selection.undecided != selection:
+        said += [(_("What was found"), _(registry.LEFT_OUT))]
     said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]
     return [(label, value) for label, value in said if value]
 

@@ -56,6 +56,7 @@ class Tabled:
 
     table: Table
     rows: pl.DataFrame
+    below: str = ""  # what else is to be said of them
 
     @property
     def name(self) -> str:
@@ -71,7 +72,9 @@ class Tabled:
 
 def captioned(part: Shown | Tabled, known: Sources) -> str:
     """What stands below it in a text."""
-    return of_figure(part.figure, part.below, known) if isinstance(part, Shown) else of_table(part.table, part.rows, known)
+    if isinstance(part, Shown):
+        return of_figure(part.figure, part.below, known)
+    return of_table(part.table, part.rows, known, part.below)
 
 
 def content(part: Shown | Tabled, form: str, style: Style, known: Sources) -> bytes:

@@ -1,9 +1,10 @@
 """What is looked at: a dataset's split, two scorers of its pairs, two sets of answers to its prompts, and which rows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
-from engine.settings.slices import Slice
+from engine.settings.slices import Slice, without_rewards
 from engine.statistics.twins import untrained_twin
 from engine.store.database import Connection, frame
 
@@ -46,6 +47,11 @@ class Comparison:
     base_generator: str | None = None
     tuned_generator: str | None = None
     slice: Slice | None = None  # None: all pairs and prompts
+
+    @property
+    def undecided(self) -> Self:
+        """The same without the conditions on rewards: they would decide who is right."""
+        return replace(self, slice=without_rewards(self.slice))
 
 
 def comparisons(con: Connection) -> list[Comparison]:

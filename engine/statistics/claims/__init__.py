@@ -1,8 +1,5 @@
 """What the numbers say, in sentences: pages, report and `engine summary --claims` show the same ones."""
 
-from dataclasses import replace
-
-from engine.settings.slices import without_rewards
 from engine.statistics.claims import (  # their claims register themselves
     answers,
     beside,
@@ -45,7 +42,7 @@ def findings(con: Connection, comparison: Comparison, most: int = 3) -> list[Cla
 
 def made(con: Connection, comparison: Comparison, statings: list[Stating]) -> list[Claim]:
     """The claims in their order; those that conditions on rewards would decide speak of the slice without these."""
-    undecided = replace(comparison, slice=without_rewards(comparison.slice))
+    undecided = comparison.undecided
     if undecided == comparison:
         evidence = Evidence(con, comparison)
         found = {stating.name: stated(stating, evidence) for stating in statings}
