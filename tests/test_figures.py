@@ -13,6 +13,7 @@ from filled import TINY, fill, write_curves, write_run
 from dashboard import queries
 from dashboard.figures import FIGURES, NUMBERS, TABLES, Figure, drawn, find, on_page, render
 from dashboard.figures.clouds import HEIGHT, WIDTH, layout
+from dashboard.figures.dots import small
 from dashboard.figures.registry import outlined
 from dashboard.figures.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerpt, paragraph, template
 from dashboard.queries import Selection
@@ -252,6 +253,19 @@ def test_a_boxs_median_is_drawn_with_the_interval_that_its_caption_names(name: s
     assert "order statistics" in caption
     assert "±" not in caption
     assert ("differ where notches do not overlap" in caption) == (name != "scorers_on_generators")
+
+
+def test_a_small_plot_of_dots_names_its_rows_alone_and_its_headings_end_at_the_edge(con: Connection, chosen: Selection) -> None:
+    made = find("far_from_guessing")
+    whole, little = render(made, con, chosen), small(render(made, con, chosen))
+    for long, short in zip(whole.layout.yaxis.ticktext, little.layout.yaxis.ticktext, strict=True):
+        name, n, _size = long.partition("<br>n = ")
+        assert n
+        assert len(short) <= 16
+        assert name.startswith(short.rstrip("…"))
+    headings = [note for note in little.layout.annotations if note.font.weight]
+    assert [note.text for note in headings] == ["Pairs ranked right", "Tuned answer preferred"]
+    assert {(note.x, note.xanchor) for note in headings} == {(1, "right")}
 
 
 def test_a_tie_is_on_neither_side_of_the_differences(empty_cache: Path) -> None:

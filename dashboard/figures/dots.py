@@ -1,5 +1,6 @@
 """Shares with their intervals as dots on one axis, a row each, beside the line of guessing: the question is "more than half?"."""
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -17,6 +18,7 @@ from engine.statistics.wording import percent
 
 SYMBOLS = {"trained": "square", "untrained": "circle-open", "rule": "diamond", "tuned": "circle", "base": "circle-open"}
 ROW_PIXELS, DOT_PIXELS = 34, 50  # of a row with one dot, and with several
+N_BELOW, SHORT_CHARS = "<br>n = ", 16  # between a row's name and its size; of a name where there is little room
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,15 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
     return plot
 
 
+def small(plot: go.Figure) -> go.Figure:
+    """The same with little room: rows by their name alone, headings that end at the right edge; what is no plot of dots stays as it is."""
+    for axis in plot.select_yaxes(lambda axis: axis.ticktext and all(N_BELOW in text for text in axis.ticktext)):
+        axis.ticktext = [excerpt(html.unescape(text.partition(N_BELOW)[0]), SHORT_CHARS) for text in axis.ticktext]
+        plot.update_xaxes(nticks=3)
+        plot.update_annotations({"x": 1, "xanchor": "right", "xshift": plot.layout.margin.r}, selector={"x": 0, "xref": "paper"})
+    return plot
+
+
 def arranged(found: Sequence[Dot]) -> tuple[dict[tuple[str, str], float], list[float], list[str]]:
     """Where each row stands from above, and what is written at its left end; a heading takes a row of its own."""
     places: dict[tuple[str, str], float] = {}
@@ -91,7 +102,7 @@ def arranged(found: Sequence[Dot]) -> tuple[dict[tuple[str, str], float], list[f
     return (
         places,
         list(places.values()),
-        [f"{excerpt(row, 28)}<br>n = {sizes[key, row]}" for key, row in places],
+        [f"{excerpt(row, 28)}{N_BELOW}{sizes[key, row]}" for key, row in places],
     )
 
 

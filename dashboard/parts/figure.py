@@ -10,7 +10,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard import figures
-from dashboard.figures import clouds, registry
+from dashboard.figures import clouds, dots, registry
 from dashboard.parts import export_menu
 from dashboard.parts import slices as slice_parts
 from dashboard.queries import Selection
@@ -163,6 +163,6 @@ def thumbnail(figure: figures.Figure, selection: Selection, beside: str = "") ->
         return
     plot.update_layout(height=min(plot.layout.height or THUMBNAIL_PIXELS, THUMBNAIL_PIXELS), showlegend=False, margin={"t": 16, "b": 4})
     plot.update_yaxes(title_text=None).update_xaxes(title_text=None)
-    clouds.fitted(plot, NARROWEST, THUMBNAIL_PIXELS - 20)
+    clouds.fitted(dots.small(plot), NARROWEST, THUMBNAIL_PIXELS - 20)
     still = {"staticPlot": True, "displayModeBar": False}
     st.plotly_chart(plot, theme=None, key=f"small_{figure.name}_{beside}", alt=_(figure.title), config=still)
