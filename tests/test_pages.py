@@ -160,7 +160,15 @@ def test_another_dataset_stands_in_the_menu_of_its_chip(own_cache: Path, monkeyp
     app = opened(own_cache, monkeypatch, "data.py")
     app.radio(key="pick_dataset").set_value(other).run()
     assert app.query_params["dataset"] == other
+    assert not app.session_state["chip_dataset"], "its menu is shut"
     assert "18 of 18\u00a0records are kept" in said(app)
+
+
+def test_the_menu_of_datasets_leads_to_the_import_of_another_one(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(filled_cache, monkeypatch)
+    app.button(key="chip_import").click().run()
+    assert not app.exception
+    assert "Choose files" in said(app) or app.get("file_uploader")
 
 
 def test_another_split_is_not_asked_for_rows_of_the_one_before(

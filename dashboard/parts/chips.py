@@ -204,9 +204,13 @@ def chip(text: str, *parts: Choice) -> None:
     open_parts = [part for part in parts if part.options]
     if not open_parts:
         return
-    with st.popover(data.literal(text), key=f"chip_{parts[0].name}"):
+    of_dataset = parts[0].name == "dataset"
+    with st.popover(data.literal(text), key=f"chip_{parts[0].name}", on_change="rerun" if of_dataset else "ignore"):
         for part in open_parts:
             box(part)
+        if of_dataset and st.button(_("Import …"), key="chip_import", type="tertiary", icon=":material/add:"):
+            st.session_state["data_import"] = True
+            st.switch_page("views/data.py")
 
 
 def box(part: Choice) -> None:
@@ -229,6 +233,8 @@ def keep(name: str, key: str) -> None:
     """Write what was just chosen by hand into the address; another dataset or split has other models, and one model is seen beside."""
     if name in ("dataset", "split"):
         address.forget(*(other for other in OF_DATASET if other != name), *address.ROWS)
+    if name == "dataset":
+        st.session_state["chip_dataset"] = False  # what it opened is shut over the new page
     value = st.session_state[key]
     if name in address.BESIDE or [value] in map(address.asked, address.BESIDE):
         address.forget(*address.BESIDE)

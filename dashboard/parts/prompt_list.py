@@ -64,7 +64,7 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
         prompt_type = chosen(
             "type", _("Type"), {t: ours(line(t)) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
-        flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=120, help=_(ABOUT_FLAGS))
+        flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=150, help=_(ABOUT_FLAGS))
         order = chosen("order", _("Order"), orders(selection)) or "difference"
         scorer = chosen("scorer", _("Reward model"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)

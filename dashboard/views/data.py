@@ -78,7 +78,10 @@ damaged_folders("datasets", "results")
 if selection.dataset_id is None:
     importing.steps()
     st.stop()
-looking, bringing = st.tabs([PAIRS, IMPORT], key=f"data_tab_{st.session_state.get('data_tabs', 0)}", on_change="rerun")
+tabs = f"data_tab_{st.session_state.get('data_tabs', 0)}"
+if st.session_state.pop("data_import", False):  # asked for elsewhere
+    st.session_state[tabs] = IMPORT
+looking, bringing = st.tabs([PAIRS, IMPORT], key=tabs, on_change="rerun")
 if looking.open:
     with looking:
         look()
