@@ -213,6 +213,16 @@ def shown_prompts(app: AppTest) -> dict[str, Any]:
     return drawn
 
 
+def test_prompts_without_tuned_answers_are_not_ordered_by_them(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a set that no policy has answered: neither by rewards nor by lengths of tuned answers."""
+    from tiny import toy_dataset  # here, because it imports torch
+
+    dataset = toy_dataset(empty_cache)
+    app = opened(empty_cache, monkeypatch, "prompts.py", dataset=dataset)
+    assert not app.exception
+    assert "prompt_order" not in [box.key for box in app.selectbox]
+
+
 def test_a_prompt_has_a_direct_link(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.reading(filled_cache) as con:
         row = queries.answered_prompts(con, queries.default_selection(con)).row(3, named=True)

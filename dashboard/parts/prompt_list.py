@@ -58,14 +58,18 @@ class Asked:
 def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
     """Draw the filters; what is asked for, and the prompts for which it holds."""
     judges = {judge: ours(line(name)) for judge, name in data.read(queries.judges, selection).iter_rows()}
+    alone = selection.tuned_generator is None  # the base model, if anyone, has answered
+    if alone and selection.base_generator:
+        st.caption(_("Only the base model has answered these prompts: there is no tuned answer to compare with."))
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         search = searched()
         place = st.container(width="content")
         prompt_type = chosen(
             "type", _("Type"), {t: ours(line(t)) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
-        flag = chosen("flag", _("Flags"), said(FLAGS), any=_("Any flags"), width=150, help=_(ABOUT_FLAGS))
-        order = chosen("order", _("Order"), orders(selection)) or "difference"
+        flags = {flag: words for flag, words in said(FLAGS).items() if not (alone and flag.startswith("tuned"))}
+        flag = chosen("flag", _("Flags"), flags, any=_("Any flags"), width=150, help=_(ABOUT_FLAGS))
+        order = "prompt" if alone else chosen("order", _("Order"), orders(selection)) or "difference"
         scorer = chosen("scorer", _("Reward model"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
         rows = data.read(queries.prompts, selection, **{name: value for name, value in asdict(asked).items() if name != "preferred"})

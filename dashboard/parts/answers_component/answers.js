@@ -118,6 +118,7 @@ class View {
   fill() {
     const { rows, first, total, size } = this.list
     this.rows.replaceChildren(...rows.map((row, number) => this.row(row, number)))
+    this.rows.classList.toggle("plain", rows.every((row) => row.share === null)) // nothing is compared: no column of bars
     this.rows.scrollTop = 0
     if (!rows.length) this.rows.append(made("li", "nothing soft", this.words.nothing))
     const page = Math.floor(first / size)
