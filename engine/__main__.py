@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     runs = command("runs", list_runs, "list the runs, or act on one: runs cancel|resume|retry|delete|free-weights RUN")
     runs.add_argument("action", nargs="?", choices=["cancel", "resume", "retry", "delete", "free-weights", "watch"])
     runs.add_argument("run", nargs="?")
-    runs.add_argument("--scoring", action="store_true", help="with cancel: cancel the scoring that was queued only for it, too")
+    runs.add_argument("--together", action="store_true", help="with cancel: cancel what was queued only for it, too")
     check = command("preflight", check_run, "what a run would need, as JSON, for a configuration as JSON")
     check.add_argument("config")
     one = command("run", execute_run, "do the work of a queued run in this process (what the queue starts)")
@@ -226,7 +226,7 @@ def list_runs(options: argparse.Namespace) -> int:
     if options.action == "watch":
         return watch([options.run])
     if options.action == "cancel":
-        return cancel_run(options.run, options.scoring)
+        return cancel_run(options.run, options.together)
     if options.action:
         answer = calls[options.action](cache, options.run)
         say(answer or f"{options.action}: {options.run}")
@@ -242,18 +242,18 @@ def list_runs(options: argparse.Namespace) -> int:
     return 0
 
 
-def cancel_run(run_id: str, with_scoring: bool) -> int:
+def cancel_run(run_id: str, together: bool) -> int:
     """Cancel a run, and say what goes with it and what stays."""
     from engine.queue import jobs
 
     cache = cache_path()
-    waiting, scoring = jobs.waiting_for(cache, run_id), jobs.scoring_only_for(cache, run_id)
-    jobs.cancel(cache, run_id, with_scoring)
+    waiting, others = jobs.waiting_for(cache, run_id), jobs.queued_only_for(cache, run_id)
+    jobs.cancel(cache, run_id, together)
     say(f"cancel: {run_id}")
     for run in waiting:
         say(f"not started, because it waits for it: {run.id}")
-    for run in scoring:
-        say(f"cancel: {run.id}" if with_scoring else f"still queued, only for it: {run.id} (runs cancel {run.id}, or --scoring)")
+    for run in others:
+        say(f"cancel: {run.id}" if together else f"still queued, only for it: {run.id} (runs cancel {run.id}, or --together)")
     return 0
 
 

@@ -238,14 +238,29 @@ def test_cancelling_a_model_takes_what_waits_for_it_and_the_scoring_that_is_only
     cache, device = own_toy_cache, take_lock(own_toy_cache / "locks" / "cpu.lock")
     together = [find_run(cache, run_id) for run_id in chain.submit(cache, narrow(cache), repeated(cache, "reward"))]
     scoring, model, after = together
-    assert (jobs.waiting_for(cache, model.id), jobs.scoring_only_for(cache, model.id)) == ([after], [scoring])
-    assert jobs.scoring_only_for(cache, after.id) == []
+    assert (jobs.waiting_for(cache, model.id), jobs.queued_only_for(cache, model.id)) == ([after], [scoring])
+    assert jobs.queued_only_for(cache, after.id) == []
     (other,) = chain.submit(cache, narrow(cache, seed=1))
-    assert jobs.scoring_only_for(cache, model.id) == []
+    assert jobs.queued_only_for(cache, model.id) == []
     jobs.cancel(cache, other)
-    jobs.cancel(cache, model.id, scoring=True)
+    jobs.cancel(cache, model.id, together=True)
     assert [run.status.state for run in together] == [State.CANCELLED] * 3
     assert after.status.sentence == "not started: it needs again, which is cancelled"
+    jobs.resume(cache, model.id)
+    assert [run.status.state for run in together] == [State.QUEUED] * 3
+    assert device is not None
+    os.close(device)
+
+
+def test_cancelling_the_first_policy_takes_the_answers_of_its_base_model_too(own_toy_cache: Path) -> None:
+    """They were queued to be compared with it, although nothing of them waits for it; with it they wait again."""
+    cache, device = own_toy_cache, take_lock(own_toy_cache / "locks" / "cpu.lock")
+    policy = again(by_kind(cache)["policy"][0])
+    model, base, tuned = together = [find_run(cache, run_id) for run_id in chain.submit(cache, policy, [chain.ANSWERS])]
+    assert (jobs.waiting_for(cache, model.id), jobs.queued_only_for(cache, model.id)) == ([tuned], [base])
+    assert jobs.queued_only_for(cache, tuned.id) == []
+    jobs.cancel(cache, model.id, together=True)
+    assert [run.status.state for run in together] == [State.CANCELLED] * 3
     jobs.resume(cache, model.id)
     assert [run.status.state for run in together] == [State.QUEUED] * 3
     assert device is not None
@@ -258,7 +273,7 @@ def test_the_command_line_says_what_a_cancelled_run_takes_with_it(
     monkeypatch.setenv("PREFSCOPE_CACHE", str(own_toy_cache))
     device = take_lock(own_toy_cache / "locks" / "cpu.lock")
     scoring, model, after = chain.submit(own_toy_cache, narrow(own_toy_cache), repeated(own_toy_cache, "reward"))
-    assert main(["runs", "cancel", model, "--scoring"]) == 0
+    assert main(["runs", "cancel", model, "--together"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"cancel: {model}", f"not started, because it waits for it: {after}", f"cancel: {scoring}",
     ]  # fmt: skip

@@ -150,7 +150,7 @@ def test_cancel_says_what_goes_with_a_model_and_takes_its_scoring_too(busy: Path
     assert isinstance(reward, RewardConfig)
     together = chain.submit(busy, reward.model_copy(update={"name": "narrow", "slice": wrong}))
     app = opened(busy, monkeypatch, "runs.py", run=together[1])
-    assert app.checkbox(key=f"scoring_cancel_{together[1]}").label == "Also cancel Scores of the training pairs, queued only for it"
+    assert app.checkbox(key=f"together_cancel_{together[1]}").label == "Also cancel Scores of the training pairs, queued only for it"
     app.button(key=f"cancel_{together[1]}").click().run()
     assert not app.exception
     assert [find_run(busy, run_id).status.state for run_id in together] == ["cancelled", "cancelled"]

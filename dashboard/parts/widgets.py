@@ -319,24 +319,24 @@ def actions(run: Run) -> None:
 
 
 def cancel_button(run: Run) -> None:
-    """Cancel a run; where others belong to it, say which go with it, and ask whether the scoring queued only for it does."""
-    waiting, scoring = (names(found(cache_path(), run.id)) for found in (jobs.waiting_for, jobs.scoring_only_for))
+    """Cancel a run; where others belong to it, say which go with it, and ask whether those queued only for it do."""
+    waiting, others = (names(found(cache_path(), run.id)) for found in (jobs.waiting_for, jobs.queued_only_for))
     key = f"cancel_{run.id}"
-    pressed: dict[str, Any] = {"key": key, "on_click": cancel, "args": (run.id, f"scoring_{key}")}
-    if not (waiting or scoring):
+    pressed: dict[str, Any] = {"key": key, "on_click": cancel, "args": (run.id, f"together_{key}")}
+    if not (waiting or others):
         st.button(_("Cancel"), **pressed)
         return
     with st.popover(_("Cancel"), key=f"ask_{key}"):
         if waiting:
             text = _("These runs wait for it and are not started: {names}. They wait again when it is resumed.")
             st.write(data.literal(text.format(names=waiting)))
-        if scoring:
-            st.checkbox(data.literal(_("Also cancel {names}, queued only for it").format(names=scoring)), True, key=f"scoring_{key}")
+        if others:
+            st.checkbox(data.literal(_("Also cancel {names}, queued only for it").format(names=others)), True, key=f"together_{key}")
         st.button(data.literal(_("Cancel {name}").format(name=run.name)), **pressed)
 
 
 def cancel(run_id: str, too: str) -> None:
-    """Before the part of the page is drawn again, which says so at once. too: the key of the box that cancels the scoring with it."""
+    """Before the part of the page is drawn again, which says so at once. too: the key of the box that cancels others with it."""
     try:
         jobs.cancel(cache_path(), run_id, bool(st.session_state.get(too)))
     except PrefscopeError as error:  # it has ended meanwhile

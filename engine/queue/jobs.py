@@ -49,11 +49,12 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
         if missing:
             raise RunError(f"run {config.name!r} waits for {missing[0]}, which does not exist")
         known.add(run_id)
+    together = now()
     for run_id, config in configs.items():
         with placing(cache / "runs" / run_id) as folder:
             run = RunDir(folder)
             run.write_config(config)
-            run.write_status(Status(submitted_at=now()))
+            run.write_status(Status(submitted_at=together))
     start_next(cache)
 
 
@@ -193,14 +194,14 @@ def inherited_locks() -> tuple[int, int] | None:
     return device, run
 
 
-def cancel(cache: Path, run_id: str, scoring: bool = False) -> None:
+def cancel(cache: Path, run_id: str, together: bool = False) -> None:
     """A queued run is taken out of the queue, a running one asked to stop at its next step, after a checkpoint; what waits for it is not
-    started. scoring: the score runs that were queued only for it are cancelled too. Raises RunError when it has ended.
+    started. together: what was queued only for it is cancelled too. Raises RunError when it has ended.
     """
     run = find_run(cache, run_id)
     if (state := run.status.state) in ENDED:
         raise RunError(f"run {run_id} is {state}: only a queued or running run can be cancelled")
-    for one in (run, *(scoring_only_for(cache, run_id) if scoring else ())):
+    for one in (run, *(queued_only_for(cache, run_id) if together else ())):
         stop(one)
     start_next(cache)
 
@@ -222,11 +223,26 @@ def waiting_for(cache: Path, run_id: str) -> list[RunDir]:
     return [run for run in descendants(cache, run_id) if run.status.state is State.QUEUED]
 
 
-def scoring_only_for(cache: Path, run_id: str) -> list[RunDir]:
-    """The score runs, queued or going on, for which nothing waits but this run and those that wait for it."""
+def queued_only_for(cache: Path, run_id: str) -> list[RunDir]:
+    """The runs beside it, queued or going on, for which nothing waits but this run and those that wait for it."""
     going = {run_id, *(run.id for run in waiting_for(cache, run_id))}
-    unfinished = [run for run in awaited_by(cache, run_id) if run.status.state not in ENDED]
+    unfinished = [run for run in beside(cache, run_id) if run.status.state not in ENDED]
     return [run for run in unfinished if {d.id for d in dependants(cache, run.id) if d.status.state not in ENDED} <= going]
+
+
+def beside(cache: Path, run_id: str) -> list[RunDir]:
+    """The runs that only help this one: the scoring that it waits for, and the answers of its base model."""
+    return [*awaited_by(cache, run_id), *base_answers_of(cache, run_id)]
+
+
+def base_answers_of(cache: Path, run_id: str) -> list[RunDir]:
+    """Where a policy is the only one that was queued at its moment: the runs queued with it in which its base model answers."""
+    run = find_run(cache, run_id)
+    moment, model = run.written_status.submitted_at, run.config_values.get("model")
+    together = [other for other in run_dirs(cache) if other.written_status.submitted_at == moment]
+    if [other.id for other in together if other.outline.kind == "policy"] != [run_id]:
+        return []
+    return [other for other in together if other.outline.kind == "generate" and other.config_values.get("policy") == model]
 
 
 def awaited_by(cache: Path, run_id: str) -> list[RunDir]:
@@ -238,12 +254,12 @@ def awaited_by(cache: Path, run_id: str) -> list[RunDir]:
 
 
 def resume(cache: Path, run_id: str) -> None:
-    """Queue a stopped run again; it goes on from its last checkpoint. The scoring that it waits for, and what waited for it, wait again."""
+    """Queue a stopped run again; it goes on from its last checkpoint. What stopped beside it, and what waited for it, wait again."""
     run = find_run(cache, run_id)
     status = run.status
     if status.state not in STOPPED:
         raise RunError(f"run {run_id} is {status.state}: only a failed, cancelled or lost run can be resumed")
-    for other in awaited_by(cache, run_id):
+    for other in beside(cache, run_id):
         if other.status.state in STOPPED:
             requeue(other)
     requeue(run)
