@@ -1,4 +1,4 @@
-"""How a figure looks on paper: as wide as the place it goes to, in the type of its text, in plain fills that a grey printer tells apart.
+"""How a figure looks on paper: as wide as the place it goes to, in the type of its text, hatched where the page hatches, for grey printers.
 
 A figure is drawn once, for the page; paper takes that drawing and changes its style, so that nothing is printed that was not shown.
 """
@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from dashboard.figures.clouds import fitted
 from dashboard.figures.shapes import translucent
-from dashboard.figures.theme import COLOURS, FONT, PATTERNS, broken, legend_rows, template
+from dashboard.figures.theme import FONT, broken, legend_rows, template
 from dashboard.state.messages import language, marked
 
 Look = Literal["sans", "serif", "screen"]
@@ -21,9 +21,8 @@ LOOKS: dict[Look, str] = {"sans": marked("Print, sans"), "serif": marked("Print,
 WIDTHS_NAMED: dict[Width, str] = {"column": marked("Column, 3.3 in"), "page": marked("Page, 6.9 in"), "slide": marked("Slide, 10 in")}
 FAMILIES = {"sans": FONT, "serif": "Liberation Serif, Times New Roman, Times, Noto Serif CJK SC, Songti SC, SimSun, serif"}
 CHINESE = {"sans": "Noto Sans CJK SC, Noto Sans SC, PingFang SC, Microsoft YaHei", "serif": "Noto Serif CJK SC, Songti SC, SimSun"}
-LIGHT = {"rejected": 0.16, "base": 0.16, "untrained": 0.4}  # what a hatched fill is on paper, of its colour; its outline is full
 TITLE_PIXELS, CHAR_PIXELS, LINE_PIXELS = 13, 6.6, 20  # of a title; of a character, and of a line, of title and legend
-OUTLINE, EDGE = 1.2, 6
+EDGE = 6
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,6 @@ def styled(shown: go.Figure, style: Style, title: str) -> go.Figure:
     if style.look != "screen":
         plot.update_layout(template=template("print"))
         for trace in plot.data:
-            without_hatching(trace)
             without_layers(trace)
             if trace.type == "scatter" and trace.textfont.family:
                 trace.textfont.family = family(style.look)
@@ -80,15 +78,6 @@ def family(look: Look) -> str:
     """The type of a figure; in Chinese its own stands first, because what a first font lacks may be set in Japanese forms."""
     known = "serif" if look == "serif" else "sans"
     return f"{CHINESE[known]}, {FAMILIES[known]}" if language() == "zh" else FAMILIES[known]
-
-
-def without_hatching(trace: Any) -> None:
-    """A light fill with a full outline in place of a hatched one: a browser writes hatching into a PDF as megabytes of tiles."""
-    if trace.type != "bar" or trace.marker.pattern.shape is None:
-        return
-    colour = trace.marker.pattern.fgcolor or trace.marker.color
-    share = next((LIGHT[who] for who in PATTERNS if COLOURS[who] == colour), min(LIGHT.values()))
-    trace.marker = {"color": translucent(colour, share), "opacity": trace.marker.opacity, "line": {"color": colour, "width": OUTLINE}}
 
 
 def without_layers(trace: Any) -> None:

@@ -57,6 +57,7 @@ def written(folder: Path, source: str) -> Iterator[Path]:
 def picture_pdf(svg: Path, inches: float) -> bytes:
     """An SVG as a PDF page of its own, so wide: with its text as text, and all of it.
 
-    A browser's own PDF of a figure is shrunk by 3 %, moved by 9 pixels and cut at the bottom (kaleido 1.5), and writes hatching as tiles.
+    A browser's own PDF of a figure is shrunk by 3 %, moved by 9 pixels and cut at the bottom (kaleido 1.5), and has
+    megabytes of hatching; Typst keeps the pattern of the SVG, in a few hundred bytes.
     """
     return pdf(svg.parent, PICTURE.format(name=svg.name, inches=inches))
