@@ -76,6 +76,10 @@ def test_where_no_model_was_trained_a_button_of_the_page_opens_the_drawer(
     assert app.session_state["retrain_kind"] == kind
     assert app.button(key="retrain_start").label == "Train"
     assert any(box.label == "Let base model and policy answer the validation prompts" for box in app.checkbox) == (kind == "policy")
+    policy = "Policy (Train a policy), Base answers (Answer prompts), Answers of Policy (Answer prompts)"
+    captions = [caption.value for caption in app.caption]
+    assert f"Queued, in this order: {policy if kind == 'policy' else 'Reward model (Train a reward model)'}." in captions
+    assert "The maps stay as they are." not in captions, "there are none"
 
 
 @pytest.mark.parametrize(("state", "offered"), [(State.CANCELLED, True), (State.QUEUED, False), (State.DONE, False)])

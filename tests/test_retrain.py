@@ -227,6 +227,8 @@ def test_values_are_numbers_truth_values_or_words() -> None:
 def test_phases_of_one_kind_stand_together_and_one_that_is_unknown_makes_all_unknown() -> None:
     known = [Phase("a", "scoring", 4, "responses", 2.0), Phase("b", "scoring", 6, "responses", 3.0, measured=False)]
     assert [(part.label, part.seconds) for part in together(known)] == [("score 10 responses (a guess)", 5.0)]
+    answering = [Phase(name, "answering", 24, "prompts", 3.0) for name in ("base", "tuned")]
+    assert [(part.label, part.seconds) for part in together(answering)] == [("answer 24 prompts, by both", 6.0)]
     assert together([*known, Phase("c", "scoring", None, "responses", None)])[0].seconds is None
     slow = Phase("c", "scoring", 10, "responses", 60.0, slowest=600.0)
     assert [(part.label, part.seconds) for part in together([known[0], slow])] == [("score 14 responses (busy machine: 10 min)", 62.0)]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard.parts.widgets import KINDS
 from dashboard.state import data
 from dashboard.state.costs import Tokens, cost_of, said_by, tokens_of
-from dashboard.state.messages import _, counted, duration, marked, reported
+from dashboard.state.messages import _, counted, duration, listed, marked, ours, reported
 from engine.errors import PrefscopeError
-from engine.plain import printable
+from engine.plain import line, printable
 from engine.planning.cost import Cost, Phase
 from engine.planning.references import awaited
 from engine.queue import chain
@@ -52,6 +53,8 @@ def side(config: TrainConfig, then: Sequence[str], study: Study | None, planned:
 
     found = cost_of(planned, tokens.sample)
     panel(found, tokens)
+    if study is None:
+        queued(planned)
     command(config, then, study)
     if tokens.pending:
         st.fragment(look_again, run_every=1)()
@@ -119,10 +122,12 @@ def together(phases: Sequence[Phase]) -> list[Part]:
         for what in dict.fromkeys(phase.what for phase in part):
             same = [phase for phase in part if phase.what == what]
             items, unit = sum(phase.items or 0 for phase in same), same[0].unit
+            by_both = what == "answering" and len(same) == 2 and same[0].items == same[1].items  # base model and policy, the same prompts
             known = [phase.seconds for phase in same]
             seconds = None if None in known else sum(s for s in known if s is not None)
             slowest = sum(phase.slowest or phase.seconds or 0 for phase in same) if any(phase.slowest for phase in same) else None
-            label = _("{what} {n:,} {unit}").format(what=_(WHAT[what]), n=items, unit=_(unit)) if items else _(WHAT[what])
+            form, n = (_("{what} {n:,} {unit}, by both"), items // 2) if by_both else (_("{what} {n:,} {unit}"), items)
+            label = form.format(what=_(WHAT[what]), n=n, unit=_(unit)) if items else _(WHAT[what])
             said = _("first {what}").format(what=label) if is_first else label
             found.append(Part(said, seconds, all(phase.measured for phase in same), slowest))
     return found
@@ -166,6 +171,13 @@ def checks(found: Cost, tokens: Tokens) -> None:
         st.warning(data.literal(data.told(sentence)))
     for sentence in dict.fromkeys((*found.refusals, *tokens.sentences)):
         st.error(data.literal(data.told(sentence)))
+
+
+def queued(planned: Mapping[str, RunConfig]) -> None:
+    """The runs that the press queues, in their order."""
+    form = _("{name} ({kind})")
+    names = listed(form.format(name=ours(line(run.name)), kind=_(KINDS[run.kind])) for run in planned.values())
+    st.caption(data.literal(_("Queued, in this order: {names}.").format(names=names)))
 
 
 def command(config: TrainConfig, then: Sequence[str], study: Study | None) -> None:

@@ -75,8 +75,13 @@ def offer(selection: Selection, page: str) -> None:
 
 def trained_before(selection: Selection, *kinds: Kind) -> bool:
     """Whether a training run of one of these kinds, without them of any, was done on the dataset."""
+    return was_done(selection, *(kinds or KINDS))
+
+
+def was_done(selection: Selection, *kinds: str) -> bool:
+    """Whether a run of one of these kinds was done on the dataset."""
     own = (run for run in run_dirs(cache_path()) if run.outline.dataset == selection.dataset_id)
-    return any(run.outline.kind in (kinds or KINDS) and run.status.state is State.DONE for run in own)
+    return any(run.outline.kind in kinds and run.status.state is State.DONE for run in own)
 
 
 def where_missing(kind: Kind, selection: Selection) -> None:
@@ -304,7 +309,8 @@ def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
         st.caption(_("No reward model is looked at: one that is trained later can score the answers."))
     kept = [run_id for run_id in found if st.checkbox(data.literal(step(kind, run_id)), True, key=f"retrain_then_{run_id}")]
     answered = kind == "reward" or any(run == chain.ANSWERS or find_run(cache_path(), run).outline.kind == "generate" for run in kept)
-    st.caption(_("The maps stay as they are."))
+    if was_done(selection, "embed"):
+        st.caption(_("The maps stay as they are."))
     return tuple(kept) if answered else ()
 
 
