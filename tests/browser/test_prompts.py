@@ -88,7 +88,7 @@ def test_differences_of_answers_that_share_few_words_are_marked_at_a_press(page:
     """“Well, it depends.” and “Let us see, step by step.” have no word in common; the choice stands in the address."""
     mark, why = page.locator("article .tuned mark").first, page.locator("article .why").first
     colour = "element => getComputedStyle(element).backgroundColor"
-    expect(why).to_have_text("The answers share 0\u00a0% of their words: differences are not marked.")
+    expect(why).to_have_text("Longer passages that stand in both answers hold 0\u00a0% of their words: differences are not marked.")
     assert mark.evaluate(colour) == "rgba(0, 0, 0, 0)"
     page.get_by_role("button", name="Differences").click()
     assert mark.evaluate(colour) == "rgb(217, 242, 232)"
