@@ -4,7 +4,9 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -97,8 +99,12 @@ def tree_of(path: Path) -> ast.Module:
 @cache
 def imports(path: Path) -> tuple[str, ...]:
     """Every module a file imports, wherever in the file it does so."""
+    return imported(ast.walk(tree_of(path)))
+
+
+def imported(nodes: Iterable[ast.AST]) -> tuple[str, ...]:
     found: list[str] = []
-    for node in ast.walk(tree_of(path)):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -123,6 +129,15 @@ def test_each_room_imports_only_what_is_below_it(path: Path) -> None:
         if within(name_of(path), (layer,)):
             ours = {m for m in imports(path) if within(m, ("engine", "dashboard")) and m not in ("engine", "dashboard", "engine.ROOT")}
             assert not [m for m in ours if not within(m, (layer, *allowed))]
+
+
+def test_every_file_can_be_imported_first() -> None:
+    """None imports itself by way of others at their tops."""
+    ours = {name_of(path): path for path in SOURCES}
+    below = {
+        name: {m for m in imported(tree_of(path).body) if m in ours.keys() - {name, name.rpartition(".")[0]}} for name, path in ours.items()
+    }
+    assert len(list(TopologicalSorter(below).static_order())) == len(ours)
 
 
 def test_every_engine_file_stands_in_a_room() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard.parts.widgets import KINDS
+from dashboard.parts.run_settings import KINDS
 from dashboard.state import data
 from dashboard.state.costs import Tokens, cost_of, said_by, tokens_of
 from dashboard.state.messages import _, counted, duration, listed, marked, ours, reported

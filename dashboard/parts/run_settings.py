@@ -1,4 +1,4 @@
-"""The settings of a run in words: what they are called, their values, and in which of them runs differ."""
+"""The kinds of run and their settings in words: what they are called, their values, and in which of them runs differ."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -17,6 +17,14 @@ from engine.settings.config import CONFIGS, SET_BY_THE_QUEUE
 from engine.settings.files import parse_written
 from engine.settings.options import models_in, named, titled
 
+KINDS = {
+    "reward": marked("Train a reward model"),
+    "policy": marked("Train a policy"),
+    "generate": marked("Answer prompts"),
+    "score": marked("Score pairs and answers"),
+    "ensemble": marked("Join reward models"),
+    "embed": marked("Map the responses"),
+}
 FIXED = {"pairs": marked("Pairs"), "batch_size": marked("Batch"), "learning_rate": marked("Rate")}  # settings that always have a column
 NO_SETTING = ("name", "format", "dataset", *SET_BY_THE_QUEUE)
 Settings = Mapping[str, Any]  # {field, dotted inside a nested model: value}

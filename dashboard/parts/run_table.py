@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard import figures, queries
 from dashboard.parts import drawings, retrain, widgets
 from dashboard.parts import figure as figure_part
-from dashboard.parts.run_settings import FIXED, Settings, differing, setting, settings_of, title_of, unusual, written
+from dashboard.parts.run_settings import FIXED, KINDS, Settings, differing, setting, settings_of, title_of, unusual, written
 from dashboard.queries import Selection
 from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
@@ -189,7 +189,7 @@ def everything(selection: Selection) -> None:
         "state": [row.state for row in rows],
         "result": [result(row) for row in rows],
         "time": [None if row.seconds is None else duration(row.seconds) for row in rows],
-        "kind": [_(widgets.KINDS.get(row.run.kind, row.run.kind)) for row in rows],
+        "kind": [_(KINDS.get(row.run.kind, row.run.kind)) for row in rows],
         "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
         "settings": [unusual(row.run.kind, row.settings) for row in rows],
     }

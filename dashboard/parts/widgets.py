@@ -16,6 +16,7 @@ from dashboard.parts import export_menu, verdict
 from dashboard.parts import figure as figure_part
 from dashboard.parts import slices as slice_parts
 from dashboard.parts.columns import headed, readable, row_height
+from dashboard.parts.run_settings import KINDS
 from dashboard.queries import Selection
 from dashboard.report.files import Tabled
 from dashboard.state import data
@@ -47,14 +48,6 @@ FLOW = (  # what stands in flow.svg
     marked("Preference pairs"), marked("chosen, rejected"), marked("Reward model"), marked("trained and untrained"), marked("Policy"),
     marked("DPO and its variants"), marked("Answers"), marked("base and tuned"), marked("Comparison"), marked("who wins, and why"),
 )  # fmt: skip
-KINDS = {
-    "reward": marked("Train a reward model"),
-    "policy": marked("Train a policy"),
-    "generate": marked("Answer prompts"),
-    "score": marked("Score pairs and answers"),
-    "ensemble": marked("Join reward models"),
-    "embed": marked("Map the responses"),
-}
 
 
 def heading(title: str, needs_data: bool = True, page: str = "", question: str = "", most: int = 3) -> Selection:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.parts import before_start, forms, retrain, run_table, widgets
+from dashboard.parts import before_start, forms, retrain, run_settings, run_table, widgets
 from dashboard.parts.damage import damaged_folders
 from dashboard.state import data
 from dashboard.state.messages import _, of
@@ -13,8 +13,8 @@ from engine.settings.config import CONFIGS
 
 def new_run() -> None:
     """The form of one kind of run, made from its configuration."""
-    others = [kind for kind in widgets.KINDS if kind not in retrain.KINDS]
-    kind = st.selectbox(_("What to do"), others, format_func=of(widgets.KINDS), key="new_kind")
+    others = [kind for kind in run_settings.KINDS if kind not in retrain.KINDS]
+    kind = st.selectbox(_("What to do"), others, format_func=of(run_settings.KINDS), key="new_kind")
     given = {"kind": kind, "dataset": selection.dataset_id, "name": kind, "split": selection.split, "splits": (selection.split,)}
     own = {name: value for name, value in given.items() if name in CONFIGS[kind].model_fields}
     config = forms.form_for(CONFIGS[kind], own, forms.known_values(str(selection.dataset_id)), _("Start"), (_("Check"), before_start.check))
