@@ -433,3 +433,17 @@ def test_what_no_predicate_can_be_is_refused_in_one_sentence(text: str, sentence
         parse_predicate(text)
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "inverted", "wrong"),
+    [
+        (Range(field="margin", scorer="s", high=0), False, True),
+        (Range(field="margin", scorer="s", low=-2, high=-1), False, True),
+        (Range(field="margin", scorer="s", high=0.5), False, False),
+        (Range(field="margin", scorer="s", high=0), True, False),
+        (Range(field="longer_by", high=0), False, False),
+    ],
+)
+def test_pairs_are_all_ranked_wrong_where_no_margin_is_above_0(predicate: Range, inverted: bool, wrong: bool) -> None:
+    assert Slice(dataset_id=DATASET, predicates=(predicate,), inverted=inverted).of_wrong_pairs == wrong

@@ -54,7 +54,8 @@ def run(progress: Progress, config: GenerateConfig) -> None:
         found: list[tuple[Prompt, Answer]] = []
         if shared is not None:
             number, batch = shared
-            found = list(zip(batch, answers(writer, tokenizer, [tokens[turns] for turns in batch], number), strict=False))
+            written = answers(writer, tokenizer, [tokens[turns] for turns in batch], number)
+            found = list(zip(batch, written, strict=not progress.stopping))
         found = processes.gathered(found)
         if found:
             write(progress, generator["generator_id"], found)

@@ -39,6 +39,11 @@ class Tuned:
     progress: Progress
     objective: Objective
 
+    @property
+    def reported(self) -> str:
+        """The precision of the rewards that it reports."""
+        return networks.reported_precision(self.config, self.device)
+
 
 @dataclass
 class Part:
@@ -58,7 +63,6 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     progress.stage("loading the model")
     device = networks.best_device(config.device)
     precision = networks.best_precision(config.precision, device)
-    reported = networks.reported_precision(config, device)
     tokenizer = networks.load_tokenizer(progress.cache, config.model)
     model = networks.load_policy(progress.cache, config.model)
     policy = networks.Policy(model)
@@ -68,7 +72,7 @@ def run(progress: Progress, config: PolicyConfig) -> None:
     training = training_pairs(progress, config)
     weights = reference_logps.fingerprint(model) if "reference" in tuned.objective.needs else ""  # before they are divided
     networks.place(policy, model, config, device)
-    held_out = {s: prepared(tuned, s, validation_pairs(progress, config, s), reported, weights) for s in config.validation_splits}
+    held_out = {s: prepared(tuned, s, validation_pairs(progress, config, s), tuned.reported, weights) for s in config.validation_splits}
     train = prepared(tuned, config.train_split, training, precision, weights)
     count_truncated(progress, train.encoded, config.train_split)
     train.pairs, training = [], []  # of what is trained on only the tokens stay
@@ -203,9 +207,8 @@ def guide_of(tuned: Tuned, split: str, pairs: list[PreferencePair]) -> torch.Ten
 def evaluate_split(tuned: Tuned, split: str, part: Part, step: int, seconds: float) -> None:
     """Implicit rewards of a split's pairs: metrics, and rows of the implicit scorer. At step 0 the policy is the reference."""
     progress, config = tuned.progress, tuned.config
-    precision = networks.reported_precision(config, tuned.device)
     known = part.reference if step == 0 else None
-    found = known if known is not None else logps_of(tuned, part.encoded, precision, f"policy on {split} after step {step}")
+    found = known if known is not None else logps_of(tuned, part.encoded, tuned.reported, f"policy on {split} after step {step}")
     lengths = torch.tensor([[c.ends, r.ends] for c, r in part.encoded]).flatten()
     policy = by_side(found.reshape(-1, 2), lengths)
     given: dict[str, Any] = {"guide": part.guide}
@@ -233,7 +236,7 @@ def scorer_of(tuned: Tuned) -> Scorer:
         reference_model_id=config.model if isinstance(loss, AgainstReference) else None,
         beta=loss.beta,
         reduction="mean" if loss.per_token else "sum",
-        precision=networks.reported_precision(config, tuned.device),
+        precision=tuned.reported,
         max_tokens=config.max_tokens,
         system_prompt=config.system_prompt,
         template_hash=tuned.chat.template_hash,

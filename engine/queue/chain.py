@@ -125,10 +125,11 @@ def after_policy(config: TrainConfig, named: Named, first: bool) -> Labelled:
     scorers = [(run, asked) for run, asked in named if not isinstance(asked, GenerateConfig)]
     if scorers and not repeated and not first:
         raise ConfigError(f"then names {scorers[0][0].id} but no generation run: what it scores has to be answered first")
-    answers = []
-    for label, name, policy in (("base", "Base answers", config.model), ("tuned", f"Answers of {config.name}", "@model")) if first else ():
-        answers.append(label)
-        yield label, {**first_answers(config), "name": name[:NAME_CHARS], "policy": policy}
+    answers = ["base", "tuned"] if first else []
+    if first:
+        asked_first = first_answers(config)
+        yield "base", {**asked_first, "name": "Base answers", "policy": config.model}
+        yield "tuned", {**asked_first, "name": f"Answers of {config.name}"[:NAME_CHARS], "policy": "@model"}
     for number, asked in enumerate(repeated, 1):
         answers.append(label := f"answers {number}")
         name = f"Answers of {config.name}" + (f", {number}" if number > 1 else "")
@@ -139,7 +140,7 @@ def after_policy(config: TrainConfig, named: Named, first: bool) -> Labelled:
     for run, scorer in scorers:
         if isinstance(scorer, EnsembleConfig):  # its standardisation is over all it scores, so it scores all of it anew
             name = f"{scorer.name} with {config.name}"[:NAME_CHARS]
-            yield run.id, {**alone(scorer), "name": name, "generations": [*scorer.generations, *written]}
+            yield run.id, {**alone(scorer), "name": name, "generations": list(dict.fromkeys([*scorer.generations, *written]))}
 
 
 def first_answers(config: TrainConfig) -> dict[str, Any]:

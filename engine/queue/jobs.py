@@ -49,12 +49,11 @@ def submit(cache: Path, configs: Mapping[str, RunConfig]) -> None:
         if missing:
             raise RunError(f"run {config.name!r} waits for {missing[0]}, which does not exist")
         known.add(run_id)
-    together = now()
     for run_id, config in configs.items():
         with placing(cache / "runs" / run_id) as folder:
             run = RunDir(folder)
             run.write_config(config)
-            run.write_status(Status(submitted_at=together))
+            run.write_status(Status(submitted_at=now(), submitted_with=next(iter(configs))))
     start_next(cache)
 
 
@@ -168,6 +167,7 @@ def launch(cache: Path, run: RunDir, device_lock: int) -> None:
         "PREFSCOPE_CACHE": str(cache.resolve()),
         "TOKENIZERS_PARALLELISM": "false",
         "TORCHINDUCTOR_CACHE_DIR": str(cache.resolve() / "compiled"),
+        "TORCH_WARM_POOL": "0",  # no compiling processes that outlive a killed run
         "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",  # the steps' lengths differ: fixed segments fit no second time
     }
     try:
@@ -236,10 +236,12 @@ def beside(cache: Path, run_id: str) -> list[RunDir]:
 
 
 def base_answers_of(cache: Path, run_id: str) -> list[RunDir]:
-    """Where a policy is the only one that was queued at its moment: the runs queued with it in which its base model answers."""
+    """Where a policy is the only one that was queued at one press: the runs queued with it in which its base model answers."""
     run = find_run(cache, run_id)
-    moment, model = run.written_status.submitted_at, run.config_values.get("model")
-    together = [other for other in run_dirs(cache) if other.written_status.submitted_at == moment]
+    first, model = run.written_status.submitted_with, run.config_values.get("model")
+    if run.outline.kind != "policy" or first is None:
+        return []
+    together = [other for other in run_dirs(cache) if other.written_status.submitted_with == first]
     if [other.id for other in together if other.outline.kind == "policy"] != [run_id]:
         return []
     return [other for other in together if other.outline.kind == "generate" and other.config_values.get("policy") == model]

@@ -56,6 +56,7 @@ class Status(BaseModel):
     eta_seconds: float | None = None
     pid: int | None = None
     submitted_at: str = ""
+    submitted_with: str | None = None  # the first of the runs that were queued at one press, by its id
     started_at: str | None = None
     finished_at: str | None = None
     updated_at: str | None = None
