@@ -270,6 +270,10 @@ def test_the_report_that_was_put_together_is_there_again_after_another_page(fill
     assert app.segmented_control(key="report_look").value == "serif"
     assert app.button_group(key="report_formats").value == ["svg", "csv"]
     assert app.session_state["report_of"].captions == {"far_from_guessing": "In my words."}
+    app.selectbox(key="pick_split").select("train").run()
+    assert app.session_state["report_of"].captions == {}, "other data, other words"
+    app.selectbox(key="pick_split").select("validation").run()
+    assert app.session_state["report_of"].captions == {"far_from_guessing": "In my words."}
 
 
 def test_prompts_without_answers_are_not_counted_as_answered(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

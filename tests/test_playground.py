@@ -112,7 +112,7 @@ def test_scores_have_the_same_decimals_and_the_difference_its_place_among_the_ma
     scores = [{"name": "toy", "run": run, "trained": True, "rewards": [0.0, 1000.0], "truncated": [False, False]}]
     app.session_state["played"] = Played((Turn("user", "How?"),), {"base": "Base", "tuned": "DPO"}, lines, scores)
     app.run()
-    assert "On validation, 100\u00a0% of pairs have a smaller margin under this reward model." in said(app)
+    assert "On validation, 100\u00a0% of pairs differ by less under this reward model." in said(app)
     rewards = [[0.0, 0.86], [0.0001, -0.0005]]
     app.session_state["played"].scores = [{**scores[0], "rewards": both, "trained": both[0] == 0} for both in rewards]
     app.run()

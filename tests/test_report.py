@@ -96,8 +96,8 @@ def test_figures_are_drawn_again_from_their_numbers_with_plotly_and_polars_alone
     asked = request(filled_cache)
     printed = {shown.stem: json.loads(shown.styled(asked.style).to_json()) for shown in content.read(filled_cache, asked).figures}
     for plot in printed.values():
-        for trace in plot["data"]:
-            trace.pop("meta", None)  # which rows a mark stands for: of pages alone
+        for part in (plot["layout"], *plot["data"]):
+            part.pop("meta", None)  # what rows are called and a mark stands for: of pages alone
     assert json.loads(drawn) == printed
     assert int(count) == len(printed) > 5
     rows = pl.read_csv(marks, infer_schema=False)

@@ -20,5 +20,10 @@ def find(name: str) -> Figure:
     return {f.name: f for f in FIGURES}[name]
 
 
-__all__ = ["FIGURES", "NUMBERS", "TABLES", "Figure", "Table", "drawn", "find", "on_page", "render", "seen_by"]
+def find_table(name: str) -> Table:
+    """A table by its name. Raises KeyError."""
+    return {t.name: t for t in TABLES}[name]
+
+
+__all__ = ["FIGURES", "NUMBERS", "TABLES", "Figure", "Table", "drawn", "find", "find_table", "on_page", "render", "seen_by"]
 __all__ += ["answers", "clouds", "comparisons", "curves", "length_bias", "overview", "preferences", "responses", "scores", "tables"]

@@ -1,6 +1,5 @@
 """Shares with their intervals as dots on one axis, a row each, beside the line of guessing: the question is "more than half?"."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
@@ -18,7 +17,7 @@ from engine.statistics.wording import percent
 
 SYMBOLS = {"trained": "square", "untrained": "circle-open", "rule": "diamond", "tuned": "circle", "base": "circle-open"}
 ROW_PIXELS, DOT_PIXELS = 34, 50  # of a row with one dot, and with several
-N_BELOW, SHORT_CHARS = "<br>n = ", 16  # between a row's name and its size; of a name where there is little room
+SHORT_CHARS = 16  # of a row's name where there is little room
 
 
 @dataclass(frozen=True)
@@ -76,16 +75,17 @@ def dots(found: Sequence[Dot], names: dict[str, str], axis: str, low: float = 0.
         ticks="",
     )
     row = DOT_PIXELS if len(found) > len(places) else ROW_PIXELS
-    plot.update_layout(height=int(row * (lowest + 2.2) + 50), margin={"r": 64})
+    plot.update_layout(height=int(row * (lowest + 2.2) + 50), margin={"r": 64}, meta={"rows": [name for _heading, name in places]})
     return plot
 
 
 def small(plot: go.Figure) -> go.Figure:
     """The same with little room: rows by their name alone, headings that end at the right edge; what is no plot of dots stays as it is."""
-    for axis in plot.select_yaxes(lambda axis: axis.ticktext and all(N_BELOW in text for text in axis.ticktext)):
-        axis.ticktext = [excerpt(html.unescape(text.partition(N_BELOW)[0]), SHORT_CHARS) for text in axis.ticktext]
-        plot.update_xaxes(nticks=3)
-        plot.update_annotations({"x": 1, "xanchor": "right", "xshift": plot.layout.margin.r}, selector={"x": 0, "xref": "paper"})
+    if plot.layout.meta is None:
+        return plot
+    plot.update_yaxes(ticktext=[excerpt(row, SHORT_CHARS) for row in plot.layout.meta["rows"]])
+    plot.update_xaxes(nticks=3)
+    plot.update_annotations({"x": 1, "xanchor": "right", "xshift": plot.layout.margin.r}, selector={"x": 0, "xref": "paper"})
     return plot
 
 
@@ -102,7 +102,7 @@ def arranged(found: Sequence[Dot]) -> tuple[dict[tuple[str, str], float], list[f
     return (
         places,
         list(places.values()),
-        [f"{excerpt(row, 28)}{N_BELOW}{sizes[key, row]}" for key, row in places],
+        [f"{excerpt(row, 28)}<br>n = {sizes[key, row]}" for key, row in places],
     )
 
 

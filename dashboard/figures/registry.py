@@ -79,6 +79,11 @@ def seen_by(made: Figure | Table, selection: Selection) -> Selection:
     return selection.undecided if made.outcome else selection
 
 
+def left_out(made: Figure | Table, selection: Selection) -> str:
+    """What is said below one that is not of all conditions of the slice; nothing below another."""
+    return _(LEFT_OUT) if seen_by(made, selection) != selection else ""
+
+
 def figure(**about: Any) -> Callable[[Draw], Draw]:
     """Register the function below it as the drawing of a figure. about: the other fields of `Figure`."""
 

@@ -122,8 +122,8 @@ def drawn(figure: figures.Figure, selection: Selection) -> tuple[pl.DataFrame, r
         registry.faded(plot, lambda mark: slices.holds(mark, own))
     elif rows.is_empty():
         return rows, None, slice_parts.nothing(selection), ()
-    if seen.slice != selection.slice:
-        below = f"{below}\u00a0· {_(registry.LEFT_OUT)}"
+    if said := registry.left_out(figure, selection):
+        below = f"{below}\u00a0· {said}"
     return rows, plot, below, own
 
 

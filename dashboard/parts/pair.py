@@ -25,7 +25,7 @@ def show(selection: Selection, pair_id: str, place: str = "") -> None:
         with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
             figure.heading(*(_("Table 1"), _("How do both reward models rate this pair?")) if scored else ("", _("The pair")))
             st.caption(data.literal(place), width="content")
-            of_pair, table = replace(selection, pair_id=pair_id), next(t for t in figures.TABLES if t.name == "preference_pair")
+            of_pair, table = replace(selection, pair_id=pair_id), figures.find_table("preference_pair")
             widgets.exported(table, data.read(table.query, of_pair), of_pair)
         turns = [(turn["role"], turn["content"]) for turn in json.loads(row["turns"])]
         answers.beside((response(row, "chosen"), response(row, "rejected")), turns, key="pair_answers")

@@ -105,15 +105,20 @@ def bar(margin: float | None, widest: float | None) -> str | None:
 
 
 def pick(selection: Selection, rows: pl.DataFrame, chosen: dict[str, Any]) -> None:
-    """A click on a cell picks its row, as one on the row's mark does; one that comes late, when other rows are looked at, picks nothing."""
-    clicked = [row for row, _column in chosen["cells"]] or chosen["rows"]
-    if clicked and [*address.asked("dataset"), *address.asked("split")] == [selection.dataset_id, selection.split]:
-        address.put(NAME, [rows["pair_id"][clicked[0]]])
+    """A click on a cell picks its row, as one on the row's mark does."""
+    if clicked := [row for row, _column in chosen["cells"]] or chosen["rows"]:
+        put(selection, [rows["pair_id"][clicked[0]]])
 
 
 def go(selection: Selection, place: int) -> None:
     """Pick the pair at a place of the list."""
-    address.put(NAME, data.read(queries.ranked_pairs, selection, page=place, rows=1)["pair_id"].to_list())
+    put(selection, data.read(queries.ranked_pairs, selection, page=place, rows=1)["pair_id"].to_list())
+
+
+def put(selection: Selection, pair_ids: list[str]) -> None:
+    """Pick a pair, unless the click comes late, when another dataset or split is looked at."""
+    if [*address.asked("dataset"), *address.asked("split")] == [selection.dataset_id, selection.split]:
+        address.put(NAME, pair_ids)
 
 
 def steps(selection: Selection, place: int, total: int) -> None:

@@ -267,7 +267,7 @@ def among_margins(selection: Selection, played: Played) -> str:
     share = data.read(offered.share_smaller, replace(selection, slice=None), played.scores[0]["run"], abs(right - left))
     if share is None:
         return ""
-    text = _("On {split}, {share} of pairs have a smaller margin under this reward model.")
+    text = _("On {split}, {share} of pairs differ by less under this reward model.")
     return text.format(share=wording.percent(share, 0), split=ours(line(selection.split or "")))
 
 

@@ -84,22 +84,27 @@ def unjudged(selection: Selection) -> None:
     """That no reward model has scored both sets of answers, and the next step to their scores, or the runs that make them."""
     coming = to_come(selection, "reward", "score", "ensemble")
     said = [_("No reward model has scored both sets of answers."), these(coming)]
-    if not (coming or lacks(selection, "reward")):
+    if not (coming or judgeless(selection)):
         said.append(_("Score them on the page Runs, or pick another reward model in the chips."))
     to_judge(selection, said, [])
 
 
 def to_judge(selection: Selection, said: list[str], missing: list[retrain.Kind]) -> None:
     """The same, and that a reward model is needed too, where the dataset has none."""
-    if selection.trained_scorer is None and lacks(selection, "reward"):
+    if judgeless(selection):
         said.append(_("A reward model is needed to judge the answers, and none was trained on this dataset yet: train one here."))
         missing.append("reward")
     nothing(in_sentences(said), selection, *missing)
 
 
+def judgeless(selection: Selection) -> bool:
+    """Whether there is no reward model to judge the answers, nor is one to come."""
+    return selection.trained_scorer is None and lacks(selection, "reward")
+
+
 def lacks(selection: Selection, kind: retrain.Kind) -> bool:
     """Whether no model of this kind was trained on the dataset, nor is to be."""
-    return not (retrain.trained_before(selection, kind) or to_come(selection, kind))
+    return not (retrain.was_done(selection, kind) or to_come(selection, kind))
 
 
 def to_come(selection: Selection, *kinds: str) -> list[Run]:

@@ -56,7 +56,7 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
                 st.checkbox(data.literal(label), key=f"report_tick_{name}", persist_state="session")
                 if name not in wanted:
                     continue
-                rows = data.read(part.query, selection, key=name)
+                rows = data.read(part.query, figures.seen_by(part, selection), key=name)
                 if rows.is_empty():
                     st.caption(data.literal(in_sentences((_("Nothing to show yet: it is left out."), _(part.empty)))))
                 elif isinstance(part, figures.Figure):
@@ -65,9 +65,15 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
                     st.caption(data.literal(listed([counted(len(rows), "rows"), *map(heading, read_by_people(rows))])))
 
 
+def edited(selection: Selection) -> dict[str, str]:
+    """What was written into captions of these data in this language, by name."""
+    kept: dict[object, dict[str, str]] = st.session_state.setdefault("report_edited", {})
+    return kept.setdefault((selection, language()), {})
+
+
 def captions(request: content.Request) -> None:
     """The captions of the ticked parts, to be changed; those that were are kept, also while their part is not ticked."""
-    kept: dict[str, str] = st.session_state.setdefault("report_edited", {})
+    kept = edited(request.selection)
     said = data.read(content.captions_of, request.selection, request.parts, cache_path())
     for name, caption in said.items():
         text = st.text_area(
@@ -83,10 +89,9 @@ def captions(request: content.Request) -> None:
             kept.pop(name, None)
 
 
-def edited_captions(parts: tuple[str, ...]) -> dict[str, str]:
-    """What was written into the captions of these parts."""
-    kept = st.session_state.get("report_edited", {})
-    return {name: text for name, text in kept.items() if name in parts}
+def edited_captions(request: content.Request) -> dict[str, str]:
+    """What was written into the captions of its parts."""
+    return {name: text for name, text in edited(request.selection).items() if name in request.parts}
 
 
 def style_and_formats() -> tuple[Style, tuple[str, ...]]:

@@ -56,7 +56,7 @@ def offer(selection: Selection, page: str) -> None:
     """The button that opens the dialog for what a page is about, and the dialog while it is open."""
     if selection.dataset_id is None:
         return
-    if trained_before(selection):
+    if was_done(selection, *KINDS):
         label, help = _("Retrain …"), _("Train again with other settings.")
     else:
         label, help = _("Train …"), _("Train a reward model or a policy on this dataset.")
@@ -73,11 +73,6 @@ def offer(selection: Selection, page: str) -> None:
         opened()
 
 
-def trained_before(selection: Selection, *kinds: Kind) -> bool:
-    """Whether a training run of one of these kinds, without them of any, was done on the dataset."""
-    return was_done(selection, *(kinds or KINDS))
-
-
 def was_done(selection: Selection, *kinds: str) -> bool:
     """Whether a run of one of these kinds was done on the dataset."""
     own = (run for run in run_dirs(cache_path()) if run.outline.dataset == selection.dataset_id)
@@ -88,7 +83,7 @@ def where_missing(kind: Kind, selection: Selection) -> None:
     """The button that opens the dialog, where a page lacks a model of this kind or begins runs."""
     words = {"reward": _("Train a reward model on {dataset} …"), "policy": _("Fine-tune a policy on {dataset} …")}
     name = ours(line(data.read(queries.dataset, selection)["name"][0]))
-    type: Literal["primary", "secondary"] = "secondary" if trained_before(selection, kind) else "primary"
+    type: Literal["primary", "secondary"] = "secondary" if was_done(selection, kind) else "primary"
     if st.button(data.literal(words[kind].format(dataset=name)), key=f"train_{kind}", type=type):
         begin(kind)
         st.rerun()  # the whole page, also from a part that is drawn again by itself
@@ -139,7 +134,7 @@ def dialog(selection: Selection) -> None:
             st.rerun()
         if (
             st.button(
-                _("Retrain") if trained_before(selection) else _("Train"),
+                _("Retrain") if was_done(selection, *KINDS) else _("Train"),
                 key="retrain_start",
                 type="primary",
                 shortcut="Mod+Enter",

@@ -81,7 +81,8 @@ def setting(kind: str, settings: Settings, name: str) -> str:
     """A run's setting in a cell: of a model that is one of several its title."""
     value = settings.get(name)
     titles = {named(model): titled(model) for model in models_of(kind, name)} if name.endswith(".name") else {}
-    return titles.get(str(value)) or written(value)
+    title = titles.get(str(value))
+    return _(title) if title else written(value)
 
 
 def written(value: Any) -> str:

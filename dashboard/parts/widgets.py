@@ -101,8 +101,7 @@ def preset_button(name: str, kind: Literal["primary", "secondary"] = "secondary"
 
 def show_table(table: figures.Table, selection: Selection) -> None:
     """A table of the report; every cell is plain text."""
-    seen = registry.seen_by(table, selection)
-    rows = data.read(table.query, seen, key=table.name)
+    rows = data.read(table.query, registry.seen_by(table, selection), key=table.name)
     st.subheader(data.literal(_(table.title)))
     if rows.is_empty():
         st.info(data.literal(_(table.empty)))
@@ -112,7 +111,7 @@ def show_table(table: figures.Table, selection: Selection) -> None:
         shown, hide_index=True, row_height=row_height(shown), column_config=headed(shown), placeholder="–", key=f"table_{table.name}"
     )
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.caption(data.literal("\u00a0· ".join(filter(None, (table.label, left_out(selection, seen))))))
+        st.caption(data.literal("\u00a0· ".join(filter(None, (table.label, registry.left_out(table, selection))))))
         exported(table, rows, selection)
 
 
@@ -127,8 +126,7 @@ def folded(table: figures.Table, selection: Selection) -> None:
 
 def show_estimates(table: figures.Table, selection: Selection) -> None:
     """A small table of the report whose cells are estimates, each written with its interval, beside the n they rest on."""
-    seen = registry.seen_by(table, selection)
-    rows = data.read(table.query, seen, key=table.name)
+    rows = data.read(table.query, registry.seen_by(table, selection), key=table.name)
     figure_part.heading(table.label, _(table.title))
     if rows.is_empty():
         st.caption(data.literal(slice_parts.nothing(selection) if selection.slice else _(table.empty)))
@@ -141,20 +139,15 @@ def show_estimates(table: figures.Table, selection: Selection) -> None:
     )
     st.dataframe(shown, hide_index=True, row_height=32, column_config=headed(shown), placeholder="–", key=f"table_{table.name}")
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="right"):
-        if below := left_out(selection, seen):
+        if below := registry.left_out(table, selection):
             st.caption(data.literal(below))
         exported(table, rows, selection)
-
-
-def left_out(selection: Selection, seen: Selection) -> str:
-    """What is said below a table that is not of all conditions of the slice."""
-    return _(registry.LEFT_OUT) if seen != selection else ""
 
 
 def exported(table: figures.Table, rows: pl.DataFrame, selection: Selection) -> None:
     """The menu Export of a table, no wider than its word."""
     with st.container(width="content"):
-        export_menu.menu(Tabled(table, rows, left_out(selection, registry.seen_by(table, selection))), selection)
+        export_menu.menu(Tabled(table, rows, registry.left_out(table, selection)), selection)
 
 
 def page_key(*asked: object) -> str:

@@ -155,7 +155,7 @@ def captions_of(con: database.Connection, selection: Selection, parts: tuple[str
 
 def made(part: Figure | Table, rows: pl.DataFrame, selection: Selection) -> Shown | Tabled:
     """A figure drawn as the pages show it; a table with its rows."""
-    left_out = _(registry.LEFT_OUT) if registry.seen_by(part, selection) != selection else ""
+    left_out = registry.left_out(part, selection)
     if isinstance(part, Table):
         return Tabled(part, rows, left_out)
     plot, below = registry.on_screen(part, rows, "light")

@@ -13,6 +13,7 @@ STAYS = ("colorscale", "meta", "uid")  # lists that are no marks, and what only 
 def taken_apart(plot: go.Figure) -> tuple[str, str]:
     """The style as JSON, and the marks as CSV: a row for each mark, and each cell JSON, so that it comes back as it was."""
     spec = json.loads(plot.to_json())
+    spec["layout"].pop("meta", None)
     rows: list[dict[str, Any]] = []
     for number, trace in enumerate(spec["data"]):
         for name in ("meta", "uid"):

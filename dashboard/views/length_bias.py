@@ -20,7 +20,7 @@ with st.grid(min_column_width=900, gap="medium"):
 with st.grid(2, min_column_width=430, gap="medium"):
     with st.container():
         verdict.section(_("Where length cannot decide"), verdict.named(found, "accuracy_length_matched"))
-        widgets.show_estimates(next(t for t in figures.TABLES if t.name == "accuracy_of_lengths"), selection)
+        widgets.show_estimates(figures.find_table("accuracy_of_lengths"), selection)
     with st.container():
         verdict.section(_("Margins and length"), verdict.named(found, "length_correlation"))
         figure.show(figures.find("margin_by_length"), selection, second)

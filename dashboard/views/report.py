@@ -16,7 +16,7 @@ asked = Request(selection, parts, formats, style)
 with st.expander(_("Captions"), key="report_captions", on_change="rerun") as opened:
     if opened.open:
         report_page.captions(asked)
-request = replace(asked, captions=report_page.edited_captions(parts))
+request = replace(asked, captions=report_page.edited_captions(asked))
 report_page.make_and_take(request)
 report_page.in_a_shell(request, st.session_state["report_preset"])
 st.header(_("Figures and tables"), anchor=False)

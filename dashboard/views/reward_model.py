@@ -27,7 +27,7 @@ with st.grid(3, min_column_width=300, gap="medium"):
         with st.container():
             figure.show(figures.find(f"scores_{who}"), selection, second)
             figure.show(figures.find(f"boxes_{who}"), selection, second)
-table = next(table for table in figures.TABLES if table.name == "accuracy_by_group")
+table = figures.find_table("accuracy_by_group")
 groups = data.read(table.query, figures.seen_by(table, selection), key=table.name)
 if groups["scorer_id"].n_unique() > 2:
     figure.show(figures.find("group_accuracy"), selection, second)
