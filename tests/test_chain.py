@@ -267,6 +267,19 @@ def test_cancelling_the_first_policy_takes_the_answers_of_its_base_model_too(own
     os.close(device)
 
 
+def test_resuming_a_policy_leaves_the_answers_cancelled_that_were_cancelled_by_themselves(own_toy_cache: Path) -> None:
+    """Neither the answers of its base model nor its own wait again: only what a cancelled run took with it comes back with it."""
+    cache, device = own_toy_cache, take_lock(own_toy_cache / "locks" / "cpu.lock")
+    policy = again(by_kind(cache)["policy"][0])
+    model, base, tuned = together = [find_run(cache, run_id) for run_id in chain.submit(cache, policy, [chain.ANSWERS])]
+    for run in (base, tuned, model):
+        jobs.cancel(cache, run.id, together=True)
+    jobs.resume(cache, model.id)
+    assert [run.status.state for run in together] == [State.QUEUED, State.CANCELLED, State.CANCELLED]
+    assert device is not None
+    os.close(device)
+
+
 def test_the_command_line_says_what_a_cancelled_run_takes_with_it(
     own_toy_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

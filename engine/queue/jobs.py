@@ -202,15 +202,16 @@ def cancel(cache: Path, run_id: str, together: bool = False) -> None:
     if (state := run.status.state) in ENDED:
         raise RunError(f"run {run_id} is {state}: only a queued or running run can be cancelled")
     for one in (run, *(queued_only_for(cache, run_id) if together else ())):
-        stop(one)
+        stop(one, run_id)
     start_next(cache)
 
 
-def stop(run: RunDir) -> None:
+def stop(run: RunDir, asked: str) -> None:
+    """asked: the run that somebody cancelled, which is this one or took this one with it."""
+    (run.path / STOP).write_text(asked)
     if run.status.state is State.QUEUED:
         run.update(state=State.CANCELLED, finished_at=now())
         return
-    (run.path / STOP).touch()
     deadline = time.monotonic() + 5
     while (pid := run.written_status.pid) is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -256,19 +257,27 @@ def awaited_by(cache: Path, run_id: str) -> list[RunDir]:
 
 
 def resume(cache: Path, run_id: str) -> None:
-    """Queue a stopped run again; it goes on from its last checkpoint. What stopped beside it, and what waited for it, wait again."""
+    """Queue a stopped run again; it goes on from its last checkpoint. What stopped beside it, and what waited for it, wait again.
+
+    What was cancelled by itself stays so, unless this run cannot go on without it.
+    """
     run = find_run(cache, run_id)
     status = run.status
     if status.state not in STOPPED:
         raise RunError(f"run {run_id} is {status.state}: only a failed, cancelled or lost run can be resumed")
     for other in beside(cache, run_id):
-        if other.status.state in STOPPED:
+        if other.status.state in STOPPED and (other.id in run.outline.parents or not cancelled_by_itself(other)):
             requeue(other)
     requeue(run)
     for other in descendants(cache, run_id):
         if other.written_status.reason is Reason.NOT_STARTED:
             requeue(other)
     start_next(cache)
+
+
+def cancelled_by_itself(run: RunDir) -> bool:
+    asked = run.path / STOP
+    return run.status.state is State.CANCELLED and asked.is_file() and asked.read_text() == run.id
 
 
 def requeue(run: RunDir) -> None:

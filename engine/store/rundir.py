@@ -36,7 +36,7 @@ from engine.store.status import GOING_ON, Failure, State, Status
 if TYPE_CHECKING:
     import polars as pl  # at run time where a table is read or written: training needs none on a bare machine
 
-STOP = "stop"  # the file in a run's folder that says that it was asked to stop
+STOP = "stop"  # the file in a run's folder that says that it was asked to stop; it names the run with which it was cancelled, or itself
 UNFINISHED = ".unfinished"  # ends the name of what is being written
 DELETED = ".deleted-"  # begins the name of a folder that is being removed
 KINDS_OF_FOLDER = ("datasets", "results", "studies", "runs")
