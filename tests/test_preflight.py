@@ -185,6 +185,20 @@ def test_time_of_scores_is_that_of_scores_in_the_same_precision(toy_cache: Path)
     assert seconds_each(toy_cache, again, {"to come": bf16}) == []
 
 
+def test_memory_of_scores_is_that_of_the_precision_of_the_rewards(own_toy_cache: Path) -> None:
+    """In bf16 copies of 2 bytes stand beside the weights, and each number of the pass over 4,096 tokens takes 2 bytes less."""
+    reward, scores = (next(r for r in run_dirs(own_toy_cache) if r.outline.kind == kind) for kind in ("reward", "score"))
+    network = folders.network_of(reward.path / "model")
+    assert network
+    fp32 = looked_at(own_toy_cache, scores.config, tokens=False).memory_bytes
+    assert isinstance(reward.config, RewardConfig)
+    reward.write_config(reward.config.model_copy(update={"score_precision": "bf16"}))
+    bf16 = looked_at(own_toy_cache, scores.config, tokens=False).memory_bytes
+    assert fp32
+    assert bf16
+    assert bf16 - fp32 == 2 * network.parameters - 2 * 4096 * (10 * network.width + 3 * network.inner)
+
+
 # What a configuration names
 
 

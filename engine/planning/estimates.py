@@ -80,10 +80,14 @@ def process(device: str) -> int:
     return PROCESS if device == "cpu" else 0
 
 
-def scoring_memory(network: Network, device: str, tokens: int | None = None) -> int:
-    """Peak bytes of forward passes in fp32 with `tokens` in each, or as many as this device takes."""
-    tokens = tokens or SCORING_TOKENS[device]
-    return process(device) + 4 * network.parameters + 4 * tokens * (PASSING[0] * network.width + PASSING[1] * network.inner)
+def scoring_memory(network: Network, device: str, precision: str, tokens: int | None = None) -> int:
+    """Peak bytes of forward passes with `tokens` in each, or as many as this device takes.
+
+    process + weights 4 P + bf16 copies 2 P + bytes of a number × tokens × numbers of a token in one layer.
+    """
+    passing = (tokens or SCORING_TOKENS[device]) * (PASSING[0] * network.width + PASSING[1] * network.inner)
+    weights, number = (6, 2) if precision == "bf16" else (4, 4)
+    return process(device) + weights * network.parameters + number * passing
 
 
 def answering_memory(network: Network, config: GenerateConfig, prompt_tokens: int) -> int:

@@ -203,7 +203,7 @@ def with_memory(case: Case, made: Preflight) -> Preflight:
     if not case.whole:
         return made
     longest = made.sample.longest_tokens if made.sample else None
-    made = replace(made, memory_bytes=max(memory_of(config, network, longest) for network in case.networks))
+    made = replace(made, memory_bytes=max(memory_of(case, network, longest) for network in case.networks))
     need = made.memory_bytes
     if free is None or need is None or need <= TIGHT * free:
         return made
@@ -230,15 +230,17 @@ def least_memory(case: Case, longest: int | None, need: int) -> int:
     return need
 
 
-def memory_of(config: RunConfig, network: Network, longest: int | None) -> int:
+def memory_of(case: Case, network: Network, longest: int | None) -> int:
     """Peak bytes of a run with this model; of all its processes on a CPU, where they share the memory."""
+    config = case.config
     device = device_plan.expected_device(config.device)
     if isinstance(config, TrainConfig):
         one = estimates.training_memory(network, config, estimates.forward_tokens(config, longest))
     elif isinstance(config, GenerateConfig):
         one = estimates.answering_memory(network, config, min(longest or config.max_tokens, config.max_tokens))
     else:
-        one = estimates.scoring_memory(network, device)
+        precision = estimates.reward_precision(case.cache, config.model_dump(mode="json"), device, case.planned)
+        one = estimates.scoring_memory(network, device, precision)
     return one * (device_plan.expected_processes(config) if device == "cpu" else 1)
 
 

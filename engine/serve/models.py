@@ -50,7 +50,7 @@ class Models:
             tokenizer = networks.load_tokenizer(self.cache, config.model)
             return Loaded(networks.Policy(networks.load_policy(self.cache, name)).to(self.device).eval(), tokenizer)
 
-        return self._held(("policy", name), needs.reading_size(self.cache, name, config.max_tokens, logits=True).most, load)
+        return self._held(("policy", name), needs.reading_size(self.cache, name, config, config.max_tokens).most, load)
 
     def judge(self, judge: Judge) -> Loaded:
         """A reward model, or its untrained twin."""

@@ -8,7 +8,7 @@ from engine.machine.device_plan import LOGIT_CHUNK, SCORING_TOKENS, expected_dev
 from engine.model.folders import Network, folder_of, network_of
 from engine.planning import estimates
 from engine.serve.requests import Answer, Asked, Judge, Score
-from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig, TrainConfig
 from engine.store.rundir import find_run
 
 
@@ -34,13 +34,15 @@ def writing_size(cache: Path, config: GenerateConfig) -> Size:
     return Size((2 if precision == "bf16" else 4) * network.parameters, besides_process(most))
 
 
-def reading_size(cache: Path, model: str, tokens: int, logits: bool) -> Size:
-    """Of a model in fp32 that reads `tokens` at once, as a policy of which log-probabilities are asked or as a reward model."""
+def reading_size(cache: Path, model: str, config: TrainConfig, tokens: int) -> Size:
+    """Of a model that reads `tokens` at once: as a policy of which log-probabilities are asked, or as a reward model."""
     network = network_here(cache, model)
     if network is None:
         return UNKNOWN
-    most = besides_process(estimates.scoring_memory(network, expected_device("auto"), tokens))
-    return Size(4 * network.parameters, most + (LOGIT * min(tokens, LOGIT_CHUNK) * network.vocabulary if logits else 0))
+    device = expected_device("auto")
+    most = besides_process(estimates.scoring_memory(network, device, expected_precision(config.score_precision, device), tokens))
+    logits = LOGIT * min(tokens, LOGIT_CHUNK) * network.vocabulary if isinstance(config, PolicyConfig) else 0
+    return Size(4 * network.parameters, most + logits)
 
 
 def besides_process(size: int) -> int:
@@ -74,7 +76,7 @@ def policy_config(cache: Path, run_id: str) -> PolicyConfig:
 def judging_size(cache: Path, judge: Judge) -> Size:
     config = reward_config(cache, judge.run)
     tokens = max(config.max_tokens, SCORING_TOKENS[expected_device("auto")])
-    return reading_size(cache, judge.run if judge.trained else config.model, tokens, logits=False)
+    return reading_size(cache, judge.run if judge.trained else config.model, config, tokens)
 
 
 def needed(cache: Path, *requests: Asked) -> int:
@@ -98,5 +100,5 @@ def sizes(cache: Path, asked: Asked) -> dict[tuple[object, ...], Size]:
     if asked.policy:
         config = policy_config(cache, asked.policy)
         for model in (asked.policy, config.model):
-            found["policy", model] = reading_size(cache, model, config.max_tokens, logits=True)
+            found["policy", model] = reading_size(cache, model, config, config.max_tokens)
     return found
