@@ -62,6 +62,22 @@ def test_a_template_says_which_part_of_a_value_it_shows() -> None:
     assert ENGLISH.fill(text, values).replace("\u00a0", " ") == "81 % of 200 pairs [75.0, 85.8], −5.0 or 5 points, 1 prompt"
 
 
+def test_rounding_contradicts_no_sentence_of_more_or_less() -> None:
+    """0.496 with all of its interval below one half is not written as 50 %; where the interval holds one half, nothing is told apart.
+
+    0.3 points more are not 0 points more. 49.996 % and its ends need three digits to stay below 50.
+    """
+    said = {
+        "{e:whole}": (Estimate(0.496, 0.493, 0.499, 100_000), "49.6 %"),
+        "{e:whole} right": (Estimate(0.496, 0.45, 0.54, 500), "50 % right"),
+        "{e:whole unsigned}": (Estimate(0.003, 0.001, 0.005, 100_000, unit="difference of shares"), "0.3"),
+        "{e:full}": (Estimate(0.49996, 0.49993, 0.49999, 10**9), "49.996 % [49.993, 49.999]"),
+    }
+    assert {template: ENGLISH.fill(template, {"e": e}).replace("\u00a0", " ") for template, (e, _) in said.items()} == {
+        template: expected for template, (_, expected) in said.items()
+    }
+
+
 def test_another_language_translates_terms_and_leaves_names_alone() -> None:
     chinese = Wording(thousands=",", translate={"unseen pairs": "未见过的样本对"}.__getitem__)
     values: dict[str, Value] = {"name": "{n} unseen pairs", "term": Term("unseen pairs"), "n": 30_000}

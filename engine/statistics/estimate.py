@@ -22,6 +22,11 @@ class Estimate:
     method: str = NO_INTERVAL  # of the interval, in words
     prompts: int | None = None  # different prompts behind the n; None where they are not known
 
+    @property
+    def reference(self) -> float:
+        """What it is compared with: guessing for a share, nothing for anything else."""
+        return 0.5 if self.unit == "share" else 0.0
+
     def __format__(self, spec: str) -> str:
         """`f"{estimate:.3f}"`: 0.712 (0.650 to 0.770)."""
         return f"{self.value:{spec or '.3f'}} ({self.interval('{:' + (spec or '.3f') + '}')})"

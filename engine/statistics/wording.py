@@ -63,11 +63,24 @@ def in_unit(value: float, unit: str, digits: int | None = None, *, signed: bool 
     return number(100 * value if unit == POINTS else value, places, signed=unit == POINTS if signed is None else signed)
 
 
+def scale_of(unit: str) -> int:
+    return 100 if unit in (SHARE, POINTS) else 1
+
+
+def telling(estimate: Estimate, value: float, digits: int) -> int:
+    """The digits with which one of its numbers does not become what the whole interval lies beside: 49.6 %, surely not half, not 50 %."""
+    scale, reference = scale_of(estimate.unit), estimate.reference
+    if not isfinite(value) or estimate.low <= reference <= estimate.high:
+        return digits
+    away = Decimal(repr(round(float(scale * (value - reference)), MEANT_DIGITS)))
+    same = number(scale * value, digits) == number(scale * reference, digits)
+    return -away.adjusted() if same and away else digits
+
+
 def interval(estimate: Estimate, digits: int | None = None, translate: Callable[[str], str] = str) -> str:
     """[75.0, 85.8], shares and points times 100; where an end is not known [above 0.13], [below 1.20] or [no interval]."""
     places = DIGITS.get(estimate.unit, 2) if digits is None else digits
-    scale = 100 if estimate.unit in (SHARE, POINTS) else 1
-    low, high = (number(scale * end, places) for end in (estimate.low, estimate.high))
+    low, high = (number(scale_of(estimate.unit) * end, telling(estimate, end, places)) for end in (estimate.low, estimate.high))
     if isfinite(estimate.low) and isfinite(estimate.high):
         found = f"{low},{BLANK}{high}"
     elif isfinite(estimate.low):
@@ -79,7 +92,8 @@ def interval(estimate: Estimate, digits: int | None = None, translate: Callable[
 
 def estimated(estimate: Estimate, translate: Callable[[str], str] = str) -> str:
     """81.0 % [75.0, 85.8]."""
-    return f"{in_unit(estimate.value, estimate.unit)}{BLANK}{interval(estimate, translate=translate)}"
+    digits = telling(estimate, estimate.value, DIGITS.get(estimate.unit, 2))
+    return f"{in_unit(estimate.value, estimate.unit, digits)}{BLANK}{interval(estimate, translate=translate)}"
 
 
 def one_or_many(one: str, many: str, n: int) -> str:
@@ -152,7 +166,8 @@ class Wording(Formatter):
         words = spec.split()
         shown = abs(estimate.value) if "unsigned" in words else estimate.value
         signed = True if "signed" in words else False if "unsigned" in words else None
-        return in_unit(shown, estimate.unit, 0 if "whole" in words else None, signed=signed)
+        digits = telling(estimate, estimate.value, 0 if "whole" in words else DIGITS.get(estimate.unit, 2))
+        return in_unit(shown, estimate.unit, digits, signed=signed)
 
     def written(self, value: float, spec: str) -> str:
         if spec in ONE:

@@ -19,7 +19,6 @@ from engine.statistics.wording import ENGLISH, Value, Wording
 
 FEWEST = 20  # rows
 WIDEST = 0.4  # of a share's interval
-REFERENCES = {"share": 0.5}  # by unit; of all others 0
 TEMPLATES: set[str] = set()  # of all sentences: what a catalogue translates
 TOO_LITTLE = "Too little data to say: {by:counted}."
 
@@ -50,17 +49,12 @@ class Side(StrEnum):
 SURENESS = {Side.ABOVE: Sureness.CLEAR, Side.BELOW: Sureness.CLEAR, Side.ACROSS: Sureness.UNCERTAIN, Side.UNKNOWN: Sureness.TOO_LITTLE}
 
 
-def reference_of(estimate: Estimate) -> float:
-    """What the estimate is compared with: guessing for a share, nothing for anything else."""
-    return REFERENCES.get(estimate.unit, 0.0)
-
-
 def side(estimate: Estimate) -> Side:
     """Where the 95 % interval lies beside its reference."""
     wide = estimate.unit == "share" and estimate.high - estimate.low > WIDEST
     if isnan(estimate.value) or estimate.n < FEWEST or wide:
         return Side.UNKNOWN
-    reference = reference_of(estimate)
+    reference = estimate.reference
     return Side.ABOVE if estimate.low > reference else Side.BELOW if estimate.high < reference else Side.ACROSS
 
 
@@ -72,11 +66,10 @@ def sureness(*estimates: Estimate) -> Sureness:
 
 def distance(estimate: Estimate) -> float:
     """How many standard errors the value is from its reference, by the end of the interval that lies towards it."""
-    reference = reference_of(estimate)
-    half = estimate.value - estimate.low if estimate.value > reference else estimate.high - estimate.value
+    half = estimate.value - estimate.low if estimate.value > estimate.reference else estimate.high - estimate.value
     if isnan(estimate.value) or not isfinite(half):
         return 0.0
-    return Z95 * abs(estimate.value - reference) / half if half else inf
+    return Z95 * abs(estimate.value - estimate.reference) / half if half else inf
 
 
 @dataclass(frozen=True)
