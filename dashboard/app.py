@@ -8,6 +8,7 @@ from dashboard.parts import chips, keyboard, retrain
 from dashboard.state import data, language
 from dashboard.state.messages import _
 from engine.errors import PrefscopeError
+from engine.store.opening import kept_open
 
 HERE = Path(__file__).parent
 
@@ -53,11 +54,12 @@ st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "icon.svg")
 page = st.navigation(pages())
 language.switch()
 try:
-    with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
-        st.session_state["selection"], st.session_state["second"] = chips.selection()
-        retrain.offer(data.selection(), page.url_path)
-    keyboard.keys()
-    chips.say_unknown()
-    page.run()
+    with kept_open():
+        with st.container(horizontal=True, horizontal_alignment="distribute", wrap=False, key="top"):
+            st.session_state["selection"], st.session_state["second"] = chips.selection()
+            retrain.offer(data.selection(), page.url_path)
+        keyboard.keys()
+        chips.say_unknown()
+        page.run()
 except PrefscopeError as error:
     data.refuse(error)

@@ -11,6 +11,7 @@ Four pairs of the dataset d. The scorer s has not scored pair d, and no answer t
 
 import gc
 import json
+import shutil
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,8 +31,10 @@ from engine.data.records import words
 from engine.errors import ConfigError, DataError
 from engine.settings.slices import Contains, OneOf, Range, Slice, parse_predicate, parse_slice
 from engine.statistics.summary import as_text, summary
-from engine.store import database
+from engine.store import database, opening
 from engine.store.database import Connection
+from engine.store.opening import kept_open
+from engine.store.seeing import seeing
 from engine.store.slices import frame_once, once, rows, show_slice
 
 PAIRS = [
@@ -275,6 +278,28 @@ def test_what_was_asked_once_of_the_same_rows_is_kept(filled_cache: Path) -> Non
             found.append(once(con, counted, "validation")["n"].item())
     assert asked == ["validation"] * 2
     assert found[0] == found[1] > found[2]
+
+
+COUNT = "select count(*) from pairs"
+
+
+def test_queries_of_a_page_share_a_connection_for_each_slice_until_somebody_writes(filled_cache: Path, tmp_path: Path) -> None:
+    """36 pairs, 12 of them advice; a query that shows itself a slice leaves the next its own rows; a writer does not wait for itself."""
+    cache = Path(shutil.copytree(filled_cache, tmp_path / "cache"))
+    opened, counted = [], []
+    with kept_open():
+        for wanted in (None, ADVICE, None, ADVICE):
+            with seeing(cache, wanted) as con:
+                counted += con.execute(COUNT).fetchall()
+                opened.append(con)
+                show_slice(con, None if wanted else ADVICE)
+        with database.writing(cache, deadline_seconds=0) as writer:
+            writer.execute("delete from pairs where prompt_type = 'advice'")
+        with seeing(cache, None) as con:
+            counted += con.execute(COUNT).fetchall()
+    assert [n for (n,) in counted] == [36, 12, 36, 12, 24]
+    assert opened[0] is opened[2] is not opened[1] is opened[3]
+    assert not opening.readers[database.database_path(cache).resolve()]
 
 
 # What the summary, the pages and the report show

@@ -16,6 +16,7 @@ from dashboard.state import data
 from dashboard.state.messages import _, counted, in_sentences, language, listed, marked, of
 from engine.errors import PrefscopeError
 from engine.plain import shell_words
+from engine.store.opening import let_go
 from engine.store.rundir import cache_path
 
 NAMES = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "html": "HTML", "tex": "LaTeX", "csv": "CSV", "json": "JSON + redraw.py"}
@@ -116,6 +117,7 @@ def style_and_formats() -> tuple[Style, tuple[str, ...]]:
 
 def making(make: Callable[[pictures.Begun], object]) -> object | None:
     """Make something under a bar that names what is being made; a failure is its sentence."""
+    let_go()
     bar, here = st.progress(0.0, _("Reading")), get_script_run_ctx()
 
     def begun(name: str, share: float) -> None:

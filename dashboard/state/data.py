@@ -21,7 +21,7 @@ from engine.settings.slices import Slice
 from engine.statistics.comparison import Comparison
 from engine.store import database
 from engine.store.rundir import RunDir, cache_path, run_dirs
-from engine.store.slices import show_slice
+from engine.store.seeing import seeing
 from engine.store.status import ENDED, Reason, State, Status
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-")  # how one begins
@@ -77,11 +77,9 @@ def revision(cache: Path, drawn: Iterable[str] = ()) -> Revision:
 def remembered(
     cache: str, revision: Revision, key: str, values: tuple[object, ...], named: dict[str, object], _query: Callable[..., Any]
 ) -> Any:
-    with database.reading(Path(cache)) as con:
+    with seeing(Path(cache), slice_of(*values, *named.values())) as con:
         if _query in LIVE:
             database.show_live(con, Path(cache), curves_of(*values, *named.values()))
-        if wanted := slice_of(*values, *named.values()):
-            show_slice(con, wanted)
         return _query(con, *values, **named)
 
 

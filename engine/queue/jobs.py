@@ -27,6 +27,7 @@ from engine.planning.preflight import require
 from engine.queue.preset import DataSource, Preset, plan
 from engine.settings.config import AnyRun, RunConfig
 from engine.settings.ref import parents_of, references
+from engine.store.opening import let_go
 from engine.store.rundir import STOP, RunDir, find_run, is_locked, now, placing, run_dirs, take_lock, wait_for_lock
 from engine.store.settling import settle_waiting
 from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
@@ -323,6 +324,7 @@ def actions(run: RunDir) -> list[str]:
 
 def engine_call(arguments: list[str], cache: Path, seconds: float = 600) -> str:
     """Run a command of the engine in a process of its own and wait; what it printed. Raises RunError with its message."""
+    let_go()
     environment = {**os.environ, "PREFSCOPE_CACHE": str(cache.resolve())}
     command = [sys.executable, "-m", "engine", *arguments]
     try:

@@ -18,6 +18,7 @@ from engine.machine.device_plan import WAITING
 from engine.planning.estimates import PROCESS
 from engine.planning.preflight import gb
 from engine.serve.requests import Asked
+from engine.store.opening import let_go
 from engine.store.rundir import is_locked
 from engine.store.server import Server, lock_of_server, run_going_on, server_of
 
@@ -32,6 +33,7 @@ def ask(cache: Path, asked: Asked) -> Iterator[dict[str, Any]]:
 
     Raises ServeError with a sentence: while a run is going on, when memory does not suffice, when the process cannot be started.
     """
+    let_go()
     refuse_beside_run(cache)
     with STARTING_ONE:
         server = server_of(cache) or started(cache)

@@ -19,7 +19,7 @@ import polars as pl
 
 from engine.errors import PrefscopeError, RunError, StoreError
 from engine.store.flags import RULES, flag_answers
-from engine.store.opening import REMADE, attached, connected, refuse_folder
+from engine.store.opening import REMADE, attached, connected, let_go, refuse_folder
 from engine.store.opening import Connection as Connection
 from engine.store.rundir import KINDS_OF_FOLDER, RunDir, is_locked, run_dirs, wait_for_lock
 from engine.store.status import State
@@ -85,6 +85,7 @@ def writing(cache: Path, deadline_seconds: float = 30) -> Iterator[Connection]:
 @contextmanager
 def turn_to_write(cache: Path, deadline_seconds: float) -> Iterator[None]:
     """One writer at a time, so that nobody commits to a file that a rebuild is about to replace. Raises StoreError."""
+    let_go()
     path = cache / "locks" / "database.lock"
     try:
         lock = wait_for_lock(path, deadline_seconds)

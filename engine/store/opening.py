@@ -3,8 +3,9 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -20,6 +21,8 @@ REMADE = "run `./run.sh engine rebuild`, which makes it anew from the files"
 BUSY = ("could not set lock", "different configuration", "already attached")  # what DuckDB says then, in lower case
 ONE_AT_A_TIME = Lock()
 readers: Counter[Path] = Counter()  # connections of this process to a file
+Held = dict[tuple[Hashable, ...], tuple[Connection, ExitStack]]  # connections by what they were opened for, each with how it is closed
+HELD: ContextVar[Held | None] = ContextVar("HELD", default=None)  # by this thread, inside `kept_open`
 
 
 def connected(path: Path, deadline_seconds: float) -> Connection:
@@ -42,6 +45,27 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
     finally:
         con.close()
         leave(file)
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """What this thread reads with `seeing` inside the block is opened once and stays open until the block ends, or until `let_go`.
+
+    Writers wait meanwhile, so it is for short work that reads many times: the drawing of a page.
+    """
+    token = HELD.set({})
+    try:
+        yield
+    finally:
+        let_go()
+        HELD.reset(token)
+
+
+def let_go() -> None:
+    """Close what this thread keeps open: before it writes, or waits for anybody who may."""
+    held = HELD.get() or {}
+    while held:
+        held.popitem()[1][1].close()
 
 
 def joined(path: Path) -> Connection:

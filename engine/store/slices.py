@@ -188,13 +188,17 @@ class File(NamedTuple):
     bytes: int
 
 
+def file_of(path: Path) -> File:
+    stat = path.stat()
+    return File(path, stat.st_mtime_ns, stat.st_size)
+
+
 def seen(con: Connection) -> tuple[File | None, str | None]:
     """What a connection reads, None of one in memory or for writing; and the slice that it sees, as JSON."""
     ((path, said),) = con.execute("select getvariable('file'), getvariable('slice')").fetchall()
     if path is None:
         return None, said
-    stat = Path(path).stat()
-    return File(Path(path), stat.st_mtime_ns, stat.st_size), said
+    return file_of(Path(path)), said
 
 
 @lru_cache(maxsize=8)
