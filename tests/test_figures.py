@@ -324,3 +324,15 @@ def test_the_same_marks_and_stacked_bars_are_not_drawn_twice() -> None:
 def test_axes_write_per_cent_as_sentences_do(page: str) -> None:
     for axis in (template(page).layout.xaxis, template(page).layout.yaxis):
         assert axis.labelalias == {f"{n}%": percent(n / 100, 0) for n in range(101)}
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=IDS)
+def test_hover_boxes_write_per_cent_as_sentences_do(figure: Figure, con: Connection, chosen: Selection) -> None:
+    """81.0 % with its blank is written by Python: Plotly's own format, as in %{y:.1%}, knows none."""
+    assert not [trace.hovertemplate for trace in render(figure, con, chosen).data if "%}" in (trace.hovertemplate or "")]
+
+
+def test_a_hover_box_says_the_share_of_its_bar(con: Connection, chosen: Selection) -> None:
+    plot = render(find("win_tie_loss"), con, chosen)
+    bars = [trace for trace in plot.data if trace.type == "bar"]
+    assert [said for bar in bars for _count, said in bar.customdata] == [percent(share) for bar in bars for share in bar.x]

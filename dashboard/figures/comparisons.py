@@ -9,6 +9,7 @@ from dashboard.figures.registry import SCORERS, figure
 from dashboard.figures.shapes import bars, by, filled
 from dashboard.figures.theme import COLOURS, caption, excerpt, run_style
 from dashboard.state.messages import _, marked
+from engine.statistics.wording import percent
 
 GROUP = marked("group")
 MOST_GROUPS = 6  # side by side on a narrow screen
@@ -36,8 +37,10 @@ def study_runs(frame: pl.DataFrame) -> go.Figure:
         error_x={"type": "data", "array": means["std"].fill_null(0).to_list(), "thickness": 2, "width": 8, "color": COLOURS["trained"]},
         mode="markers",
         marker={"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": COLOURS["trained"]}},
-        customdata=means.select("runs", pl.col("std").fill_null(0)).rows(),
-        hovertemplate=_("mean of %{customdata[0]} runs %{x:.1%}, standard deviation %{customdata[1]:.1%}"),
+        customdata=[
+            (n, percent(mean), percent(std)) for n, mean, std in means.select("runs", "accuracy", pl.col("std").fill_null(0)).rows()
+        ],
+        hovertemplate=_("mean of %{customdata[0]} runs %{customdata[1]}, standard deviation %{customdata[2]}"),
         name=_("mean ± standard deviation"),
         showlegend=True,
     )
@@ -46,8 +49,8 @@ def study_runs(frame: pl.DataFrame) -> go.Figure:
         y=[place[c] for c in rows["configuration"]],
         mode="markers",
         marker={"size": 9, "color": COLOURS["chosen"], "opacity": 0.7},
-        customdata=[excerpt(r, 80) for r in rows["run"]],
-        hovertemplate="%{customdata}: %{x:.1%}",
+        customdata=[(excerpt(run, 80), percent(share)) for run, share in rows.select("run", "accuracy").iter_rows()],
+        hovertemplate="%{customdata[0]}: %{customdata[1]}",
         name=_("a run"),
         showlegend=True,
     )
@@ -128,8 +131,8 @@ def group_accuracy(frame: pl.DataFrame) -> go.Figure:
             error_y={**bars(rows["accuracy"]), "width": 3},
             mode="markers",
             marker={"size": 9, "color": colour, "symbol": number % 8},
-            customdata=[(excerpt(g, 60), n) for g, n in rows.select("group", "n").iter_rows()],
-            hovertemplate=_("%{customdata[0]}: %{y:.1%} of %{customdata[1]:,} pairs"),
+            customdata=[(excerpt(row["group"], 60), percent(row["accuracy"]["value"]), row["n"]) for row in rows.iter_rows(named=True)],
+            hovertemplate=_("%{customdata[0]}: %{customdata[1]} of %{customdata[2]:,} pairs"),
             name=excerpt(scorer) + trained_how(model, trained_on),
             showlegend=True,
         )

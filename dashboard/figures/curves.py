@@ -11,7 +11,7 @@ from dashboard.figures.registry import figure
 from dashboard.figures.shapes import band, bars, by, curve, filled
 from dashboard.figures.theme import BETWEEN, COLOURS, broken, called, caption, excerpt, run_style
 from dashboard.state.messages import _, listed, marked
-from engine.statistics.wording import number
+from engine.statistics.wording import number, percent
 
 TRAIN_REWARD = "Train a reward model: its curves appear here from the first step on."
 TRAIN_POLICY = "Fine-tune a policy: its curves appear here from the first step on."
@@ -219,7 +219,8 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
             name=name,
             legendgroup=name,
             showlegend=True,
-            hovertemplate="%{y:.1%}",
+            customdata=[percent(share) for share in rows["value"]],
+            hovertemplate="%{customdata}",
         )
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(title_text=title, rangemode="tozero")

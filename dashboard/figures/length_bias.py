@@ -10,7 +10,7 @@ from dashboard.figures.registry import JUDGED, SCORERS, figure, stands_for
 from dashboard.figures.shapes import bars, by, filled, translucent, written
 from dashboard.figures.theme import COLOURS, INK, caption, excerpt, whose
 from dashboard.state.messages import _
-from engine.statistics.wording import number
+from engine.statistics.wording import number, percent
 
 SCORE = "Train a reward model to see what length does to its rewards."
 APART = 0.22  # between dots of one group
@@ -34,7 +34,7 @@ def accuracy_by_length(frame: pl.DataFrame) -> go.Figure:
         x=bins["bin"].to_list(), y=bins["rule"].to_list(), mode="markers", name=_("the longer one"), showlegend=True,
         marker={"symbol": "line-ew", "size": 10, "line": {"width": 3, "color": INK}},
         error_x={"type": "constant", "value": 0.3, "thickness": 3, "width": 0, "color": INK},
-        hovertemplate=_("taking the longer one: %{y:.0%}"),
+        customdata=[percent(share, 0) for share in bins["rule"]], hovertemplate=_("taking the longer one: %{customdata}"),
     )  # fmt: skip
     for who, place in (("trained", -APART / 2), ("untrained", APART / 2)):
         rows = frame.filter(pl.col("who") == who)

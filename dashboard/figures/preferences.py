@@ -11,6 +11,7 @@ from dashboard.figures.shapes import bars, by, filled
 from dashboard.figures.theme import INK, ON_MARKS, caption, excerpt, fill
 from dashboard.state.messages import _, counted, estimated, marked
 from engine.statistics.estimate import Estimate
+from engine.statistics.wording import percent
 
 GUESSING = marked("dashed: no preference")
 
@@ -34,9 +35,11 @@ def win_tie_loss(frame: pl.DataFrame) -> go.Figure:
     for part, (who, name) in parts.items():
         if not frame[part].sum():
             continue
+        shares = frame[part] / whole
         plot.add_bar(
-            x=(frame[part] / whole).to_list(), y=labels, orientation="h", name=name, marker=fill(who), width=0.42, showlegend=True,
-            customdata=frame[part].to_list(), hovertemplate="%{fullData.name}: %{customdata:,} (%{x:.1%})",
+            x=shares.to_list(), y=labels, orientation="h", name=name, marker=fill(who), width=0.42, showlegend=True,
+            customdata=list(zip(frame[part], map(percent, shares), strict=True)),
+            hovertemplate="%{fullData.name}: %{customdata[0]:,} (%{customdata[1]})",
         )  # fmt: skip
         starts = {"won": pl.zeros(len(frame), eager=True), "tied": frame["won"], "lost": frame["won"] + frame["tied"]}[part]
         for place, (start, n) in enumerate(zip(starts, frame[part], strict=True)):

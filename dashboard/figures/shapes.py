@@ -71,8 +71,9 @@ def histogram(
             x=((rows["low"] + rows["high"]) / 2).to_list(),
             y=rows["count" if counted else "share"].to_list(),
             width=((rows["high"] - rows["low"]) * (0.96 if alone else 1)).to_list(),
-            customdata=rows.select("low", "high", "count").rows(),
-            hovertemplate=_("%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}") + f" {_(counted) or '(%{y:.1%})'}",
+            customdata=[(*bin, percent(share)) for *bin, share in rows.select("low", "high", "count", "share").iter_rows()],
+            hovertemplate=_("%{customdata[0]:.4~g} to %{customdata[1]:.4~g}: %{customdata[2]:,}")
+            + f" {_(counted) or '(%{customdata[3]})'}",
             name=excerpt((names or {}).get(who, called(who))),
             marker={**fill(who), "opacity": 1, "line": {"width": 0}} if alone else fill(who),
             showlegend=not alone,

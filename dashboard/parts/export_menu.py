@@ -30,20 +30,25 @@ def choices(part: Shown | Tabled, selection: Selection, name: str) -> None:
     form = st.selectbox(_("Format"), offered, format_func=of(files.NAMES), key=f"export_format_{name}")
     style = Style()
     if form in STYLED:
-        look = st.segmented_control(
-            _("Style"), list(LOOKS), default="sans", format_func=of(LOOKS), required=True, key=f"export_look_{name}"
-        )
-        width = st.segmented_control(
-            _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key=f"export_width_{name}"
-        )
-        titled = st.checkbox(_("With its title"), key=f"export_titled_{name}")
-        style = Style(look, width, titled)
+        with st.container():
+            style = chosen_style(name)
+    else:
+        st.empty()  # in the place of the choices: when a part that is drawn by itself runs next, Streamlit may not take them away
     if drawn and (sentence := pictures.missing()):
         st.caption(data.literal(sentence))
     st.download_button(
         _("Download"), partial(file, part, form, style, selection, language()), f"{part.stem}.{form}", key=f"export_file_{name}",
         on_click="ignore", type="primary",
     )  # fmt: skip
+
+
+def chosen_style(name: str) -> Style:
+    look = st.segmented_control(_("Style"), list(LOOKS), default="sans", format_func=of(LOOKS), required=True, key=f"export_look_{name}")
+    width = st.segmented_control(
+        _("Width"), list(WIDTHS_NAMED), default="page", format_func=of(WIDTHS_NAMED), required=True, key=f"export_width_{name}"
+    )
+    titled = st.checkbox(_("With its title"), key=f"export_titled_{name}")
+    return Style(look, width, titled)
 
 
 def file(part: Shown | Tabled, form: str, style: Style, selection: Selection, spoken: str) -> bytes:
