@@ -12,6 +12,7 @@ from dashboard.parts.answers import TITLES, Answer, Role
 from dashboard.queries import Selection
 from dashboard.queries import playground as offered
 from dashboard.state import data
+from dashboard.state.data import Run
 from dashboard.state.messages import _, counted, marked, ours
 from engine.data.records import Turn
 from engine.machine import memory
@@ -181,12 +182,12 @@ def memory_caption(asked: Sequence[Asked]) -> None:
         st.warning(data.literal(_("Only {free} are free: what does not fit is refused.").format(free=wording.size(there))))
 
 
-def beside_run() -> None:
+def beside_run(runs: list[Run]) -> None:
     """Say, before anything is asked, that a run has processor and memory, how long that takes as far as it is known, and what then."""
-    going = [run for run in data.runs() if run.status.state in GOING_ON]
+    going = [run for run in runs if run.status.state in GOING_ON]
     if not going:
         return
-    run, waiting = going[0], sum(run.status.state is State.QUEUED for run in data.runs())
+    run, waiting = going[0], sum(run.status.state is State.QUEUED for run in runs)
     parts = [_("{name} is going on: {progress}.").format(name=run.name, progress=widgets.progress_text(run))]
     if waiting:
         parts.append(_("Behind it in the queue: {runs}.").format(runs=counted(waiting, "runs")))

@@ -8,25 +8,23 @@ from dashboard.queries import Selection
 from dashboard.state import data
 from dashboard.state.data import Run
 from dashboard.state.messages import _, counted, in_sentences, listed, ours, reported
-from engine.statistics.coverage import scoring_now
 from engine.statistics.wording import number
-from engine.store.rundir import cache_path
 from engine.store.status import State
 
 
 def on_pairs(selection: Selection) -> None:
     """Which of the two scorers has not scored all pairs, and how far it is; without a trained one, how to get it."""
-    widgets.live(lambda: missing(selection, of_answers=False))
+    widgets.live(lambda runs: missing(runs, selection, of_answers=False))
 
 
 def on_answers(selection: Selection) -> None:
     """Which answers are not scored, how far they are, and which settings the two generators do not share."""
     for (differs,) in data.read(queries.differing_settings, selection).iter_rows():
         st.warning(_("The answers were written under different settings: {differs}.").format(differs=data.literal(differs)))
-    widgets.live(lambda: missing(selection, of_answers=True))
+    widgets.live(lambda runs: missing(runs, selection, of_answers=True))
 
 
-def missing(selection: Selection, of_answers: bool) -> None:
+def missing(runs: list[Run], selection: Selection, of_answers: bool) -> None:
     """No number is made of what is scored in part: it appears when all is scored."""
     rows = data.read(queries.missing_scores, selection)
     rows = rows.filter(rows["generator"].is_not_null() == of_answers)
@@ -36,20 +34,20 @@ def missing(selection: Selection, of_answers: bool) -> None:
         counts = {name: number(row[name], 0) for name in ("scored", "expected")}
         st.info(data.literal(sentence.format(scorer=ours(row["scorer"]), what=what, **counts)))
     nobody = selection.trained_scorer is None and not of_answers
-    scoring = scoring_now(cache_path()) if nobody or not rows.is_empty() else []
-    for run in scoring:
+    scoring = [run.status for run in runs if run.kind in ("score", "ensemble") and run.status.state is State.RUNNING]
+    for status in scoring if nobody or not rows.is_empty() else ():
         text = _("{stage}: {scored} of {expected} responses")
-        st.info(data.literal(text.format(stage=reported(run.stage), scored=number(run.scored, 0), expected=number(run.expected, 0))))
+        st.info(data.literal(text.format(stage=reported(status.stage), scored=number(status.step, 0), expected=number(status.steps, 0))))
     if nobody and rows.is_empty() and not scoring:
-        unscored(selection)
+        unscored(runs, selection)
 
 
-def unscored(selection: Selection) -> None:
+def unscored(runs: list[Run], selection: Selection) -> None:
     """That no reward model has scored the split; a split that one has, or else how to get one."""
     elsewhere = data.read(queries.default_selection, selection.dataset_id)
     if not elsewhere.trained_scorer:
         sentence = _("No reward model has scored these pairs. Training one scores the pairs held out for validation, too.")
-        nothing(sentence, selection, "reward")
+        nothing(sentence, runs, selection, "reward")
         return
     named = {"split": ours(selection.split or ""), "other": ours(elsewhere.split or "")}
     with st.container(border=True, gap="xsmall", key="nothing"):
@@ -64,11 +62,11 @@ def unscored(selection: Selection) -> None:
         )
 
 
-def unanswered(selection: Selection) -> None:
+def unanswered(runs: list[Run], selection: Selection) -> None:
     """That two sets of answers are needed, and the next step to them, or the runs that make them."""
-    coming, missing = to_come(selection, "policy", "generate"), list[retrain.Kind]()
+    coming, missing = to_come(runs, selection, "policy", "generate"), list[retrain.Kind]()
     said = [_("Two sets of answers to this split's prompts are needed, of a base model and of a policy tuned from it."), these(coming)]
-    if lacks(selection, "policy"):
+    if lacks(runs, selection, "policy"):
         missing.append("policy")
         text = _(
             "No policy was trained on this dataset yet. Fine-tune one: by default it and its base model then answer the validation "
@@ -77,58 +75,58 @@ def unanswered(selection: Selection) -> None:
         said.append(text)
     elif not coming:
         said.append(_("Let both answer on the page Runs, or import their answers on the page Data."))
-    to_judge(selection, said, missing)
+    to_judge(runs, selection, said, missing)
 
 
-def unjudged(selection: Selection) -> None:
+def unjudged(runs: list[Run], selection: Selection) -> None:
     """That no reward model has scored both sets of answers, and the next step to their scores, or the runs that make them."""
-    coming = to_come(selection, "reward", "score", "ensemble")
+    coming = to_come(runs, selection, "reward", "score", "ensemble")
     said = [_("No reward model has scored both sets of answers."), these(coming)]
-    if not (coming or judgeless(selection)):
+    if not (coming or judgeless(runs, selection)):
         said.append(_("Score them on the page Runs, or pick another reward model in the chips."))
-    to_judge(selection, said, [])
+    to_judge(runs, selection, said, [])
 
 
-def to_judge(selection: Selection, said: list[str], missing: list[retrain.Kind]) -> None:
+def to_judge(runs: list[Run], selection: Selection, said: list[str], missing: list[retrain.Kind]) -> None:
     """The same, and that a reward model is needed too, where the dataset has none."""
-    if judgeless(selection):
+    if judgeless(runs, selection):
         said.append(_("A reward model is needed to judge the answers, and none was trained on this dataset yet: train one here."))
         missing.append("reward")
-    nothing(in_sentences(said), selection, *missing)
+    nothing(in_sentences(said), runs, selection, *missing)
 
 
-def judgeless(selection: Selection) -> bool:
+def judgeless(runs: list[Run], selection: Selection) -> bool:
     """Whether there is no reward model to judge the answers, nor is one to come."""
-    return selection.trained_scorer is None and lacks(selection, "reward")
+    return selection.trained_scorer is None and lacks(runs, selection, "reward")
 
 
-def lacks(selection: Selection, kind: retrain.Kind) -> bool:
+def lacks(runs: list[Run], selection: Selection, kind: retrain.Kind) -> bool:
     """Whether no model of this kind was trained on the dataset, nor is to be."""
-    return not (retrain.was_done(selection, kind) or to_come(selection, kind))
+    return not (retrain.was_done(runs, selection, kind) or to_come(runs, selection, kind))
 
 
-def to_come(selection: Selection, *kinds: str) -> list[Run]:
+def to_come(runs: list[Run], selection: Selection, *kinds: str) -> list[Run]:
     """The runs of these kinds on the dataset that wait or are going on, oldest first."""
-    return [r for r in reversed(data.runs()) if not r.ended and r.kind in kinds and r.outline.dataset == selection.dataset_id]
+    return [r for r in reversed(runs) if not r.ended and r.kind in kinds and r.outline.dataset == selection.dataset_id]
 
 
 def these(runs: list[Run]) -> str:
     return _("These runs are under way: {names}.").format(names=listed(run.name for run in runs)) if runs else ""
 
 
-def nothing(sentence: str, selection: Selection, *kinds: retrain.Kind) -> None:
+def nothing(sentence: str, runs: list[Run], selection: Selection, *kinds: retrain.Kind) -> None:
     """What is not there yet, the buttons that train it where training is what is missing, and what is under way."""
     with st.container(border=True, gap="xsmall", key="nothing"):
         st.markdown(data.literal(sentence))
         with st.container(horizontal=True):
             for kind in kinds:
-                retrain.where_missing(kind, selection)
-        under_way()
+                retrain.where_missing(kind, runs, selection)
+        under_way(runs)
 
 
-def under_way() -> None:
+def under_way(runs: list[Run]) -> None:
     """The run that is going on, and in one line what came of those of the dataset that is looked at."""
-    runs, dataset = data.runs(), data.selection().dataset_id
+    dataset = data.selection().dataset_id
     going = [run for run in runs if run.status.state in (State.RUNNING, State.FINALISING)]
     own = [run.status.state for run in runs if dataset in (None, run.outline.dataset)]
     counts = {state: own.count(state) for state in State}

@@ -11,6 +11,7 @@ from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
 from dashboard.state import data
+from dashboard.state.data import Run
 from dashboard.state.messages import _, counted, in_sentences, listed, marked, of, ours
 from dashboard.state.slices import in_full
 from engine.errors import PrefscopeError
@@ -19,7 +20,7 @@ from engine.planning.references import awaited, existing
 from engine.queue import chain, study
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.slices import Slice
-from engine.store.rundir import cache_path, find_run, run_dirs
+from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
 from engine.store.slices import counts
 from engine.store.status import State
@@ -56,7 +57,7 @@ def offer(selection: Selection, page: str) -> None:
     """The button that opens the dialog for what a page is about, and the dialog while it is open."""
     if selection.dataset_id is None:
         return
-    if was_done(selection, *KINDS):
+    if was_done(data.runs(), selection, *KINDS):
         label, help = _("Retrain …"), _("Train again with other settings.")
     else:
         label, help = _("Train …"), _("Train a reward model or a policy on this dataset.")
@@ -73,17 +74,17 @@ def offer(selection: Selection, page: str) -> None:
         opened()
 
 
-def was_done(selection: Selection, *kinds: str) -> bool:
+def was_done(runs: list[Run], selection: Selection, *kinds: str) -> bool:
     """Whether a run of one of these kinds was done on the dataset."""
-    own = (run for run in run_dirs(cache_path()) if run.outline.dataset == selection.dataset_id)
-    return any(run.outline.kind in kinds and run.status.state is State.DONE for run in own)
+    own = (run for run in runs if run.outline.dataset == selection.dataset_id)
+    return any(run.kind in kinds and run.status.state is State.DONE for run in own)
 
 
-def where_missing(kind: Kind, selection: Selection) -> None:
+def where_missing(kind: Kind, runs: list[Run], selection: Selection) -> None:
     """The button that opens the dialog, where a page lacks a model of this kind or begins runs."""
     words = {"reward": _("Train a reward model on {dataset} …"), "policy": _("Fine-tune a policy on {dataset} …")}
     name = ours(line(data.read(queries.dataset, selection)["name"][0]))
-    type: Literal["primary", "secondary"] = "secondary" if was_done(selection, kind) else "primary"
+    type: Literal["primary", "secondary"] = "secondary" if was_done(runs, selection, kind) else "primary"
     if st.button(data.literal(words[kind].format(dataset=name)), key=f"train_{kind}", type=type):
         begin(kind)
         st.rerun()  # the whole page, also from a part that is drawn again by itself
@@ -134,7 +135,7 @@ def dialog(selection: Selection) -> None:
             st.rerun()
         if (
             st.button(
-                _("Retrain") if was_done(selection, *KINDS) else _("Train"),
+                _("Retrain") if was_done(data.runs(), selection, *KINDS) else _("Train"),
                 key="retrain_start",
                 type="primary",
                 shortcut="Mod+Enter",
@@ -304,7 +305,7 @@ def comparable(selection: Selection, kind: Kind) -> tuple[str, ...]:
         st.caption(_("No reward model is looked at: one that is trained later can score the answers."))
     kept = [run_id for run_id in found if st.checkbox(data.literal(step(kind, run_id)), True, key=f"retrain_then_{run_id}")]
     answered = kind == "reward" or any(run == chain.ANSWERS or find_run(cache_path(), run).outline.kind == "generate" for run in kept)
-    if was_done(selection, "embed"):
+    if was_done(data.runs(), selection, "embed"):
         st.caption(_("The maps stay as they are."))
     return tuple(kept) if answered else ()
 

@@ -78,12 +78,12 @@ def rows_of(runs: Iterable[Run], selection: Selection) -> list[Row]:
 # The table of training runs
 
 
-def training(selection: Selection) -> None:
+def training(known: list[Run], selection: Selection) -> None:
     """Reward models and policies of the dataset, each in a block; the eye shows or hides a run's curves."""
-    runs = [run for run in data.runs() if run.kind in BLOCKS and run.outline.dataset == selection.dataset_id]
+    runs = [run for run in known if run.kind in BLOCKS and run.outline.dataset == selection.dataset_id]
     if not runs:
         st.info(_("No training run has begun on this dataset. The button starts one; its curves appear here while it trains."))
-        retrain.where_missing("reward", selection)
+        retrain.where_missing("reward", known, selection)
         return
     under_way(runs)
     everything = st.toggle(_("All settings"), key="runs_all_settings", help=_("Off: only the settings in which the runs differ."))
@@ -177,9 +177,8 @@ def shown(table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: lis
 # The table of all runs
 
 
-def everything(selection: Selection) -> None:
+def everything(known: list[Run], selection: Selection) -> None:
     """Every run: those to come in their order, then the ended ones, newest first. One that the address names is opened too."""
-    known = data.runs()
     runs = [*(run for run in reversed(known) if not run.ended), *(run for run in known if run.ended)]
     rows = rows_of(runs, selection)
     under_way(runs)

@@ -172,33 +172,37 @@ def turn(key: str, page: int) -> None:
     st.session_state[key] = page
 
 
-def live(part: Callable[[], None]) -> None:
-    """Draw a part of the page again every two seconds while a run is going on, and the whole page when a run ends or begins."""
-    before = states()
+def live(part: Callable[[list[Run]], None]) -> None:
+    """Draw a part of the page again every two seconds while a run is going on, and the whole page when a run ends or begins.
 
-    def watch() -> None:
-        if states() != before:
+    part: is given every run, newest first, so that their folders are read once each time that it is drawn.
+    """
+    first = data.runs()
+
+    def watch() -> list[Run]:
+        runs = data.runs()
+        if states(runs) != states(first):
             st.rerun()
+        return runs
 
-    def draw() -> None:
+    def draw(runs: list[Run]) -> None:
         try:
-            part()
+            part(runs)
         except PrefscopeError as error:
             data.refuse(error)
 
     def watch_and_draw() -> None:
-        watch()
-        draw()
+        draw(watch())
 
-    if data.alive():
+    if data.alive(first):
         st.fragment(watch_and_draw, run_every=2)()
     else:
-        draw()
+        draw(first)
         st.fragment(watch, run_every=5)()
 
 
-def states() -> list[tuple[str, str]]:
-    return [(run.id, run.status.state) for run in data.runs()]
+def states(runs: list[Run]) -> list[tuple[str, str]]:
+    return [(run.id, run.status.state) for run in runs]
 
 
 def run_card(run: Run) -> None:

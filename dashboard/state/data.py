@@ -149,9 +149,9 @@ def theme() -> str:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def alive() -> bool:
-    """Whether a run is queued or going on, so that the page must look again."""
-    return any(not run.ended for run in runs())
+def alive(runs: list[Run]) -> bool:
+    """Whether one of the runs is queued or going on, so that the page must look again."""
+    return any(not run.ended for run in runs)
 
 
 def submit(config: RunConfig) -> str:

@@ -10,13 +10,13 @@ from dashboard.state.messages import _
 
 selection = widgets.heading(_("DPO vs base"), page="dpo_vs_base", question=_("Whose answers are preferred?"))
 if not (selection.base_generator and selection.tuned_generator):
-    widgets.live(lambda: remarks.unanswered(selection))
+    widgets.live(lambda runs: remarks.unanswered(runs, selection))
     st.stop()
 remarks.on_answers(selection)
 second = data.second()
 found = verdict.found_on("dpo_vs_base", selection)
 if selection.slice is None and data.read(queries.win_tie_loss, selection).is_empty():
-    widgets.live(lambda: remarks.unjudged(selection))
+    widgets.live(lambda runs: remarks.unjudged(runs, selection))
     figure_part.show(figures.find("answer_lengths"), selection, second, level=2)
     st.stop()
 with st.grid(min_column_width=900, gap="medium"):

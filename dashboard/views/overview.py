@@ -9,7 +9,8 @@ from dashboard.state import data
 from dashboard.state.messages import _
 
 selection = widgets.heading(_("Overview"), needs_data=False, page="overview", question=_("What did training change?"))
-if data.alive() and (selection.trained_scorer or selection.dataset_id is None):  # without a scorer the remark says it
+runs = data.runs()
+if data.alive(runs) and (selection.trained_scorer or selection.dataset_id is None):  # without a scorer the remark says it
     widgets.live(remarks.under_way)
 if selection.dataset_id:
     remarks.on_pairs(selection)
@@ -24,5 +25,5 @@ if selection.trained_scorer or selection.base_scorer:
         with st.container():
             findings.show(selection)
     examples.both_ends(selection, _("Largest gain and loss"), each=1)
-    if data.runs() and not data.alive():
+    if runs and not data.alive(runs):
         widgets.live(remarks.under_way)

@@ -33,14 +33,15 @@ else:
     how = playground.settings()
     if not named:
         st.info(_("No policy of this comparison is on this machine: answer the prompts with a base model and a tuned policy first."))
-    if "tuned" not in named and remarks.lacks(selection, "policy"):
-        retrain.where_missing("policy", selection)
+    runs = data.runs()
+    if "tuned" not in named and remarks.lacks(runs, selection, "policy"):
+        retrain.where_missing("policy", runs, selection)
 chosen: playground.Judges = {}
 if known:
     chosen = playground.picked_judges(known, selected)
 else:
     st.caption(_("No reward model of this dataset is on this machine: answers get no rewards."))
-    retrain.where_missing("reward", selection)
+    retrain.where_missing("reward", data.runs(), selection)
 
 ready = bool(turns and (all(text.strip() for text in texts.values()) and chosen if mode == "paste" else named))
 pressed = st.button(_("Score") if mode == "paste" else _("Answer"), type="primary", key="play_go", disabled=busy)

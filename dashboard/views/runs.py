@@ -32,9 +32,9 @@ with st.expander(_("Start a whole experiment")), st.container(horizontal=True):
     for preset in sorted((path.stem for path in PRESETS.glob("*.json")), key=lambda name: (name != "starter", name)):
         widgets.preset_button(preset)
 if selection.dataset_id:
-    retrain.where_missing("reward", selection)
+    retrain.where_missing("reward", data.runs(), selection)
     with st.expander(_("One run that trains nothing: answers, scores, ensembles, maps")):
         new_run()
 st.header(_("All runs"), anchor=False)
-widgets.live(lambda: run_table.everything(selection))
+widgets.live(lambda runs: run_table.everything(runs, selection))
 damaged_folders("runs", "studies")

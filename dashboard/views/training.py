@@ -15,9 +15,9 @@ CURVES = "curves"
 AXES = {"step": _("steps"), "pairs": _("pairs"), "tokens": _("tokens"), "time": _("time")}
 
 
-def curves() -> None:
+def curves(runs: list[Run]) -> None:
     """The curves of the runs that train now, before those that the eyes show."""
-    training = [run for run in reversed(data.runs()) if not run.ended and run.outline.dataset == selection.dataset_id]
+    training = [run for run in reversed(runs) if not run.ended and run.outline.dataset == selection.dataset_id]
     here = [run for run in training if run.status.state is not State.QUEUED]
     shown = replace(
         selection,
@@ -38,7 +38,7 @@ def first(live: list[Run], kind: str, picked: tuple[str, ...]) -> tuple[str, ...
 
 
 selection = widgets.heading(_("Training"), page="training", question=_("Which training worked, and what differed?"))
-widgets.live(lambda: run_table.training(selection))
+widgets.live(lambda runs: run_table.training(runs, selection))
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     axis = st.segmented_control(
         _("x axis"), list(AXES), default="step", required=True, format_func=AXES.__getitem__, key="x_axis", bind="query-params"
