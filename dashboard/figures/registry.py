@@ -31,21 +31,27 @@ FADED = 0.32  # opacity of what is not looked at, of its own
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One query and the function that draws its result."""
+class About:
+    """What is said of a figure above the function that draws it."""
 
     number: str = ""  # as in the report; empty for a figure beside the numbered ones
     name: str
     title: str
     page: str  # overview | data | training | reward_model | length_bias | dpo_vs_base
     query: Query
-    draw: Draw
     empty: str  # what to do when there is nothing to draw
     size: Size = "medium"  # large: whole width, the one figure of a page that carries its answer
     scorer: Literal["trained", "untrained"] = "trained"  # whose rewards its marks stand for
     outcome: bool = False  # whether it shows who is right, which conditions on rewards would decide: it is drawn without them
     models: tuple[Role, ...] = ()  # whose numbers it shows
     own_unit: Unit | None = None  # what it has of a reward model's own unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(About):
+    """One query and the function that draws its result."""
+
+    draw: Draw
 
     @property
     def label(self) -> str:
@@ -84,14 +90,12 @@ def left_out(made: Figure | Table, selection: Selection) -> str:
     return _(LEFT_OUT) if seen_by(made, selection) != selection else ""
 
 
-def figure(**about: Any) -> Callable[[Draw], Draw]:
-    """Register the function below it as the drawing of a figure. about: the other fields of `Figure`."""
+class figure(About):  # noqa: N801 (a decorator, whose arguments mypy checks)
+    """Register the function below it as the drawing of a figure."""
 
-    def registered(draw: Draw) -> Draw:
-        FIGURES.append(Figure(draw=draw, **about))
+    def __call__(self, draw: Draw) -> Draw:
+        FIGURES.append(Figure(**vars(self), draw=draw))
         return draw
-
-    return registered
 
 
 def drawn(chosen: Figure, frame: pl.DataFrame, theme_name: str = "light", remark: str = "") -> go.Figure:
