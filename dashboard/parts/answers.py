@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from dashboard.parts.differences import ALIKE, Piece, differences, shared
+from dashboard.parts.differences import ALIKE, Piece, differences, passages, unmarked
 from dashboard.state import address
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.statistics.wording import number, percent
 from engine.store.flags import flags
 
-MARKS = "marks"  # in the address: whether the words that the other answer lacks are marked; else only where both share most words
+MARKS = "marks"  # in the address: whether two answers are marked; else only those that share most words, where the others stand out
 HERE = Path(__file__).parent / "answers_component"
 Role = Literal["chosen", "rejected", "base", "tuned", "left", "right", "other"]
 TITLES: dict[Role, str] = {
@@ -113,7 +113,9 @@ class Listed:
 
 
 def beside(answers: Sequence[Answer], turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:
-    """Answers beside each other, with their rewards, under their prompt; of two alike, or at a press, the words that the other lacks.
+    """Answers beside each other, with their rewards, under their prompt; two alike marked where they differ.
+
+    At a press, two that have little in common are marked where they agree.
 
     Of what is long the beginning stands there, and a button shows all of it; brief: of all the beginning only.
     """
@@ -154,6 +156,7 @@ def words() -> dict[str, str]:
         "copy": _("Copy link"),
         "copied": _("Copied"),
         "differences": _("Differences"),
+        "common": _("In common"),
         "plain": _("Plain"),
         "all": _("Show all of it"),
         "less": _("Show less"),
@@ -194,16 +197,29 @@ def drawn_score(score: Score) -> dict[str, Any]:
 
 
 def drawn_sides(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Two are compared with each other, and marked where they share most of their words; one or several stand for themselves."""
+    """Two are compared: of those that share most of their words the differences can be marked, of others what both have in common.
+
+    about: that, for as long as they are not marked and for as long as they are. One or several answers stand for themselves.
+    """
     if len(answers) != 2:
-        return {"answers": [drawn_answer(answer, [(answer.text, False)]) for answer in answers], "alike": True, "why": ""}
-    texts = differences(*(answer.text for answer in answers))
-    share = shared(*texts)
-    why = _("Longer passages that stand in both answers hold {share} of their words: differences are not marked.").format(
-        share=percent(share, 0)
-    )
+        return {"answers": [drawn_answer(answer, [(answer.text, False)]) for answer in answers], "alike": True, "about": ["", ""]}
+    texts, about = differences(*(answer.text for answer in answers)), ("", "")
+    alike = unmarked(*texts) >= ALIKE
+    if not alike:
+        texts = (passages(texts[0]), passages(texts[1]))
+        about = said_of_common(1 - unmarked(*texts))
     drawn = [drawn_answer(answer, pieces) for answer, pieces in zip(answers, texts, strict=True)]
-    return {"answers": drawn, "alike": share >= ALIKE, "why": "" if share >= ALIKE else why}
+    return {"answers": drawn, "alike": alike, "about": about}
+
+
+def said_of_common(share: float) -> tuple[str, str]:
+    """What is said of two answers that have little in common, their passages in common not marked and marked."""
+    if not share:
+        nothing = _("No longer passage stands in both answers: nothing is marked.")
+        return nothing, nothing
+    plain = _("Longer passages that stand in both answers hold {share} of their words: differences are not marked.")
+    marked = _("Marked are the longer passages that stand in both answers: {share} of their words.")
+    return plain.format(share=percent(share, 0)), marked.format(share=percent(share, 0))
 
 
 def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:

@@ -4,16 +4,20 @@ import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
-Piece = tuple[str, bool]  # a part of a text, and whether the other text lacks it
+Piece = tuple[str, bool]  # a part of a text, and whether it is marked
 WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3400-\u4dbf\u4e00-\u9fff]+(?:['’]\w+)*")
 TOKEN = re.compile(rf"\s*(?:{WORD.pattern}|[^\w\s])|\s+$")
-ALIKE = 0.5  # share of words from which on differences are worth marking: of two independent texts nearly every word would be marked
+ALIKE = 0.5  # share of words from which on differences are worth marking: of two independent texts nearly every word would be marked, so
+# what they have in common is marked instead
 SHORT = 3  # shared runs of fewer words between two changes as long are chance: "the", "of a"
 LARGE = 1_000_000  # tokens of one text times those of the other; above it frequent words are no anchors, which keeps it under 0.3 s
 
 
 def differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces that join to them again. Words and signs are compared, blanks are not; a Han character is a word."""
+    """Both texts in pieces that join to them again, marked where the other text lacks them.
+
+    Words and signs are compared, blanks are not; a Han character is a word.
+    """
     a, b = TOKEN.findall(left), TOKEN.findall(right)
     matcher = SequenceMatcher(None, [t.strip() for t in a], [t.strip() for t in b], autojunk=len(a) * len(b) > LARGE)
     pieces: tuple[list[Piece], list[Piece]] = ([], [])
@@ -23,11 +27,19 @@ def differences(left: str, right: str) -> tuple[list[Piece], list[Piece]]:
     return pieces
 
 
-def shared(left: list[Piece], right: list[Piece]) -> float:
-    """Of all words of both texts, the share that stands in what they share; 1 where neither has a word."""
-    pieces = [(len(WORD.findall(text)), changed) for text, changed in (*left, *right)]
-    words = sum(n for n, _changed in pieces)
-    return sum(n for n, changed in pieces if not changed) / words if words else 1.0
+def passages(pieces: list[Piece]) -> list[Piece]:
+    """The pieces of a text's differences, marked where the other text has them too: runs of at least SHORT words."""
+    found: list[Piece] = []
+    for text, changed in pieces:
+        add(found, text, not changed and len(WORD.findall(text)) >= SHORT)
+    return found
+
+
+def unmarked(left: list[Piece], right: list[Piece]) -> float:
+    """Of all words of both texts, the share that is not marked; 1 where neither has a word."""
+    pieces = [(len(WORD.findall(text)), marked) for text, marked in (*left, *right)]
+    words = sum(n for n, _marked in pieces)
+    return sum(n for n, marked in pieces if not marked) / words if words else 1.0
 
 
 def runs(matcher: SequenceMatcher[str]) -> Iterator[tuple[bool, int, int, int, int]]:
@@ -39,8 +51,8 @@ def runs(matcher: SequenceMatcher[str]) -> Iterator[tuple[bool, int, int, int, i
         yield shared and not chance, i1, i2, j1, j2
 
 
-def add(pieces: list[Piece], text: str, changed: bool) -> None:
-    if pieces and pieces[-1][1] == changed:
+def add(pieces: list[Piece], text: str, marked: bool) -> None:
+    if pieces and pieces[-1][1] == marked:
         text = pieces.pop()[0] + text
     if text:
-        pieces.append((text, changed))
+        pieces.append((text, marked))

@@ -2,7 +2,7 @@
 //
 // Text from outside is set as text and never as HTML. What is chosen goes to Python as the trigger `go`: {prompt} opens a prompt,
 // {place} the one at a place of the whole order, {page, prompt} turns the page of the list, {close} goes back to the list,
-// {marks} says whether differences are marked: "all", "none", or "" for those of answers that share most of their words.
+// {marks} says whether answers are marked: "all", "none", or "" for those that share most of their words.
 
 const NARROW = 640 // pixels of this component; as in the style sheet
 const PAUSE = 140 // milliseconds without another key before Python is asked for a prompt
@@ -277,9 +277,9 @@ class View {
     return made("div", "tools", back, up, down, where, theirs("span", "soft", detail.about), made("span", "gap"), copy, this.switched(detail, article))
   }
 
-  // Whether differences are marked: of all, of none, or, when what is right for this pair is pressed, of those that share most words.
+  // Whether answers are marked: all, none, or, when what is right for this pair is pressed, those that share most words.
   switched({ sides }, article) {
-    const choices = [[this.words.differences, true], [this.words.plain, false]]
+    const choices = [[sides.alike ? this.words.differences : this.words.common, true], [this.words.plain, false]]
     const buttons = choices.map(([label, wanted]) => button(label, "", () => set(wanted === sides.alike ? null : wanted ? "all" : "none")))
     const show = () => buttons.forEach((element, number) => (element.ariaPressed = String(choices[number][1] === this.marking(sides))))
     const set = (marks) => {
@@ -347,15 +347,16 @@ class View {
     return made("div", "scores", made("table", "", made("thead", "", head), made("tbody", "", ...body)))
   }
 
-  // Whether the differences of two answers are marked.
+  // Whether two answers are marked: where they differ, or, when they share few words, where they do not.
   marking({ alike }) {
     return !this.brief && (this.marks ? this.marks === "all" : alike)
   }
 
-  // Answers beside each other, and why their differences are not marked.
+  // Answers beside each other, and what is marked of them or why it is not.
   sides(sides) {
-    const why = sides.why ? made("p", "why soft", sides.why) : null
-    const element = made("div", "compared", why, made("div", "sides", ...sides.answers.map((side) => this.side(side))))
+    const about = sides.about.map((text, marked) => (text ? made("p", `${marked ? "what" : "why"} soft`, text) : null))
+    const element = made("div", "compared", ...about, made("div", "sides", ...sides.answers.map((side) => this.side(side))))
+    element.classList.toggle("common", !sides.alike)
     element.classList.toggle("marked", this.marking(sides))
     drawn.set(element, sides)
     return element
@@ -365,7 +366,7 @@ class View {
     const told = made("span", "facts soft", ...facts.map((fact) => made("span", "", fact)), ...flags.map((flag) => made("span", "flag", flag)))
     const value = reward ? made("span", "value", reward) : null
     const text = theirs("div", "read", "")
-    for (const [piece, changed] of pieces) text.append(changed ? made("mark", "", piece) : piece)
+    for (const [piece, marked] of pieces) text.append(marked ? made("mark", "", piece) : piece)
     return made("div", `answer ${role}`, made("div", "head", made("span", "", made("b", "name", title), " ", theirs("span", "soft", by)), told, value), text)
   }
 
