@@ -110,6 +110,7 @@ class Listed:
     prompt: str | None  # the one that is shown
     opened: bool  # whether somebody opened it; otherwise a narrow screen shows the list
     answered: str = ""  # how many of all have both answers, where not all have
+    found: str = ""  # what was searched for, which is lit in prompts and answers
 
 
 def beside(answers: Sequence[Answer], turns: Sequence[tuple[str, str]], *, key: str, brief: bool = False) -> None:

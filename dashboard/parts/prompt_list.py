@@ -163,6 +163,7 @@ def browse(selection: Selection, asked: Asked, rows: pl.DataFrame) -> None:
         total=len(ids),
         size=SIZE,
         answered=answered(rows),
+        found=asked.search,
         prompt=shown,
         opened=opened is not None,
     )

@@ -69,6 +69,16 @@ def test_a_slash_leads_to_the_search_and_typing_there_moves_nothing(page: Page) 
     assert "search=times+7" in page.url or "search=times%207" in page.url
 
 
+def test_what_was_searched_for_is_lit_in_the_list_and_in_the_answers_in_whatever_case(dashboard: Served, window: Page) -> None:
+    """The tuned answer repeats its question, so that both light it; a sign of regular expressions is looked for as itself."""
+    page = shown(window, f"{dashboard.url}/prompts?search=IS+17+times+7%3F")
+    expect(page.locator(".row .hit")).to_have_text("is 17 times 7?")
+    expect(page.locator("h2 .hit")).to_have_text("is 17 times 7?")
+    expect(page.locator(".answer.tuned > .read .hit")).to_have_text("is 17 times 7?")
+    expect(page.locator(".answer.base > .read .hit")).to_have_count(0)
+    expect(page.locator("article h2")).to_have_text("What is 17 times 7?")
+
+
 def test_a_copied_link_shows_the_same_to_whoever_opens_it(page: Page, browser: Browser) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_text(re.compile("Base \\d+")).click()

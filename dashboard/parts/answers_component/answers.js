@@ -30,6 +30,31 @@ function theirs(tag, name, text) {
   return element
 }
 
+// Light what was searched for in the texts of an element, in whatever case it is written, also where it goes on from one mark to the next.
+function lit(element, search) {
+  if (!search) return element
+  const pattern = new RegExp(search.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"), "giu")
+  for (const text of element.querySelectorAll(".theirs.prompt, h2.theirs, p.theirs, .read.theirs")) {
+    const hits = [...text.textContent.matchAll(pattern)].map((hit) => [hit.index, hit.index + hit[0].length])
+    const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT)
+    const nodes = []
+    while (walker.nextNode()) nodes.push(walker.currentNode)
+    let start = 0 // of the node, in the whole text
+    for (const node of nodes) {
+      const own = hits.map((ends) => ends.map((end) => Math.min(Math.max(end - start, 0), node.length))).filter(([from, to]) => from < to)
+      start += node.length
+      let shown = 0
+      const parts = []
+      for (const [from, to] of own) {
+        parts.push(node.data.slice(shown, from), made("span", "hit", node.data.slice(from, to)))
+        shown = to
+      }
+      if (own.length) node.replaceWith(...parts, node.data.slice(shown))
+    }
+  }
+  return element
+}
+
 function button(label, key, act) {
   const element = made("button", "", label, key ? made("kbd", "", key) : null)
   element.type = "button"
@@ -117,7 +142,7 @@ class View {
 
   fill() {
     const { rows, first, total, size } = this.list
-    this.rows.replaceChildren(...rows.map((row, number) => this.row(row, number)))
+    this.rows.replaceChildren(...rows.map((row, number) => lit(this.row(row, number), this.list.found)))
     this.rows.classList.toggle("plain", rows.every((row) => row.share === null)) // nothing is compared: no column of bars
     this.rows.scrollTop = 0
     if (!rows.length) this.rows.append(made("li", "nothing soft", this.words.nothing))
@@ -169,7 +194,7 @@ class View {
   // Show the article of a prompt: at once when it has come already.
   read(prompt) {
     const detail = this.details.get(prompt)
-    if (detail && detail !== this.reading) this.place.replaceChildren(this.article(detail))
+    if (detail && detail !== this.reading) this.place.replaceChildren(lit(this.article(detail), this.list.found))
     if (!detail && !this.waiting) this.place.replaceChildren()
     this.reading = detail
   }
