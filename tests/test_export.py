@@ -115,7 +115,7 @@ def test_a_caption_says_n_interval_method_models_and_data(shown: dict[str, Shown
 def test_latex_holds_the_caption_and_nothing_of_a_name_is_a_command(shown: dict[str, Shown]) -> None:
     tex = files.content(shown["scores_trained"], "tex", Style(width="column"), KNOWN).decode()
     assert tex.count(r"\begin{figure}") == tex.count(r"\end{figure}") == 1
-    assert r"\label{fig:fig-4b-scores-trained}" in tex
+    assert r"\label{fig:scores-trained}" in tex
     assert "3.3in" in tex
     assert r"Pairs \& \textless{}b\textgreater{}more\textless{}/b\textgreater{} 50\%" in tex
     assert r"RM\_1" in tex
@@ -134,7 +134,7 @@ def test_a_table_is_exported_by_the_report_s_name_as_its_numbers_its_latex_and_i
         rows = table.query(con, default_selection(con))
     part = Tabled(table, rows)
     made = {form: files.content(part, form, Style(), KNOWN).decode() for form in files.OF_TABLES}
-    assert part.stem == "table-5"
+    assert part.stem == "table-accuracy-of-lengths"
     assert pl.read_csv(made["csv"].encode())["trained_accuracy_n"].to_list() == rows["trained_accuracy"].struct.field("n").to_list()
     assert made["tex"].count(r" \\ \addlinespace") == len(rows)
     assert rf"\caption{{{latex(made['txt'])}}}" in made["tex"]

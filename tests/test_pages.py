@@ -259,7 +259,7 @@ def test_the_report_that_was_put_together_is_there_again_after_another_page(fill
     app.button_group(key="report_formats").set_value(["svg", "csv"])
     app.session_state["report_captions"] = True
     app.run()
-    caption = next(box for box in app.text_area if box.label == "Figure 11")
+    caption = next(box for box in app.text_area if box.label.startswith("Figure 1: How far"))
     caption.set_value("In my words.").run()
     app.checkbox(key="report_tick_far_from_guessing").uncheck().run()
     app.checkbox(key="report_tick_far_from_guessing").check().run()

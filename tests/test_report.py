@@ -50,8 +50,9 @@ def whole(filled_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_report_holds_document_numbers_captions_settings_and_the_program_that_draws_it_again(whole: Path) -> None:
     made = {path.relative_to(whole).as_posix() for path in whole.rglob("*")}
-    assert {"report.html", "report.tex", "references.bib", "redraw.py", "captions.json", "environment.json"} <= made
-    assert {"data/table-1.csv", "tables/table-1.tex", "data/numbers.csv", "data/fig-3a-lengths.csv", "figures/fig-3a-lengths.json"} <= made
+    assert {"README.txt", "report.html", "report.tex", "references.bib", "redraw.py", "captions.json", "environment.json"} <= made
+    assert {"data/table-preference-pair.csv", "tables/table-preference-pair.tex", "data/numbers.csv"} <= made
+    assert {"data/fig-lengths.csv", "figures/fig-lengths.json"} <= made
     assert any(name.startswith("configurations/") for name in made)
     assert not any(path.name.startswith(".") for path in whole.iterdir())
 
@@ -85,7 +86,7 @@ def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:
 def test_figures_are_drawn_again_from_their_numbers_with_plotly_and_polars_alone(whole: Path, filled_cache: Path, tmp_path: Path) -> None:
     """Every one as it was printed, in a process that refuses every other library; a changed number is drawn changed."""
     shutil.copytree(whole, tmp_path / "r")
-    marks = tmp_path / "r" / "data" / "fig-3a-lengths.marks.csv"
+    marks = tmp_path / "r" / "data" / "fig-lengths.marks.csv"
     refused = ("engine", "dashboard", "duckdb", "streamlit", "torch", "kaleido", "PIL", "numpy", "pandas")
     program = (
         f"import sys; sys.modules.update(dict.fromkeys({refused})); import json, redraw; from pathlib import Path; "
@@ -102,12 +103,32 @@ def test_figures_are_drawn_again_from_their_numbers_with_plotly_and_polars_alone
     assert int(count) == len(printed) > 5
     rows = pl.read_csv(marks, infer_schema=False)
     rows.with_columns(y=pl.lit("0.5")).write_csv(marks)
-    assert set(json.loads(run(program, tmp_path / "r")[1])["fig-3a-lengths"]["data"][0]["y"]) == {0.5}
+    assert set(json.loads(run(program, tmp_path / "r")[1])["fig-lengths"]["data"][0]["y"]) == {0.5}
 
 
 def run(program: str, folder: Path) -> list[str]:
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
+
+
+def test_figures_and_tables_are_numbered_in_their_order_and_found_by_their_numbers(filled_cache: Path, tmp_path: Path) -> None:
+    """Of two figures and two tables, mixed: each kind counts for itself, in every format; LaTeX is left to count."""
+    asked = request(filled_cache, "html", "tex", "csv", parts=("scores_trained", "answered_prompts", "lengths", "preference_pair"))
+    export.write(filled_cache, asked, tmp_path)
+    expected = {
+        "Figure 1": "fig-scores-trained",
+        "Table 1": "table-answered-prompts",
+        "Figure 2": "fig-lengths",
+        "Table 2": "table-preference-pair",
+    }
+    assert dict(re.findall(r"^(\w+ \d+): (\S+)$", (tmp_path / "README.txt").read_text(encoding="utf-8"), re.MULTILINE)) == expected
+    assert all((tmp_path / "data" / f"{stem}.csv").is_file() for stem in expected.values())
+    page = re.sub(r"<script.*?</script>", "", (tmp_path / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert re.findall(r"<b>(\w+ \d+)\.</b> ", page) == list(expected)
+    tex = (tmp_path / "report.tex").read_text(encoding="utf-8")
+    assert re.findall(r"(?:figures|tables)/([\w-]+)}", tex) == list(expected.values())
+    assert not re.findall(r"thefigure|setcounter", tex)
+    assert r"\label{fig:scores-trained}" in tex
 
 
 def test_numbers_carry_their_interval_and_n(whole: Path) -> None:
@@ -201,12 +222,13 @@ def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_be
     pages = PdfReader(io.BytesIO(archive.read("prefscope-report/report.pdf"))).pages
     words = " ".join(page.extract_text() for page in pages)
     assert "A caption of our own" in words
-    assert "Figure 4b" in words
-    pictures_of = [f"fig-{name}.{form}" for form in ("svg", "pdf") for name in ("3a-lengths", "4b-scores-trained")]
+    assert "Figure 2. Does the trained model" in words
+    assert "Table 1. How do both" in words
+    pictures_of = [f"fig-{name}.{form}" for form in ("svg", "pdf") for name in ("lengths", "scores-trained")]
     assert [name for name, _share in told] == [*pictures_of, "report.pdf"]
     assert [share for _name, share in told] == pytest.approx([0, 0.225, 0.45, 0.675, 0.95])
     figures_of = [name for name in archive.namelist() if "/figures/" in name]
-    assert figures_of == [f"prefscope-report/figures/{name}.pdf" for name in ("fig-3a-lengths", "fig-4b-scores-trained")]
+    assert figures_of == [f"prefscope-report/figures/{name}.pdf" for name in ("fig-lengths", "fig-scores-trained")]
 
 
 @pytest.mark.parametrize(

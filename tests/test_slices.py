@@ -405,9 +405,9 @@ def test_the_report_of_a_slice_says_so_and_lists_its_pairs(filled_cache: Path, t
     assert export.main(asked) == 0
     assert pl.read_csv(tmp_path / "data" / "slice.csv").height == 12
     below = json.loads((tmp_path / "captions.json").read_text(encoding="utf-8"))
-    assert "n = 10 pairs" in below["fig-4b-scores-trained"]
-    assert below["fig-4b-scores-trained"].endswith("slice: prompt type is advice.")
-    assert "slice" not in below["fig-1-reward-training"]
+    assert "n = 10 pairs" in below["fig-scores-trained"]
+    assert below["fig-scores-trained"].endswith("slice: prompt type is advice.")
+    assert "slice" not in below["fig-reward-training"]
 
 
 # In JSON and in words

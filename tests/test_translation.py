@@ -217,7 +217,7 @@ def test_a_report_in_chinese_has_chinese_characters_in_a_chinese_font(filled_cac
     pages = PdfReader(tmp_path / "report.pdf").pages
     text = "".join(page.extract_text() for page in pages)
     fonts = {str(font["/BaseFont"]) for page in pages for font in page["/Resources"]["/Font"].values()}  # type: ignore[index]
-    assert all(words in text for words in ("主要发现", "奖励模型", "图 4b", "95 % 置信区间"))
+    assert all(words in text for words in ("主要发现", "奖励模型", "图 1", "95 % 置信区间"))
     assert any("CJKsc" in name for name in fonts)
     assert not any("CJKjp" in name for name in fonts)
     html, latex = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.html", "report.tex"))

@@ -139,7 +139,7 @@ def reward_training(frame: pl.DataFrame) -> go.Figure:
     title="What does the batch size change?",
     page="training",
     query=queries.reward_curves_compared,
-    empty="Choose or train a second reward model: of one alone this would be Figure 1 again.",
+    empty="Choose or train a second reward model: of one alone this would be its learning curve again.",
 )
 def reward_training_compared(frame: pl.DataFrame) -> go.Figure:
     return caption(loss_and_rate(frame, "pairs"), steps_taken(frame))

@@ -2,6 +2,7 @@
 
 import html
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -34,7 +35,7 @@ FADED = 0.32  # opacity of what is not looked at, of its own
 class About:
     """What is said of a figure above the function that draws it."""
 
-    number: str = ""  # as in the report; empty for a figure beside the numbered ones
+    number: str = ""  # on the pages; empty for a figure beside the numbered ones
     name: str
     title: str
     page: str  # overview | data | training | reward_model | length_bias | dpo_vs_base
@@ -55,7 +56,11 @@ class Figure(About):
 
     @property
     def label(self) -> str:
-        return _("Figure {number}").format(number=self.number) if self.number else _("Figure")
+        """Its number on the pages, nothing where it has none."""
+        return self.called(self.number) if self.number else ""
+
+    def called(self, number: str | int) -> str:
+        return _("Figure {number}").format(number=number)
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,24 @@ class Table:
 
     @property
     def label(self) -> str:
-        return _("Table {number}").format(number=self.number)
+        return self.called(self.number)
+
+    def called(self, number: str | int) -> str:
+        return _("Table {number}").format(number=number)
 
 
 FIGURES: list[Figure] = []
 TABLES: list[Table] = []
+
+
+def numbered(parts: Iterable[Figure | Table]) -> dict[str, str]:
+    """What the parts of a text are called, by name: its figures and its tables are each counted from 1 in their order."""
+    counts: Counter[type] = Counter()
+    called: dict[str, str] = {}
+    for part in parts:
+        counts[type(part)] += 1
+        called[part.name] = part.called(counts[type(part)])
+    return called
 
 
 def seen_by(made: Figure | Table, selection: Selection) -> Selection:

@@ -39,7 +39,7 @@ def show(figure: figures.Figure, selection: Selection, second: data.Second | Non
         below = "\u00a0· ".join(filter(None, (below, laid_over(plot, figure, selection, second))))
     with st.container(gap="xsmall", key=f"figure_box_{figure.name}"):
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
-            heading(figure.label if figure.number else "", _(figure.title), level)
+            heading(figure.label, _(figure.title), level)
             hint = "" if plot is None else acting(plot, figure)
             if plot is not None:
                 how_computed(figure, rows)

@@ -46,24 +46,30 @@ def ticked_anew() -> None:
 
 
 def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
-    """A small picture of every figure, the ticked ones first, each with its tick; an empty one says so and is left out."""
+    """A small picture of every figure, the ticked ones first, each with its tick and number in the report; an empty one is left out."""
     known = content.registered()
+    found = {name: data.read(known[name].query, figures.seen_by(known[name], selection), key=name) for name in wanted}
+    labels = figures.numbered(known[name] for name, rows in found.items() if not rows.is_empty())
     with st.grid(min_column_width=240, gap="medium"):
         for name in dict.fromkeys([*wanted, *known]):
             part = known[name]
             with st.container(border=True):
-                label = _("{label}: {title}").format(label=part.label, title=_(part.title))
                 st.session_state.setdefault(f"report_tick_{name}", name in wanted)  # a preset sets it too
-                st.checkbox(data.literal(label), key=f"report_tick_{name}", persist_state="session")
+                st.checkbox(data.literal(titled(part, labels)), key=f"report_tick_{name}", persist_state="session")
                 if name not in wanted:
                     continue
-                rows = data.read(part.query, figures.seen_by(part, selection), key=name)
+                rows = found[name]
                 if rows.is_empty():
                     st.caption(data.literal(in_sentences((_("Nothing to show yet: it is left out."), _(part.empty)))))
                 elif isinstance(part, figures.Figure):
                     figure_part.thumbnail(part, selection)
                 else:
                     st.caption(data.literal(listed([counted(len(rows), "rows"), *map(heading, read_by_people(rows))])))
+
+
+def titled(part: figures.Figure | figures.Table, labels: dict[str, str]) -> str:
+    """Figure 2: Are chosen responses longer? Of what the report does not have, the title alone."""
+    return _("{label}: {title}").format(label=labels[part.name], title=_(part.title)) if part.name in labels else _(part.title)
 
 
 def edited(selection: Selection) -> dict[str, str]:
@@ -76,9 +82,11 @@ def captions(request: content.Request) -> None:
     """The captions of the ticked parts, to be changed; those that were are kept, also while their part is not ticked."""
     kept = edited(request.selection)
     said = data.read(content.captions_of, request.selection, request.parts, cache_path())
+    known = content.registered()
+    labels = figures.numbered(known[name] for name in said)
     for name, caption in said.items():
         text = st.text_area(
-            data.literal(content.registered()[name].label),
+            data.literal(titled(known[name], labels)),
             kept.get(name, caption),
             key=f"report_caption_{name}_{hash(caption)}",  # of other data, or in another language, it says something else
             height="content",

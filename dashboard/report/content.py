@@ -82,6 +82,11 @@ class Content:
     pairs: pl.DataFrame | None = None  # those of the slice
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What its figures and tables are called, by name."""
+        return registry.numbered(registered()[part.name] for part, _caption in self.parts)
+
+    @property
     def figures(self) -> list[Shown]:
         return [part for part, _caption in self.parts if isinstance(part, Shown)]
 
@@ -118,7 +123,7 @@ def read(cache: Path, request: Request) -> Content:
         counted, runs, trained = numbers(con, selection), queries.provenance(con, selection), queries.settings_of_models(con, selection)
     present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
     captioned_parts = [(part, request.captions.get(part.name) or captioned(part, known)) for part in present]
-    left_out = [_("{label}: {title}").format(label=part.label, title=_(part.title)) for part in asked if rows[part.name].is_empty()]
+    left_out = [_(part.title) for part in asked if rows[part.name].is_empty()]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
     return Content(title, facts(known, runs, trained, selection), found, captioned_parts, left_out, counted, runs, pairs)
 

@@ -9,7 +9,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from dashboard.report import typesetting
-from dashboard.report.content import Content
+from dashboard.report.content import Content, registered
 from dashboard.report.files import INTERACTIVE, Shown, Tabled
 from dashboard.report.latex import document, latex_figure
 from dashboard.report.style import Style
@@ -57,10 +57,6 @@ def words() -> dict[str, str]:
     }
 
 
-def label_of(part: Shown | Tabled) -> str:
-    return part.figure.label if isinstance(part, Shown) else part.table.label
-
-
 def in_html(content: Content) -> str:
     """One file with all figures, to hover and zoom, and the tables; it loads nothing and fits every screen."""
     title = html.escape(content.title)
@@ -73,7 +69,7 @@ def in_html(content: Content) -> str:
         *([f"<h2>{html.escape(words()['findings'])}</h2>"] if content.findings else []),
         *(html_findings(page, found) for page, found in content.findings),
         f"<h2>{html.escape(words()['parts'])}</h2>",
-        *(html_part(part, caption) for part, caption in content.parts),
+        *(html_part(part, content.labels[part.name], caption) for part, caption in content.parts),
     ]
     if content.left_out:
         parts += [
@@ -89,8 +85,8 @@ def html_findings(page: str, found: list[tuple[str, str]]) -> str:
     return f"<h3>{html.escape(page)}</h3><ul>{said}</ul>"
 
 
-def html_part(part: Shown | Tabled, caption: str) -> str:
-    below = f"<b>{html.escape(label_of(part))}.</b> {html.escape(caption)}"
+def html_part(part: Shown | Tabled, label: str, caption: str) -> str:
+    below = f"<b>{html.escape(label)}.</b> {html.escape(caption)}"
     if isinstance(part, Shown):
         plot = part.styled(Style("screen")).update_layout(width=None, autosize=True)
         drawing = plot.to_html(full_html=False, include_plotlyjs=False, config={**INTERACTIVE, "responsive": True})
@@ -103,13 +99,21 @@ def html_part(part: Shown | Tabled, caption: str) -> str:
     return f"<div class='table'><table><caption>{below}</caption><tr>{top}</tr>{cells}</table></div>"
 
 
+def readme(content: Content) -> str:
+    """Which files hold what the document calls Figure 1, Table 1 …"""
+    names = (f"{content.labels[part.name]}: {part.stem}\n    {_(registered()[part.name].title)}" for part, _caption in content.parts)
+    about = (
+        _("Pictures are in figures/, numbers in data/, tables as LaTeX in tables/, each under the name that stands here after its number."),
+        _("Numbers follow the order of this report. Names are the same in every report, so that papers which include a file find it."),
+    )
+    return "\n".join([content.title, "", *about, "", *names, ""])
+
+
 def in_latex(content: Content, style: Style) -> dict[str, str]:
     """report.tex, and the file of each table, by path."""
     tables = {f"tables/{part.stem}.tex": part.in_latex(caption) for part, caption in content.tables}
     body = [
-        latex_figure(f"figures/{part.stem}", caption, style.inches, part.figure.number)
-        if isinstance(part, Shown)
-        else rf"\setcounter{{table}}{{{int(part.table.number) - 1}}}\input{{tables/{part.stem}}}"
+        latex_figure(f"figures/{part.stem}", caption, style.inches) if isinstance(part, Shown) else rf"\input{{tables/{part.stem}}}"
         for part, caption in content.parts
     ]
     named = {"figure": _("Figure"), "table": _("Table"), "ref": _("References")}
@@ -130,7 +134,7 @@ def in_json(content: Content, style: Style, form: str = "pdf") -> str:
     """What the Typst template sets: the same words, and the pictures by their paths."""
     parts: list[dict[str, Any]] = []
     for part, caption in content.parts:
-        said = {"label": label_of(part), "caption": line(caption)}
+        said = {"label": content.labels[part.name], "caption": line(caption)}
         if isinstance(part, Shown):
             parts.append({"kind": "figure", "file": f"figures/{part.stem}.{form}", "share": 100 * style.inches / PAGE_INCHES, **said})
         else:

@@ -71,6 +71,7 @@ def fill(folder: Path, content: Content, request: Request, begun: Begun) -> None
         (folder / name).mkdir()
     styled = in_style(content, request) if {*pictures.PICTURES, "json"} & {*request.formats} else {}
     write_pictures(folder, styled, request, begun)
+    write_text(folder / "README.txt", document.readme(content))
     write_json(folder / "captions.json", {part.stem: caption for part, caption in content.parts})
     write_origin(folder, content)
     if "csv" in request.formats:

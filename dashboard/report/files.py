@@ -43,8 +43,8 @@ class Shown:
 
     @property
     def stem(self) -> str:
-        """Its file's name without ending: fig-4a-scores-base."""
-        return "-".join(["fig", *([self.figure.number] if self.figure.number else []), self.figure.name.replace("_", "-")])
+        """Its file's name without ending: fig-scores-base, whatever its number in a text, so that what includes it goes on to find it."""
+        return f"fig-{self.name.replace('_', '-')}"
 
     def styled(self, style: Style) -> go.Figure:
         return styled(self.plot, style, _(self.figure.title))
@@ -64,10 +64,10 @@ class Tabled:
 
     @property
     def stem(self) -> str:
-        return f"table-{self.table.number}"
+        return f"table-{self.name.replace('_', '-')}"
 
     def in_latex(self, caption: str) -> str:
-        return latex_table(written(self.rows), caption, f"tab:{self.name}")
+        return latex_table(written(self.rows), caption, self.stem.replace("table-", "tab:", 1))
 
 
 def captioned(part: Shown | Tabled, known: Sources) -> str:

@@ -1,6 +1,7 @@
 """Figures, tables and the document as LaTeX that holds whatever stands in them, for pdfLaTeX, XeLaTeX and LuaLaTeX."""
 
 import re
+from pathlib import PurePath
 
 from dashboard.report.written import Written
 from engine.plain import line
@@ -101,21 +102,17 @@ def latex_table(table: Written, caption: str, label: str) -> str:
     )
 
 
-def latex_figure(name: str, caption: str, inches: float, number: str = "") -> str:
-    """A `figure` environment around the picture of that name, as wide as it was made and never wider than the line.
-
-    number: in place of LaTeX's own.
-    """
+def latex_figure(file: str, caption: str, inches: float) -> str:
+    """A `figure` environment around a picture, as wide as it was made and never wider than the line; figures/fig-a is labelled fig:a."""
     return "\n".join(
         [
             FIGURE_NEEDS,
             OTHER,
             r"\begin{figure}[htbp]",
-            *([rf"\renewcommand{{\thefigure}}{{{latex(number)}}}"] if number else []),
             r"\centering",
-            rf"\includegraphics[width=\ifdim\linewidth<{inches}in\linewidth\else{inches}in\fi]{{{name}}}",
+            rf"\includegraphics[width=\ifdim\linewidth<{inches}in\linewidth\else{inches}in\fi]{{{file}}}",
             rf"\caption{{{latex(caption)}}}",
-            rf"\label{{fig:{name}}}",
+            rf"\label{{fig:{PurePath(file).name.removeprefix('fig-')}}}",
             r"\end{figure}",
             "",
         ]

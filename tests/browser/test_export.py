@@ -43,7 +43,7 @@ def test_a_format_and_a_width_are_chosen_and_the_file_comes(page: Page, tmp_path
     settle(page)
     drawing = exported(page, "PDF", tmp_path)
     (sheet,) = PdfReader(drawing).pages
-    assert drawing.name == "fig-12-margins.pdf"
+    assert drawing.name == "fig-margins.pdf"
     assert float(sheet.mediabox.width) == pytest.approx(3.3 * 72, abs=0.1)
     assert "margin: chosen − rejected reward" in sheet.extract_text()
     caption = exported(page, "Caption, plain text", tmp_path).read_text(encoding="utf-8")
