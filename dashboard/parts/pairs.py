@@ -30,12 +30,12 @@ def show(selection: Selection) -> None:
     }
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input(
-            _("Search prompts and responses"), key=asked("pair_search"), type="search", width=360, placeholder=_("Search"),
-            on_change=keep, args=("pair_search", ""),
+            _("Search prompts and responses"), key=address.shown("pair_search", "pair_search", ""), type="search", width=360,
+            placeholder=_("Search"), on_change=address.keep, args=("pair_search", "pair_search", ""),
         )  # fmt: skip
         order = st.selectbox(
-            _("Order"), list(orders), key=asked("pair_order", *orders), format_func=orders.__getitem__, width=260,
-            on_change=keep, args=("pair_order", next(iter(orders))),
+            _("Order"), list(orders), key=address.shown("pair_order", "pair_order", "imported", orders), format_func=orders.__getitem__,
+            width=260, on_change=address.keep, args=("pair_order", "pair_order", "imported"),
         )  # fmt: skip
         st.download_button(
             _("CSV with ids"), lambda: csv_text(data.read(queries.matching_pairs, selection, search=search)), "pairs.csv", "text/csv",
@@ -56,18 +56,6 @@ def show(selection: Selection) -> None:
                 st.caption(_("Pick a row to read the pair."))
             else:
                 pair.show(selection, picked)
-
-
-def asked(name: str, *options: str) -> str:
-    """The key of a field, whose value is what the address says: a text, or one of the options, else the first."""
-    said = next(iter(address.asked(name)), "")
-    st.session_state[name] = said if not options or said in options else options[0]
-    return name
-
-
-def keep(name: str, default: str) -> None:
-    """Write what was just typed or chosen into the address."""
-    address.put(name, [] if st.session_state[name] in (None, default) else [st.session_state[name]])
 
 
 def list_of(rows: pl.DataFrame, key: str) -> str | None:

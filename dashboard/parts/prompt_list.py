@@ -97,11 +97,8 @@ def said(words: Mapping[str, str]) -> dict[str, str]:
 
 
 def searched() -> str:
-    asked = next(iter(address.asked("search")), "")
-    if st.session_state.get("prompt_search") != asked:
-        st.session_state["prompt_search"] = asked
     found = st.text_input(
-        _("Search prompts and answers"), key="prompt_search", type="search",
+        _("Search prompts and answers"), key=address.shown("search", "prompt_search", ""), type="search",
         placeholder=_("Search  /"), label_visibility="collapsed",
         width=190, on_change=keep, args=("search", "prompt_search", ""),
     )  # fmt: skip
@@ -114,9 +111,8 @@ def chosen(
     """A choice kept in the address under `name`. any: what stands there while nothing is chosen; without it that is the first option."""
     if not options:
         return None
-    key, asked = f"prompt_{name}", next(iter(address.asked(name)), None)
     first = None if any else next(iter(options))
-    st.session_state[key] = asked if asked in options else first
+    key = address.shown(name, f"prompt_{name}", first, options)
     value: str | None = st.selectbox(
         data.literal(label), list(options), None if any else 0, lambda option: options[option], key=key, placeholder=any or "", width=width,
         label_visibility="collapsed", help=data.literal(help), on_change=keep, args=(name, key, first),
@@ -131,19 +127,17 @@ def picked(rows: pl.DataFrame) -> str | None:
         return None
     labels = {"tuned": _("Tuned {n}"), "base": _("Base {n}"), "tie": _("Tie {n}")}
     named = {"any": _("Any"), **{who: wording().fill(label, {"n": counted[who]}) for who, label in labels.items()}}
-    asked = next(iter(address.asked("preferred")), "any")
-    st.session_state["prompt_preferred"] = asked if asked in named else "any"
     who = st.segmented_control(
-        _("Preferred answer"), list(named), required=True, format_func=lambda option: named[option], key="prompt_preferred",
-        label_visibility="collapsed", on_change=keep, args=("preferred", "prompt_preferred", "any"),
+        _("Preferred answer"), list(named), required=True, format_func=lambda option: named[option],
+        key=address.shown("preferred", "prompt_preferred", "any", named), label_visibility="collapsed",
+        on_change=keep, args=("preferred", "prompt_preferred", "any"),
     )  # fmt: skip
     return None if who in (None, "any") else who
 
 
 def keep(name: str, key: str, default: str | None) -> None:
     """Write what was just chosen into the address. The list begins anew; the prompt that is shown stays when it still matches."""
-    value = st.session_state[key]
-    address.put(name, [] if value == default else [value])
+    address.keep(name, key, default)
     address.forget("page")
     st.session_state["prompt_asked_anew"] = True
 
@@ -156,19 +150,24 @@ def browse(selection: Selection, asked: Asked, rows: pl.DataFrame) -> None:
     shown = opened or next(iter(ids), None)
     place = ids.index(shown) if shown in ids else 0
     first = SIZE * page(place, len(ids))
+    with_both = answered(rows)
     listed = Listed(
         asked=f"{selection} {asked}",
         rows=list_rows(selection, asked, rows[first : first + SIZE]),
         first=first,
         total=len(ids),
         size=SIZE,
-        answered=answered(rows),
+        answered=with_both,
         found=asked.search,
         prompt=shown,
         opened=opened is not None,
     )
-    near = [ids[n] for n in (place, place + 1, place - 1) if 0 <= n < len(ids)]
-    details = [detail(selection, asked, prompt_id, rows) for prompt_id in near]
+
+    def where(n: int) -> str:
+        return "\u00a0· ".join(filter(None, (wording().fill(_("{n} of {total}"), {"n": n + 1, "total": len(ids)}), with_both)))
+
+    near = [n for n in (place, place + 1, place - 1) if 0 <= n < len(ids)]
+    details = [detail(selection, asked, ids[n], where(n)) for n in near]
     answers.browse(listed, details, key=KEY, search=".st-key-prompt_search input", on_go=partial(went, ids))
     if shown:
         tokens.of_prompt(selection, shown)
@@ -237,7 +236,7 @@ def answered(rows: pl.DataFrame) -> str:
     return "" if n == len(rows) else wording().fill(_("{n} with both answers"), {"n": n})
 
 
-def detail(selection: Selection, asked: Asked, prompt_id: str, rows: pl.DataFrame) -> Detail:
+def detail(selection: Selection, asked: Asked, prompt_id: str, where: str) -> Detail:
     """Everything about a prompt: its turns, what each scorer says, both answers, and folded the pairs' own and others' answers."""
     about = data.read(queries.about_prompt, selection, prompt_id, asked.scorer)
     assert about is not None, prompt_id  # it is one of those that match
@@ -250,8 +249,6 @@ def detail(selection: Selection, asked: Asked, prompt_id: str, rows: pl.DataFram
     folds = [own_responses(row) for row in about.pairs.iter_rows(named=True)]
     if others:
         folds.append(Fold([(None, _("{n} other answers").format(n=len(others)))], others))
-    ids = rows["prompt_id"].to_list()
-    place = wording().fill(_("{n} of {total}"), {"n": ids.index(prompt_id) + 1, "total": len(ids)})
     return Detail(
         prompt_id,
         [(turn.role, turn.content) for turn in about.turns],
@@ -259,7 +256,7 @@ def detail(selection: Selection, asked: Asked, prompt_id: str, rows: pl.DataFram
         [score(row, scales) for row in about.judgements.iter_rows(named=True)],
         folds,
         about="\u00a0· ".join(ours(part) for part in (about.prompt_type, selection.split) if part),
-        place="\u00a0· ".join(filter(None, (place, answered(rows)))),
+        place=where,
     )
 
 

@@ -58,6 +58,24 @@ def asked_of(name: str, options: Container[str], complaint: str) -> list[str]:
     return [value for value in values if value in options]
 
 
+def shown(name: str, key: str, default: str | None, options: Container[str] | None = None) -> str:
+    """Give the field of this key the value in the address, a text or one of the options, else the default; the key.
+
+    A text that is there already is left alone: what is being typed would be lost.
+    """
+    said = next(iter(asked(name)), default)
+    value = said if options is None or said in options else default
+    if options is not None or st.session_state.get(key) != value:
+        st.session_state[key] = value
+    return key
+
+
+def keep(name: str, key: str, default: str | None) -> None:
+    """Write into the address what was just typed or chosen in the field of this key; its default is not written."""
+    value = st.session_state[key]
+    put(name, [] if value in (None, default) else [value])
+
+
 def put(name: str, values: list[str]) -> None:
     """Put values into the address, and bring them back on the other pages; none removes the name."""
     st.session_state.setdefault("chosen", {})[name] = values
