@@ -151,7 +151,7 @@ class Asked:
 def drawn_once(asked: Asked) -> tuple[dict[str, Any], str]:
     plot = asked.figure.draw(asked.rows)
     below = html.unescape((plot.layout.title.subtitle.text or "").replace("<br>", " "))
-    return undressed(plot, asked.theme, HEIGHTS[asked.figure.size]).to_dict(), below
+    return undressed(plot, asked.theme, HEIGHTS[asked.figure.size]), below
 
 
 Mark = Mapping[str, Any]  # {field: [low, high]} or {field: value}, fields of engine.settings.slices

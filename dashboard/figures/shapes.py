@@ -81,11 +81,16 @@ def histogram(
         if field := (fields or {}).get(who):
             stands_for(plot.data[-1], [{field: [low, high]} for low, high in rows.select("low", "high").iter_rows()])
         if medians:
-            plot.add_vline(x=rows["median"][0], line={"color": COLOURS[who], "width": 2, "dash": "dash" if who in PATTERNS else "solid"})
+            across(plot, rows["median"][0], {"color": COLOURS[who], "width": 2, "dash": "dash" if who in PATTERNS else "solid"})
     plot.update_layout(barmode="overlay", bargap=0)
     plot.update_xaxes(title_text=x_title, showgrid=False)
     plot.update_yaxes(title_text=_(counted) or _("share"), tickformat=",d" if counted else ".0%", rangemode="tozero")
     return plot
+
+
+def across(plot: go.Figure, x: float, line: dict[str, Any]) -> None:
+    """A line across the whole height of a figure of one panel, as `add_vline` draws it in five times the time."""
+    plot.add_shape(type="line", x0=x, x1=x, xref="x", y0=0, y1=1, yref="y domain", line=line)
 
 
 def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str, sides: Mapping[str, int]) -> go.Figure:
@@ -112,7 +117,7 @@ def signed_histogram(bins: pl.DataFrame, field: str, above: str, below: str, sid
             x=0, y=1, yref="y domain", xanchor=side, yanchor="bottom",
             xshift=-6 if side == "right" else 6, showarrow=False,
         )  # fmt: skip
-    plot.add_vline(x=0, line={"color": INK, "width": 2})
+    across(plot, 0, {"color": INK, "width": 2})
     plot.update_layout(barmode="overlay", bargap=0, margin={"t": 30})
     plot.update_xaxes(showgrid=False)
     plot.update_yaxes(rangemode="tozero")

@@ -5,6 +5,8 @@ Colours are Okabe and Ito's and kin, at least 3:1 against the white and the dark
 
 import re
 from functools import lru_cache
+from itertools import islice
+from typing import Any
 
 import plotly.graph_objects as go
 import plotly.io
@@ -52,7 +54,12 @@ TITLE_CHARS, SUBTITLE_CHARS = 44, 60  # what fits on a screen 390 pixels wide
 
 def escaped(text: object) -> str:
     """Text as Plotly must be given it: its small HTML subset, entities and $…$ formulas are shown and not interpreted."""
-    return line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;").replace("%{", "&#37;{")
+    return on_line(line(text))
+
+
+def on_line(text: str) -> str:
+    """The same of a text that is on one line."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("$", "&#36;").replace("%{", "&#37;{")
 
 
 def excerpt(text: object, chars: int = 30) -> str:
@@ -61,10 +68,18 @@ def excerpt(text: object, chars: int = 30) -> str:
     return escaped(plain if len(plain) <= chars else plain[: chars - 1].rstrip() + "…")
 
 
-def paragraph(text: object, width: int = 60, lines: int = 4) -> str:
+def paragraph(text: str, width: int = 60, lines: int = 4) -> str:
     """A few escaped lines for a hover box."""
-    wrapped = re.findall(rf"\S.{{0,{width - 1}}}(?=\s|$)|\S{{{width}}}", line(text))  # textwrap's are slow for a map's thousands
-    return "<br>".join(map(escaped, wrapped[:lines])) + ("…" if len(wrapped) > lines else "")
+    shown = wrapped(text[: 4 * width * lines], width, lines)  # a map has thousands of texts, and what follows is not seen
+    if len(shown) <= lines:
+        shown = wrapped(text, width, lines)
+    return "<br>".join(map(on_line, shown[:lines])) + ("…" if len(shown) > lines else "")
+
+
+def wrapped(text: str, width: int, lines: int) -> list[str]:
+    """The first lines of a text, one more than are shown where there are more; textwrap's are slow."""
+    found = re.finditer(rf"\S.{{0,{width - 1}}}(?=\s|$)|\S{{{width}}}", line(text))
+    return [re.sub(" +", " ", each[0]).strip(" ") for each in islice(found, lines + 1)]
 
 
 def called(who: str) -> str:
@@ -213,20 +228,23 @@ def dressed(plot: go.Figure, title: str, theme_name: str) -> go.Figure:
     )
 
 
-def undressed(plot: go.Figure, theme_name: str, height: int) -> go.Figure:
-    """Give a drawn figure its template for a page, where the title stands above and the caption below."""
+def undressed(plot: go.Figure, theme_name: str, height: int) -> dict[str, Any]:
+    """A drawn figure with its template for a page, where the title stands above and the caption below, as Plotly's JSON.
+
+    The template is put into what was checked already: in a figure Plotly checks all of it again, for 3 ms.
+    """
     panel_titles = any(note.yref == "paper" for note in plot.layout.annotations)
     rows, wanted = legend_rows(plot), plot.layout.margin  # the drawing makes the room that the legend takes where it is shown
     top = 14 + 18 * panel_titles
     plot.update_layout(
-        template=template(theme_name),
-        title=None,
         height=(plot.layout.height or height) + 20 * rows,
         margin={"t": max(top, wanted.t or 0), "l": wanted.l or 0, "r": wanted.r or 20, "b": 8, "autoexpand": True},
         showlegend=rows > 0,
     )
     plot.layout.title = None
-    return plot
+    drawing: dict[str, Any] = plot.to_dict()
+    drawing["layout"]["template"] = template(theme_name).to_plotly_json()
+    return drawing
 
 
 def say(sentence: str) -> go.Figure:
