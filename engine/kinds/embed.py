@@ -86,5 +86,7 @@ def layout(vectors: NDArray[np.float32], method: str, seed: int) -> NDArray[np.f
         reducer = TSNE(perplexity=min(30, (len(vectors) - 1) / 3), random_state=seed, init="pca")
     else:
         reducer = PCA(2, random_state=seed)
+    threads = torch.get_num_threads()
     points: NDArray[np.float32] = reducer.fit_transform(vectors)
+    torch.set_num_threads(threads)  # numba, under UMAP, sets the OpenMP that torch shares to as many as there are cores
     return points

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import Browser, Dialog, Page, Request, expect
 
 from dashboard import figures
@@ -136,8 +137,10 @@ def experiment(cache: Path, trained: Seen, sources: dict[str, str]) -> list[RunD
     (cache / "tiny.json").write_text(json.dumps(preset))
     device = wait_for_lock(cache / "locks" / "cpu.lock", SECONDS)
     jobs.engine_call(["experiment", str(cache / "tiny.json")], cache)
+    threads = torch.get_num_threads()
     for run in run_dirs(cache)[1:]:
         assert execute(Progress(cache, run)) == "done", run.status.error
+    assert torch.get_num_threads() == threads, "numba, under UMAP, shares the OpenMP of torch and asks it for every core"
     os.close(device)
     return run_dirs(cache)
 
