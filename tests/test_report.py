@@ -17,6 +17,7 @@ from choreographer.browsers import Chromium
 from pypdf import PdfReader
 
 from dashboard import figures, queries
+from dashboard.figures.findings import SHOWN_IN
 from dashboard.figures.registry import LEFT_OUT
 from dashboard.parts import report_page
 from dashboard.queries import Selection, default_selection
@@ -28,6 +29,7 @@ from dashboard.report.tabular import csv_text
 from dashboard.report.written import shares, written
 from engine.settings.slices import OneOf, Range, Slice, parse_slice
 from engine.statistics.claims import Sureness
+from engine.statistics.claims.claim import CLAIMS
 from engine.statistics.estimate import Estimate, column
 from engine.store import database
 
@@ -59,7 +61,7 @@ def test_a_report_holds_document_numbers_captions_settings_and_the_program_that_
 
 def test_the_document_says_how_its_models_were_trained_and_groups_what_was_found(filled_cache: Path) -> None:
     """The filled cache's reward model and policy are of runs whose configurations are the defaults but for what is said."""
-    made = content.read(filled_cache, request(filled_cache, parts=("scores_trained",)))
+    made = content.read(filled_cache, request(filled_cache))
     facts, selection = dict(made.facts), request(filled_cache).selection
     with database.reading(filled_cache) as con:
         settings = {role: dict(of) for role, of in queries.settings_of_models(con, selection).items()}
@@ -73,6 +75,21 @@ def test_the_document_says_how_its_models_were_trained_and_groups_what_was_found
     ]
     assert len(sentences) == len(set(sentences)) > 3
     assert {detail.partition(") ")[0].removeprefix("(") for _sentence, detail in sentences} <= set(Sureness)
+
+
+def test_every_claim_names_figures_and_tables_that_show_it() -> None:
+    assert SHOWN_IN.keys() == CLAIMS.keys()
+    assert {name for names in SHOWN_IN.values() for name in names} <= content.registered().keys()
+    assert {SHOWN_IN[name][0] for name, claim in CLAIMS.items() if claim.finding} <= {figure.name for figure in figures.FIGURES}
+
+
+def test_only_what_chosen_figures_and_tables_show_was_found(filled_cache: Path) -> None:
+    """Of one figure of the rewards what is said of the reward model; of a word cloud nothing."""
+    of = {part: content.read(filled_cache, request(filled_cache, parts=(part,))).findings for part in ("margins", "words_chosen")}
+    ((page, (ranks,)),) = of["margins"]
+    assert page == "Reward model"
+    assert ranks[0].startswith("The reward model ranks ")
+    assert of["words_chosen"] == []
 
 
 def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:

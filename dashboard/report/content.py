@@ -10,6 +10,7 @@ import polars as pl
 
 from dashboard import figures, queries
 from dashboard.figures import Figure, Table, registry
+from dashboard.figures.findings import SHOWN_IN
 from dashboard.figures.theme import BETWEEN
 from dashboard.queries import Selection
 from dashboard.report import captions
@@ -119,13 +120,15 @@ def read(cache: Path, request: Request) -> Content:
         pairs = selected(con, selection.slice) if selection.slice else None
         undecided = selection.undecided
         show_slice(con, undecided.slice)
-        found = found_on_pages(claims(con, undecided)) if selection.dataset_id else []
+        said = claims(con, undecided) if selection.dataset_id else []
         counted, runs, trained = numbers(con, selection), queries.provenance(con, selection), queries.settings_of_models(con, selection)
-    present = [made(part, rows[part.name], selection) for part in asked if not rows[part.name].is_empty()]
+    shown = {name for name, frame in rows.items() if not frame.is_empty()}
+    found = found_on_pages(claim for claim in said if not shown.isdisjoint(SHOWN_IN[claim.name]))
+    present = [made(part, rows[part.name], selection) for part in asked if part.name in shown]
     captioned_parts = [(part, request.captions.get(part.name) or captioned(part, known)) for part in present]
-    left_out = [_(part.title) for part in asked if rows[part.name].is_empty()]
+    left_out = [_(part.title) for part in asked if part.name not in shown]
     title = _("Preference report: {dataset}").format(dataset=known.dataset)
-    return Content(title, facts(known, runs, trained, selection), found, captioned_parts, left_out, counted, runs, pairs)
+    return Content(title, facts(known, runs, trained, selection, found=bool(found)), found, captioned_parts, left_out, counted, runs, pairs)
 
 
 def found_on_pages(said: Iterable[Claim]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -168,9 +171,9 @@ def made(part: Figure | Table, rows: pl.DataFrame, selection: Selection) -> Show
 
 
 def facts(
-    known: captions.Sources, runs: pl.DataFrame, trained: dict[str, list[tuple[str, Any]]], selection: Selection
+    known: captions.Sources, runs: pl.DataFrame, trained: dict[str, list[tuple[str, Any]]], selection: Selection, *, found: bool
 ) -> list[tuple[str, str]]:
-    """Whose numbers these are: data, models and how they were trained, runs, date."""
+    """Whose numbers these are: data, models and how they were trained, runs, date. found: whether the report says what was found."""
     roles = {
         "trained_scorer": _("Reward model"), "base_scorer": _("Untrained reward model"),
         "base_generator": _("Base"), "tuned_generator": _("Tuned"),
@@ -181,7 +184,7 @@ def facts(
         (_("Finished runs on these data"), listed(ours(line(name)) for name in runs["name"])),
         (_("Date"), f"{datetime.now(UTC):%Y-%m-%d} UTC"),
     ]
-    if selection.undecided != selection:
+    if found and selection.undecided != selection:
         said += [(_("What was found"), _(registry.LEFT_OUT))]
     said += [(_("Intervals"), _("95 % throughout; each caption names the method"))]
     return [(label, value) for label, value in said if value]
