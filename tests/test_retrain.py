@@ -141,6 +141,31 @@ def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkey
     assert after.config_values["reward_models"] == [model.id]
 
 
+@pytest.mark.parametrize(("high", "warned"), [(0, True), (0.5, False)])
+def test_training_on_nothing_but_pairs_ranked_wrong_is_warned_of(
+    high: float, warned: bool, filled_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A margin below 0 is a pair ranked wrong. Below 0.5 there are pairs from 0 to 0.5, too, which are not."""
+
+    def page(high: float) -> None:
+        from filled import DATASET
+
+        from dashboard.parts.retrain import say_rule
+        from dashboard.queries import Selection
+        from engine.settings.config import RewardConfig
+        from engine.settings.slices import Range, Slice
+
+        looked_at = Slice(dataset_id=DATASET, predicates=(Range(field="margin", high=high, scorer="s"),))
+        say_rule(RewardConfig(dataset=DATASET, slice=looked_at), Selection(DATASET, "train"))
+
+    monkeypatch.setenv("PREFSCOPE_CACHE", str(filled_cache))
+    app = AppTest.from_function(page, kwargs={"high": high}).run()
+    rule = f"The slice is a rule: of the training pairs those with margin < {high} are trained on."
+    warning = " Pairs ranked wrong are often hard or mislabelled: a model trained on them alone need not be better on all pairs."
+    assert not app.exception
+    assert [info.value.replace("\\", "") for info in app.info] == [rule + warning if warned else rule]
+
+
 def test_cancel_says_what_goes_with_a_model_and_takes_its_scoring_too(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.reading(busy) as con:
         selection = default_selection(con)
