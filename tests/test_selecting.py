@@ -1,10 +1,10 @@
 """Selecting in a figure: what bars and dots stand for, what becomes of it on the page, and the pairs behind it."""
 
-import base64
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 import pytest
@@ -17,7 +17,8 @@ from dashboard.figures import FIGURES, TABLES, Figure, Table, find, render, seen
 from dashboard.figures.registry import FADED, bin_width, marks, outlined
 from dashboard.figures.theme import PAGES
 from dashboard.parts.columns import preview
-from dashboard.parts.pair_list import BAR_PIXELS, ROW_PIXELS, bar
+from dashboard.parts.drawings import ROW_PIXELS
+from dashboard.parts.pair_list import BAR_PIXELS, bar
 from dashboard.queries import Selection
 from dashboard.state import slices
 from dashboard.state.slices import named
@@ -135,7 +136,7 @@ def test_the_pairs_that_are_ranked_wrong_are_one_press_away(
 
 def test_bars_of_margins_are_as_long_as_their_share_of_the_widest_and_fit_their_column() -> None:
     """A table draws a picture as high as its row but for 4 pixels, and cuts off what is wider than the column."""
-    drawn = [base64.b64decode(str(bar(margin, 4.0)).partition(",")[2]).decode() for margin in (-4.0, -1.0, 2.0)]
+    drawn = [unquote(str(bar(margin, 4.0))) for margin in (-4.0, -1.0, 2.0)]
     lengths = [float(picture.split('width="')[2].partition('"')[0]) for picture in drawn]
     assert [length / lengths[0] for length in lengths] == [1, 0.25, 0.5]
     width, height = (int(drawn[0].split(f'{side}="')[1].partition('"')[0]) for side in ("width", "height"))

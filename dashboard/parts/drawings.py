@@ -3,11 +3,14 @@
 from math import isfinite
 from urllib.parse import quote
 
-from dashboard.figures.theme import run_style
+from dashboard.figures.theme import COLOURS, run_style
 from engine.statistics.estimate import Estimate
 
 DASHES = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "11 4", "longdashdot": "11 3 2 3"}
-SOFT, HEIGHT = "#868686", 28  # pixels, of a row that is 32 high
+SOFT = "#868686"
+ROW_PIXELS = 32
+HEIGHT = ROW_PIXELS - 4  # pixels of a picture that fills its row
+BAR, MARGIN = 14, 3  # pixels of a bar's height, and of what is free at the ends of its line and of the longest bar
 
 
 def picture(width: int, height: int, inside: str) -> str:
@@ -20,6 +23,18 @@ def line_sample(index: int) -> str:
     style = run_style(index)
     dashes = DASHES[style["dash"]]
     return picture(36, HEIGHT, f'<path d="M1 14H35" stroke="{style["color"]}" stroke-width="2.5" stroke-dasharray="{dashes}" fill="none"/>')
+
+
+def signed_bar(value: float, widest: float, width: int) -> str:
+    """A margin as a bar from the middle, to the left below 0, as long as its share of the widest one."""
+    middle = width / 2
+    length = (middle - MARGIN) * abs(value) / widest
+    left = middle - length if value < 0 else middle
+    return picture(
+        width, HEIGHT,
+        f'<path d="M{middle:g} {MARGIN}V{HEIGHT - MARGIN}" stroke="{SOFT}"/>'
+        f'<rect x="{left:.1f}" y="{(HEIGHT - BAR) / 2:g}" width="{length:.1f}" height="{BAR}" fill="{COLOURS["margin"]}"/>',
+    )  # fmt: skip
 
 
 def interval(found: Estimate | None, index: int, low: float = 0.4, high: float = 1.0, guess: float = 0.5) -> str | None:

@@ -1,15 +1,14 @@
 """The pairs that are looked at, the most wrongly ranked first, and beside them the one that is picked with both its responses."""
 
-import base64
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
 from dashboard import queries
-from dashboard.parts import pair
+from dashboard.parts import drawings, pair
 from dashboard.parts import slices as slice_parts
-from dashboard.parts.columns import preview
+from dashboard.parts.columns import PADDING_PIXELS, preview
 from dashboard.queries import Selection
 from dashboard.state import address, data, slices
 from dashboard.state.messages import _, ours
@@ -18,15 +17,7 @@ from engine.statistics.wording import number
 ROWS = 12  # on a page
 PROMPT_PIXELS = 160
 NAME = "pair"  # in the address
-ROW_PIXELS, BAR_PIXELS = 32, 70  # of a row, and the least width of the column of bars
-HALF, HEIGHT = (
-    26,
-    ROW_PIXELS - 4,
-)  # pixels of the longest bar, and of its picture, which fills a row; what is wider than the column is cut off
-BAR = (
-    f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * HALF + 4}" height="{HEIGHT}"><path d="M{HALF + 2} 3v22" stroke="#868686"/>'
-    '<rect x="{x:.1f}" y="7" width="{width:.1f}" height="14" fill="#0072B2"/></svg>'
-)
+BAR_PIXELS = 70  # the least width of the column of bars
 
 
 def show(selection: Selection) -> None:
@@ -74,7 +65,7 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
         shown,
         hide_index=True,
         height="content",
-        row_height=ROW_PIXELS,
+        row_height=drawings.ROW_PIXELS,
         column_config={
             "prompt": st.column_config.TextColumn(_("Prompt"), width=PROMPT_PIXELS),
             "margin": st.column_config.TextColumn(_("Margin"), alignment="right", help=_("Chosen − rejected reward by the reward model.")),
@@ -96,12 +87,10 @@ def listed(selection: Selection, rows: pl.DataFrame, place: int) -> None:
 
 
 def bar(margin: float | None, widest: float | None) -> str | None:
-    """A margin as a bar from the middle, as long as its share of the widest one; a picture of ours."""
+    """A margin as a picture of ours; nothing where there is none, or all are 0."""
     if margin is None or not widest:
         return None
-    width, middle = HALF * abs(margin) / widest, HALF + 2
-    drawn = BAR.format(x=middle - width if margin < 0 else middle, width=width)
-    return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode()).decode()
+    return drawings.signed_bar(margin, widest, BAR_PIXELS - PADDING_PIXELS)  # a table cuts off what is wider
 
 
 def pick(selection: Selection, rows: pl.DataFrame, chosen: dict[str, Any]) -> None:

@@ -33,7 +33,6 @@ QUESTIONS = {
 }
 SHOWN, HIDDEN = ":material/visibility:", ":material/visibility_off:"
 TAIL_LINES = 40
-ROW_PIXELS = 32
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,8 @@ def shown(table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: lis
         st.session_state[key] = {"selection": {"rows": [place for place, run_id in enumerate(order) if run_id in chosen]}}
     st.session_state[f"{key}_order"] = order
     event = st.dataframe(
-        pl.DataFrame(table, strict=False, infer_schema_length=None), hide_index=True, row_height=ROW_PIXELS, column_config=dict(headings),
+        pl.DataFrame(table, strict=False, infer_schema_length=None), hide_index=True, row_height=drawings.ROW_PIXELS,
+        column_config=dict(headings),
         placeholder="–", on_select="rerun", selection_mode="multi-row", key=key,
     )  # fmt: skip
     return [rows[place] for place in event["selection"]["rows"] if place < len(rows)]
