@@ -21,23 +21,23 @@ def menu(part: Shown | Tabled, selection: Selection) -> None:
     """A button whose choices are made when it is opened, and whose file is made when it is asked for."""
     with st.popover(_("Export"), type="tertiary", key=f"export_{part.name}", on_change="rerun") as opened:
         if opened.open:
-            choices(part, selection, part.name)
+            choices(part, selection)
 
 
-def choices(part: Shown | Tabled, selection: Selection, name: str) -> None:
+def choices(part: Shown | Tabled, selection: Selection) -> None:
     drawn = isinstance(part, Shown)
     offered = pictures.makeable(files.FORMATS) if drawn else files.OF_TABLES
-    form = st.selectbox(_("Format"), offered, format_func=of(files.NAMES), key=f"export_format_{name}")
+    form = st.selectbox(_("Format"), offered, format_func=of(files.NAMES), key=f"export_format_{part.name}")
     style = Style()
     if form in STYLED:
         with st.container():
-            style = chosen_style(name)
+            style = chosen_style(part.name)
     else:
         st.empty()  # in the place of the choices: when a part that is drawn by itself runs next, Streamlit may not take them away
     if drawn and (sentence := pictures.missing()):
         st.caption(data.literal(sentence))
     st.download_button(
-        _("Download"), partial(file, part, form, style, selection, language()), f"{part.stem}.{form}", key=f"export_file_{name}",
+        _("Download"), partial(file, part, form, style, selection, language()), f"{part.stem}.{form}", key=f"export_file_{part.name}",
         on_click="ignore", type="primary",
     )  # fmt: skip
 
