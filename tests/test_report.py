@@ -26,7 +26,7 @@ from dashboard.report.files import Shown, Tabled
 from dashboard.report.latex import latex, latex_table
 from dashboard.report.style import Style
 from dashboard.report.tabular import csv_text
-from dashboard.report.written import shares, written
+from dashboard.report.written import shares, shortened, written
 from engine.settings.slices import OneOf, Range, Slice, parse_slice
 from engine.statistics.claims import Sureness
 from engine.statistics.claims.claim import CLAIMS
@@ -317,6 +317,48 @@ def test_a_table_says_what_the_page_says_with_units_and_intervals() -> None:
     tex = latex_table(table, "Accuracy", "tab:a")
     assert r"\toprule Base words & Trained accuracy & Pairs \\ \midrule" in tex
     assert r"80.0~\%~{[}73.9,~85.0{]} & 200 \\ \addlinespace" in tex
+
+
+def test_two_answers_to_a_prompt_stand_under_each_other() -> None:
+    """A prompt and the difference are common to both rows, between which LaTeX breaks no page."""
+    long = "many words " * 30
+    rows = pl.DataFrame(
+        {
+            "prompt": [f"P{n}" for n in range(40)],
+            "difference": [0.5] * 40,
+            "base_answer": [f"B{n} {long}" for n in range(40)],
+            "tuned_answer": [f"T{n} {long}" for n in range(40)],
+            "base_trained": [-1.0] * 40,
+            "tuned_trained": [-0.5] * 40,
+        }
+    )
+    table = written(rows)
+    assert table.head == ["Prompt", "Tuned − base", "Policy", "Answer", "Reward, trained"]
+    assert [row[:3] for row in table.rows[2:4]] == [["P1", "0.50", "base"], ["", "", "tuned"]]
+    assert (table.common, table.together) == ([True, True, False, False, False], 2)
+    assert shortened(rows)
+    assert r"P1 & 0.50 & base & B1" in (tex := latex_table(table, "", "tab:a"))
+    assert tex.count(r" \\* ") == 40
+
+
+def test_rows_of_a_table_are_torn_by_no_page(tmp_path: Path) -> None:
+    """Each page of the PDF has as many prompts as base answers and tuned ones, of the same numbers."""
+    long = "many words " * 20
+    rows = pl.DataFrame(
+        {
+            "prompt": [f"P{n}" for n in range(30)],
+            "base_answer": [f"B{n} {long}" for n in range(30)],
+            "tuned_answer": [f"T{n} {long}" for n in range(30)],
+        }
+    )
+    said = content.Content("Title", [], [], [(Tabled(figures.find_table("answered_prompts"), rows), "")], [], [], pl.DataFrame())
+    (tmp_path / "report.json").write_text(document.in_json(said, Style()), encoding="utf-8")
+    (tmp_path / "report.pdf").write_bytes(document.typeset(tmp_path))
+    pages = [page.extract_text() for page in PdfReader(tmp_path / "report.pdf").pages]
+    found = [[re.findall(rf"\b{letter}(\d+)\b", page) for letter in "PBT"] for page in pages]
+    assert len(pages) > 2
+    assert all(prompts == base == tuned for prompts, base, tuned in found)
+    assert [n for prompts, *_answers in found for n in prompts] == [str(n) for n in range(30)]
 
 
 def test_a_heading_in_chinese_breaks_anywhere_and_takes_nothing_from_texts() -> None:

@@ -16,10 +16,13 @@ HEADINGS: dict[str, tuple[str, ...]] = {  # of a column: its heading, and the se
         marked("The tuned answer's reward minus the base answer's, by the reward model. Above 0: tuned wins."),
     ),
     "response": (marked("Response"),),
+    "answered_by": (marked("Policy"),),
+    "answer": (marked("Answer"),),
     "text": (marked("Text"),),
     "words": (marked("Words"),),
     "untrained": (marked("Reward, untrained"), marked("By the reward model whose last layer was never trained."), REWARD),
     "trained": (marked("Reward, trained"), marked("By the reward model."), REWARD),
+    "cut": (marked("Cut"), CUT),
     "scorer": (marked("Reward model"),),
     "which": (marked("On"),),
     "length_rule": (
@@ -84,6 +87,7 @@ KINDS = (
 )  # fmt: skip
 WORDED: dict[str, tuple[str, ...]] = {  # columns whose cells are words of ours, not names
     "response": (marked("chosen"), marked("rejected")),
+    "answered_by": (marked("base"), marked("tuned")),
     "which": (marked("all pairs"), marked("like lengths"), marked("chosen longer"), marked("chosen shorter")),
     "model": KINDS,
     "state": tuple(State),

@@ -11,6 +11,7 @@ from dashboard.figures.headings import HEADINGS, REWARD, read_by_people
 from dashboard.figures.registry import Role
 from dashboard.figures.theme import BETWEEN, excerpt
 from dashboard.queries import Selection
+from dashboard.report.written import TEXT_CHARS, shortened
 from dashboard.state.messages import _, in_sentences, listed, marked, ours
 from engine.plain import line
 from engine.statistics.estimate import ESTIMATE, Estimate
@@ -84,7 +85,8 @@ def of_table(table: Table, rows: pl.DataFrame, known: Sources, below: str = "") 
     """The caption of a table, with how its intervals were made. below: what else is to be said of its rows."""
     rewards = any(REWARD in HEADINGS.get(name, ()) for name in read_by_people(rows))
     about = known.said(table.models), sentence(known.rows), sentence(below)
-    return in_sentences((_(table.title), *computed(rows), _(REWARD) if rewards else "", *about))
+    cut = _("Texts end after {n} characters with an ellipsis; whole they stand in the table’s CSV.").format(n=TEXT_CHARS)
+    return in_sentences((_(table.title), *computed(rows), _(REWARD) if rewards else "", cut if shortened(rows) else "", *about))
 
 
 def computed(rows: pl.DataFrame) -> list[str]:

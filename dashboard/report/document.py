@@ -44,7 +44,7 @@ figcaption b,caption b{color:#1f2328}.table{overflow-x:auto;margin:2rem 0}table{
 .number{text-align:right;font-variant-numeric:tabular-nums}
 td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #e3e6ea;overflow-wrap:anywhere;min-width:4rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:#59636e}dd{margin:0;overflow-wrap:anywhere}
-@media print{figure{break-inside:avoid}}
+tbody{break-inside:avoid}@media print{figure{break-inside:avoid}}
 """
 
 
@@ -94,9 +94,18 @@ def html_part(part: Shown | Tabled, label: str, caption: str) -> str:
     table = written(part.rows)
     kinds = [" class='number'" if number else "" for number in table.numbers]
     top = "".join(f"<th{kind}>{html.escape(name)}</th>" for name, kind in zip(table.head, kinds, strict=True))
-    rows = ("".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) for row in table.rows)
-    cells = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<div class='table'><table><caption>{below}</caption><tr>{top}</tr>{cells}</table></div>"
+    body = "".join(html_rows(group, kinds, table.common) for group in table.groups)
+    return f"<div class='table'><table><caption>{below}</caption><thead><tr>{top}</tr></thead>{body}</table></div>"
+
+
+def html_rows(group: list[list[str]], kinds: list[str], common: list[bool]) -> str:
+    """Rows that stand together; what is common to them is one cell beside them all."""
+    spans = [f" rowspan='{len(group)}'" if shared else "" for shared in common]
+    first, *others = (
+        [f"<td{kind}{span}>{html.escape(cell)}</td>" for cell, kind, span in zip(row, kinds, spans, strict=True)] for row in group
+    )
+    rest = ["".join(cell for cell, shared in zip(row, common, strict=True) if not shared) for row in others]
+    return f"<tbody>{''.join(f'<tr>{row}</tr>' for row in (''.join(first), *rest))}</tbody>"
 
 
 def readme(content: Content) -> str:

@@ -93,7 +93,7 @@ def latex_table(table: Written, caption: str, label: str) -> str:
             rf"\caption{{{latex(caption)}}}\label{{{label}}}\\",
             rf"{head}\endfirsthead",
             rf"{head}\endhead",
-            *(" & ".join(map(latex, row)) + r" \\ \addlinespace[2pt]" for row in table.rows),
+            *(r" \\* ".join(" & ".join(map(latex, row)) for row in group) + r" \\ \addlinespace[2pt]" for group in table.groups),
             r"\bottomrule",
             r"\end{longtable}",
             r"\endgroup",

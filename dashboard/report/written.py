@@ -1,5 +1,6 @@
 """A table as a document prints it: columns in the words of the pages, estimates with their intervals, and how wide each column is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,21 +16,34 @@ from engine.statistics.wording import UNKNOWN, number, percent
 TEXT_CHARS = 280  # of a cell; the whole text stands in the table's CSV
 LINE_CHARS = 120  # on a line across the page, in the type of a table; a Chinese character is as wide as two
 WORD_CHARS, WANTED_CHARS = 16, 60  # of a column: no word is kept together beyond the one, no text gets more than the other
+SIDES, WHO, PLACE = ("base", "tuned"), "answered_by", "place"
+OF_EACH = ("answer", "trained", "untrained", "words", "tokens", "cut")  # what is known of each of two answers
 CHINESE_CHARS = 8  # a line of a column of Chinese, which breaks anywhere
 
 
 @dataclass(frozen=True)
 class Written:
-    """A table in words. shares: of the width of the text, one a column, together at most 1."""
+    """A table in words. shares: of the width of the text, one a column, together at most 1.
+
+    So many rows stand `together`, on one page: they are of one thing, of which the `common` columns say something in the first of them.
+    """
 
     head: list[str]
     rows: list[list[str]]
     numbers: list[bool]  # which columns are numbers, and stand to the right
     shares: list[float]
+    common: list[bool]
+    together: int = 1
+
+    @property
+    def groups(self) -> list[list[list[str]]]:
+        """The rows that stand together."""
+        return [self.rows[first : first + self.together] for first in range(0, len(self.rows), self.together)]
 
 
 def written(rows: pl.DataFrame) -> Written:
     """The table's columns that a person reads, in the order of the pages; beside estimates the n they rest on."""
+    rows, together = stacked(rows)
     shown = in_our_words(rows.select(read_by_people(rows)))
     estimates = [name for name in shown.columns if shown[name].dtype == ESTIMATE]
     if estimates and "n" not in rows.columns:
@@ -37,7 +51,29 @@ def written(rows: pl.DataFrame) -> Written:
     head = list(map(heading, shown.columns))
     cells = [[in_words(name, value) for name, value in row.items()] for row in shown.iter_rows(named=True)]
     numbers = [values.dtype.is_numeric() or values.dtype == ESTIMATE for values in shown]
-    return Written(head, cells, numbers, shares([list(column) for column in zip(head, *cells, strict=True)]))
+    common = [together > 1 and name not in (WHO, *OF_EACH) for name in shown.columns]
+    cells = [
+        ["" if place % together and shared else cell for cell, shared in zip(row, common, strict=True)] for place, row in enumerate(cells)
+    ]
+    heights = [together if shared else 1 for shared in common]
+    return Written(head, cells, numbers, shares([list(column) for column in zip(head, *cells, strict=True)], heights), common, together)
+
+
+def stacked(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Two answers to one prompt under each other, base first, so that both have room; and how many rows stand together then."""
+    if not {f"{side}_answer" for side in SIDES} <= set(rows.columns):
+        return rows, 1
+    each = [name for name in OF_EACH if all(f"{side}_{name}" in rows.columns for side in SIDES)]
+    rest = [name for name in rows.columns if name not in {f"{side}_{name}" for side in SIDES for name in each}]
+    sides = [rows.select(*rest, pl.lit(side).alias(WHO), *(pl.col(f"{side}_{name}").alias(name) for name in each)) for side in SIDES]
+    return pl.concat(side.with_row_index(PLACE) for side in sides).sort(PLACE, maintain_order=True).drop(PLACE), len(SIDES)
+
+
+def shortened(rows: pl.DataFrame) -> bool:
+    """Whether a text of the table does not stand in it whole."""
+    return any(
+        len(line(text)) > TEXT_CHARS for name in read_by_people(rows) if rows[name].dtype == pl.String for text in rows[name] if text
+    )
 
 
 def in_words(column: str, value: Any) -> str:
@@ -56,10 +92,16 @@ def in_words(column: str, value: Any) -> str:
     return plain if len(plain) <= TEXT_CHARS else f"{plain[: TEXT_CHARS - 1]}…"
 
 
-def shares(columns: list[list[str]]) -> list[float]:
-    """How wide each column is: its longest word at least, and of what is left on the line as much as its cells want more."""
+def shares(columns: list[list[str]], heights: Sequence[int] = ()) -> list[float]:
+    """How wide each column is: its longest word at least, and of what is left on the line as much as its cells want more.
+
+    heights: over how many rows the cells of each column go, one when absent; a cell that is higher wants less width.
+    """
     least = [max(kept_together(word) for text in column for word in text.split(" ")) + 2 for column in columns]
-    wanted = [max(low, min(WANTED_CHARS, max(map(columns_of, column[1:]), default=0))) for low, column in zip(least, columns, strict=True)]
+    wanted = [
+        max(low, min(WANTED_CHARS, max(map(columns_of, column[1:]), default=0)) // height)
+        for low, column, height in zip(least, columns, heights or [1] * len(columns), strict=True)
+    ]
     more = [want - low for want, low in zip(wanted, least, strict=True)]
     left = max(0, LINE_CHARS - sum(least))
     given = min(1.0, left / sum(more)) if sum(more) else 0.0
