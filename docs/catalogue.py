@@ -57,7 +57,7 @@ RETURNING = (  # give sentences
 )  # fmt: skip
 TERMINAL = ("engine/__main__", "engine/commands/", "engine/statistics/")  # whose errors no page shows
 FEWEST_LETTERS = 8  # of a reported sentence beside its values, so that it is recognised
-COUNTABLE = (*wording.ONE, "responses", "steps")  # units of progress and of what an estimate rests on
+COUNTABLE = tuple(wording.ONE)  # units of progress and of what an estimate rests on
 METHODS = (
     "Wilson's interval", "Newcombe's interval", "normal interval", "bootstrap-t", "percentile bootstrap", "order statistics",
     "Fisher's interval", "robust standard error",

@@ -12,11 +12,11 @@ from test_pages import opened
 from dashboard import queries
 from dashboard.parts import drawings
 from dashboard.parts.run_settings import differing, settings_of, unusual
-from dashboard.parts.run_table import Row
+from dashboard.parts.run_table import Row, result
 from dashboard.queries import Selection
 from dashboard.queries.run_table import run_measures
 from dashboard.state.data import Run
-from engine.settings.config import PolicyConfig, RewardConfig, RunConfig
+from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, ScoreConfig
 from engine.settings.hyperparameters import LengthControl, SimPO
 from engine.settings.slices import Range, Slice
 from engine.statistics.intervals import wilson
@@ -52,6 +52,12 @@ def test_the_split_that_is_looked_at_goes_before_the_first_one(own_cache: Path) 
     run.append_metrics(80, "another", {"accuracy": 0.9, "n": 10.0}, 0, 1.0)
     database.ingest(own_cache, run.path)
     assert [measures(own_cache, split)[REWARD]["share"] for split in ("another", "validation", "absent")] == pytest.approx([0.9, 0.7, 0.9])
+
+
+def test_a_scored_text_that_answers_a_prompt_twice_is_one(tmp_path: Path) -> None:
+    """80 steps: each response that differs from the others of its prompt is scored once, so that 320 answers may be fewer."""
+    config = ScoreConfig(name="a", dataset=DATASET, reward_models=(REWARD,), splits=("validation",))
+    assert result(row(tmp_path, "a", config)) == "80\u00a0different responses scored"
 
 
 def test_only_settings_that_differ_have_a_column(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_summary_says_how_far_a_score_run_is(scored: Path) -> None:
     run = score_run(scored)
     lock = take_lock(run.path / "lock")
     run.update(state=State.RUNNING, stage="scoring with “reward model”", step=120, steps=400)
-    assert "scoring with “reward model”: 120 of 400 responses" in as_text(summary(scored))
+    assert "scoring with “reward model”: 120 of 400 different responses" in as_text(summary(scored))
     assert lock is not None
     os.close(lock)
 

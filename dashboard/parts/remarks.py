@@ -36,7 +36,7 @@ def missing(runs: list[Run], selection: Selection, of_answers: bool) -> None:
     nobody = selection.trained_scorer is None and not of_answers
     scoring = [run.status for run in runs if run.kind in ("score", "ensemble") and run.status.state is State.RUNNING]
     for status in scoring if nobody or not rows.is_empty() else ():
-        text = _("{stage}: {scored} of {expected} responses")
+        text = _("{stage}: {scored} of {expected} different responses")
         st.info(data.literal(text.format(stage=reported(status.stage), scored=number(status.step, 0), expected=number(status.steps, 0))))
     if nobody and rows.is_empty() and not scoring:
         unscored(runs, selection)

@@ -218,8 +218,8 @@ def result(row: Row) -> str | None:
         return _("accuracy {accuracy} on {split}").format(accuracy=estimated(row.accuracy), split=ours(row.split or ""))
     if status.error:
         return line(data.why(status))
-    done = {"generate": _("{items} answered"), "score": _("{items} scored")}.get(row.run.kind)
-    return done.format(items=counted(status.steps, status.unit)) if done and status.state is State.DONE else None
+    done = {"generate": (_("{items} answered"), "prompts"), "score": (_("{items} scored"), "different responses")}.get(row.run.kind)
+    return done[0].format(items=counted(status.steps, done[1])) if done and status.state is State.DONE else None
 
 
 def under_way(runs: Iterable[Run]) -> None:

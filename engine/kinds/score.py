@@ -181,7 +181,7 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     if not trained:
         networks.untrain_head(network, settings.seed)
     encoded = [chat.encode(a.turns, a.response, group_of(a, settings)) for a in missing]
-    progress.stage(f"scoring with “{name}”", len(missing), "responses")
+    progress.stage(f"scoring with “{name}”", len(missing), "different responses")
     net = networks.RewardModel(network).to(device).eval()
     rewards = rewards_of(net, encoded, settings, device, progress.advance)
     progress.add("rewards", reward_rows(scorer, missing, encoded, rewards))

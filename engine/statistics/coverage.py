@@ -25,11 +25,11 @@ class Scoring:
     run_id: str
     run: str  # its name
     stage: str
-    scored: int  # responses
+    scored: int  # different responses: a text that answers a prompt twice is scored once
     expected: int
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.scored:,} of {self.expected:,} responses"
+        return f"{self.stage}: {self.scored:,} of {self.expected:,} different responses"
 
 
 def scoring_now(cache: Path) -> list[Scoring]:

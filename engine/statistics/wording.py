@@ -28,6 +28,7 @@ ONE = {
     "tokens": "token",
     "words": "word",
     "responses": "response",
+    "different responses": "different response",
     "steps": "step",
 }
 
