@@ -232,7 +232,12 @@ def test_prompts_are_found_by_what_stands_out_in_their_answers(con: Connection, 
     sizes = {flag: len(queries.prompts(con, chosen, flag=flag)) for flag in FLAGS}
     once = sum(i % 9 < 2 for i in range(30))  # "Well, it depends." once or twice
     cut = frame(con, "select kind, count(*) from answers join generators using (generator_id) where finish_reason = 'length' group by kind")
+    uncut = (
+        "select prompt_id from answers where generator_id in ($base, $tuned) group by prompt_id having bool_and(finish_reason <> 'length')"
+    )
+    both = frame(con, uncut, {"base": chosen.base_generator, "tuned": chosen.tuned_generator})
     assert sizes == {
+        "any_cut": 30 - len(both), "none_cut": len(both),
         "tuned_cut": dict(cut.iter_rows()).get("tuned", 0), "tuned_repeats": 30, "tuned_refuses": 0,
         "base_cut": dict(cut.iter_rows()).get("base", 0), "base_repeats": 30 - once, "base_refuses": 0,
     }  # fmt: skip

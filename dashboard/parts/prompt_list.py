@@ -30,6 +30,8 @@ ORDERS = {
     "prompt": marked("Alphabet"),
 }
 FLAGS = {
+    "any_cut": marked("Any is cut"),
+    "none_cut": marked("None is cut"),
     "tuned_cut": marked("Tuned is cut"),
     "tuned_repeats": marked("Tuned repeats itself"),
     "tuned_refuses": marked("Tuned refuses"),
@@ -67,8 +69,8 @@ def filtered(selection: Selection) -> tuple[Asked, pl.DataFrame]:
         prompt_type = chosen(
             "type", _("Type"), {t: ours(line(t)) for t in data.read(queries.prompt_types, selection)}, any=_("Any type"), width=115
         )
-        flags = {flag: words for flag, words in said(FLAGS).items() if not (alone and flag.startswith("tuned"))}
-        flag = chosen("flag", _("Flags"), flags, any=_("Any flags"), width=150, help=_(ABOUT_FLAGS))
+        flags = {flag: words for flag, words in said(FLAGS).items() if not alone or flag.startswith("base")}
+        flag = chosen("flag", _("Flags"), flags, any=_("Any flags"), width=165, help=_(ABOUT_FLAGS))
         order = "prompt" if alone else chosen("order", _("Order"), orders(selection)) or "difference"
         scorer = chosen("scorer", _("Reward model"), judges, width=130)
         asked = Asked(search, None, prompt_type, flag, order, scorer)
@@ -100,7 +102,7 @@ def searched() -> str:
     found = st.text_input(
         _("Search prompts and answers"), key=address.shown("search", "prompt_search", ""), type="search",
         placeholder=_("Search  /"), label_visibility="collapsed",
-        width=190, on_change=keep, args=("search", "prompt_search", ""),
+        width="stretch", on_change=keep, args=("search", "prompt_search", ""),
     )  # fmt: skip
     return found or ""
 

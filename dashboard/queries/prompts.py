@@ -17,7 +17,11 @@ ORDERS = {
     "length": "tuned_words desc nulls last",
     "prompt": "prompt",
 }
-FLAGS = tuple(f"{who}_{flag}" for who in ("tuned", "base") for flag in ("cut", "repeats", "refuses"))
+FLAGS = {  # and when each holds; of answers of which it is not known whether they were cut neither of the first two does
+    "any_cut": "(base_cut or tuned_cut)",
+    "none_cut": "(not base_cut and not tuned_cut)",
+    **{name: name for name in (f"{who}_{flag}" for who in ("tuned", "base") for flag in ("cut", "repeats", "refuses"))},
+}
 MATCHING = """
     with asked as (
         select prompt_id, min(prompt_type) as prompt_type from pairs where dataset_id = $dataset and split = $split group by prompt_id
@@ -121,14 +125,14 @@ def prompts(
     flag: str | None = None,
     order: str = "difference",
 ) -> pl.DataFrame:
-    """Every prompt that matches, in order: prompt_id, difference (tuned − base reward, null where not both are scored), FLAGS,
+    """Every prompt that matches, in order: prompt_id, difference (tuned − base reward, null where not both are scored), what stands out,
     and answered: whether both generators answered it.
 
     scorer: whose rewards, the trained one unless said; flag: one of FLAGS; order: a key of ORDERS.
     """
     values = {**compared(selection), "scorer": scorer or selection.trained_scorer, "prompt_type": prompt_type}
     found, looked_for = (FOUND, {"search": search}) if search else ("true", {})
-    query = MATCHING.format(found=found, flag=flag if flag in FLAGS else "true", order=ORDERS[order])
+    query = MATCHING.format(found=found, flag=FLAGS.get(flag or "", "true"), order=ORDERS[order])
     return frame(con, query, {**values, **looked_for})
 
 

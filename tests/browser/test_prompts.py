@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
-from filled import fill, pairs
+from filled import DATASET, fill, pairs
 from playwright.sync_api import Browser, Page, expect
 
 from docs.screenshots import SIZES, Served, opened, served, settle, shown
 from engine.data.records import PreferencePair, Turn
+from engine.settings.slices import Range, Slice
 
 pytestmark = pytest.mark.browser
 PROMPTS = 205  # five more than a page of the list has
@@ -127,3 +129,20 @@ def test_a_narrow_screen_shows_the_list_then_the_prompt_and_the_list_again(dashb
     expect(page.locator("article .tools b")).to_have_text("4 of 205")
     page.get_by_role("button", name="← List").click()
     expect(page.locator("article")).to_be_hidden()
+
+
+def test_what_is_asked_for_stands_in_one_line_however_long_it_is(page: Page, dashboard: Served) -> None:
+    page.set_viewport_size({"width": 1440, "height": SIZES[1440]})
+    shown(page, f"{dashboard.url}/prompts?flag=base_repeats")
+    ends = [page.locator(f".st-key-{name}").bounding_box() for name in ("prompt_search", "csv_prompts")]
+    middles = [box["y"] + box["height"] / 2 for box in ends if box]
+    assert middles[0] == pytest.approx(middles[1], abs=8)
+
+
+def test_on_a_narrow_screen_the_slice_is_the_first_of_the_chips(browser: Browser, dashboard: Served) -> None:
+    slice = Slice(dataset_id=DATASET, predicates=(Range(field="longer_by", low=1),))
+    narrow = opened(browser, f"{dashboard.url}/prompts?slice={quote(slice.as_json())}", 390)
+    chips = [narrow.locator(f".st-key-chip_{name}").bounding_box() for name in ("slice", "dataset")]
+    first, second = (box["x"] for box in chips if box)
+    assert 0 <= first < second
+    narrow.context.close()
