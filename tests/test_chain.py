@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -252,32 +253,36 @@ def test_cancelling_a_model_takes_what_waits_for_it_and_the_scoring_that_is_only
     os.close(device)
 
 
-def test_cancelling_the_first_policy_takes_the_answers_of_its_base_model_too(own_toy_cache: Path) -> None:
+@pytest.fixture
+def first_policy(own_toy_cache: Path) -> Iterator[list[RunDir]]:
+    """A policy, the answers of its base model and its own, queued at one press; the device is held, so that they wait."""
+    device = take_lock(own_toy_cache / "locks" / "cpu.lock")
+    policy = again(by_kind(own_toy_cache)["policy"][0])
+    yield [find_run(own_toy_cache, run_id) for run_id in chain.submit(own_toy_cache, policy, [chain.ANSWERS])]
+    assert device is not None
+    os.close(device)
+
+
+def test_cancelling_the_first_policy_takes_the_answers_of_its_base_model_too(own_toy_cache: Path, first_policy: list[RunDir]) -> None:
     """They were queued to be compared with it, although nothing of them waits for it; with it they wait again."""
-    cache, device = own_toy_cache, take_lock(own_toy_cache / "locks" / "cpu.lock")
-    policy = again(by_kind(cache)["policy"][0])
-    model, base, tuned = together = [find_run(cache, run_id) for run_id in chain.submit(cache, policy, [chain.ANSWERS])]
+    cache, (model, base, tuned) = own_toy_cache, first_policy
     assert (jobs.waiting_for(cache, model.id), jobs.queued_only_for(cache, model.id)) == ([tuned], [base])
     assert jobs.queued_only_for(cache, tuned.id) == []
     jobs.cancel(cache, model.id, together=True)
-    assert [run.status.state for run in together] == [State.CANCELLED] * 3
+    assert [run.status.state for run in first_policy] == [State.CANCELLED] * 3
     jobs.resume(cache, model.id)
-    assert [run.status.state for run in together] == [State.QUEUED] * 3
-    assert device is not None
-    os.close(device)
+    assert [run.status.state for run in first_policy] == [State.QUEUED] * 3
 
 
-def test_resuming_a_policy_leaves_the_answers_cancelled_that_were_cancelled_by_themselves(own_toy_cache: Path) -> None:
+def test_resuming_a_policy_leaves_the_answers_cancelled_that_were_cancelled_by_themselves(
+    own_toy_cache: Path, first_policy: list[RunDir]
+) -> None:
     """Neither the answers of its base model nor its own wait again: only what a cancelled run took with it comes back with it."""
-    cache, device = own_toy_cache, take_lock(own_toy_cache / "locks" / "cpu.lock")
-    policy = again(by_kind(cache)["policy"][0])
-    model, base, tuned = together = [find_run(cache, run_id) for run_id in chain.submit(cache, policy, [chain.ANSWERS])]
+    model, base, tuned = first_policy
     for run in (base, tuned, model):
-        jobs.cancel(cache, run.id, together=True)
-    jobs.resume(cache, model.id)
-    assert [run.status.state for run in together] == [State.QUEUED, State.CANCELLED, State.CANCELLED]
-    assert device is not None
-    os.close(device)
+        jobs.cancel(own_toy_cache, run.id, together=True)
+    jobs.resume(own_toy_cache, model.id)
+    assert [run.status.state for run in first_policy] == [State.QUEUED, State.CANCELLED, State.CANCELLED]
 
 
 def test_the_command_line_says_what_a_cancelled_run_takes_with_it(
