@@ -255,10 +255,18 @@ def test_the_report_that_was_put_together_is_there_again_after_another_page(fill
     app.segmented_control(key="report_preset").set_value("overview").run()
     app.checkbox(key="report_tick_dpo_rewards").check()
     app.checkbox(key="report_tick_margins").uncheck()
+    app.checkbox(key="report_tick_preference_pair").check()
     app.segmented_control(key="report_look").set_value("serif")
     app.button_group(key="report_formats").set_value(["svg", "csv"])
     app.session_state["report_captions"] = True
     app.run()
+    labels = {
+        name: app.checkbox(key=f"report_tick_{name}").label.replace("\\", "") for name in ("far_from_guessing", "margins", "study_runs")
+    }
+    assert [label.partition(":")[0] for label in labels.values()] == [
+        "Figure 1", "How clearly is the order right or wrong?", "Does a setting change more than the seed?"
+    ]  # fmt: skip
+    assert list(app.dataframe[0].value.columns)[:3] == ["Prompt", "Response", "Text"], "the first rows of Table 1"
     caption = next(box for box in app.text_area if box.label.startswith("Figure 1: How far"))
     caption.set_value("In my words.").run()
     app.checkbox(key="report_tick_far_from_guessing").uncheck().run()

@@ -40,7 +40,7 @@ def answer_lengths(frame: pl.DataFrame) -> go.Figure:
 @figure(
     number="8b",
     name="reward_differences",
-    title="By how much?",
+    title="How much reward does tuning add?",
     page="dpo_vs_base",
     query=queries.reward_differences,
     empty=JUDGE,

@@ -3,23 +3,25 @@
 import threading
 from collections.abc import Callable
 
+import polars as pl
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
 
 from dashboard import figures
-from dashboard.figures.headings import heading, read_by_people
 from dashboard.parts import figure as figure_part
 from dashboard.queries import Selection
 from dashboard.report import content, export, pictures
 from dashboard.report.style import LOOKS, WIDTHS_NAMED, Style
+from dashboard.report.written import written
 from dashboard.state import data
-from dashboard.state.messages import _, counted, in_sentences, language, listed, marked, of
+from dashboard.state.messages import _, counted, in_sentences, language, marked, of
 from engine.errors import PrefscopeError
 from engine.plain import shell_words
 from engine.store.opening import let_go
 from engine.store.rundir import cache_path
 
 NAMES = {"pdf": "PDF", "svg": "SVG", "png": "PNG", "html": "HTML", "tex": "LaTeX", "csv": "CSV", "json": "JSON + redraw.py"}
+FIRST_ROWS, ROW_PIXELS, CELL_PIXELS = 4, 28, 96  # of a table in the gallery
 GONE = ("report_pages", "report_zip")  # what was made, and for which request
 
 
@@ -64,7 +66,16 @@ def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
                 elif isinstance(part, figures.Figure):
                     figure_part.thumbnail(part, selection)
                 else:
-                    st.caption(data.literal(listed([counted(len(rows), "rows"), *map(heading, read_by_people(rows))])))
+                    beginning(name, rows)
+
+
+def beginning(name: str, rows: pl.DataFrame) -> None:
+    """The first rows of a table as the report prints them, small."""
+    table = written(rows)
+    shown = pl.DataFrame(table.rows[:FIRST_ROWS], schema=table.head, orient="row")
+    narrow = {heading: st.column_config.TextColumn(width=CELL_PIXELS) for heading in table.head}
+    st.dataframe(shown, hide_index=True, row_height=ROW_PIXELS, column_config=narrow, key=f"small_table_{name}")
+    st.caption(data.literal(counted(len(rows), "rows")))
 
 
 def titled(part: figures.Figure | figures.Table, labels: dict[str, str]) -> str:
