@@ -6,7 +6,7 @@ import polars as pl
 
 from dashboard.queries.answers import compared
 from dashboard.queries.selection import Selection
-from dashboard.queries.tables import ANSWERED, TOLD, scorers_of
+from dashboard.queries.tables import answers_to, scorers_of
 from engine.data.records import Turn, turns_from_json
 from engine.store.database import Connection, frame
 
@@ -155,8 +155,7 @@ def prompt_lines(con: Connection, selection: Selection, prompt_ids: tuple[str, .
 
 def prompt_table(con: Connection, selection: Selection, prompt_ids: tuple[str, ...]) -> pl.DataFrame:
     """Prompts with both answers and the selected scorers' rewards, in the order given: what is saved as CSV."""
-    query = f"{ANSWERED.format(which='prompt_id in (select unnest($prompts))')} {TOLD.format(rows='both_answers')}"
-    return in_order(frame(con, query, {**compared(selection), **scorers_of(selection), "prompts": list(prompt_ids)}), prompt_ids)
+    return in_order(answers_to(con, selection, list(prompt_ids)), prompt_ids)
 
 
 def in_order(rows: pl.DataFrame, prompt_ids: tuple[str, ...]) -> pl.DataFrame:

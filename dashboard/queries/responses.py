@@ -23,12 +23,13 @@ MAP = """
         group by map_id order by count(*) desc, map_id desc limit 1
     ), placed as (select text_id, x, y from map_points where map_id = (from fullest)),
     kept as (select pair_id from pairs where dataset_id = $dataset and split = $split),
-    shown as (                              -- chosen before anything is asked of them
-        select side, text_id, bool_or(pair_id in (from kept)) as kept from sides where text_id in (select text_id from placed)
+    shown as (                              -- chosen before their texts are asked for
+        select side, text_id, bool_or(pair_id in (from kept)) as kept, min(pair_id) as pair_id
+        from sides semi join placed using (text_id)
         group by side, text_id order by kept desc, hash(text_id, side) limit 4000
-    ), first as (select side, text_id, min(pair_id) as pair_id from sides semi join shown using (side, text_id) group by side, text_id)
+    )
     select side as series, x, y, t.text[:160] as text, t.words, $method as method, kept, pair_id
-    from shown join first using (side, text_id) join placed using (text_id) join texts t using (text_id)
+    from shown join placed using (text_id) join texts t using (text_id)
     order by kept desc, hash(t.text_id, side)
 """
 RESPONSES = """

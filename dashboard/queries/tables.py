@@ -40,15 +40,16 @@ PAIR = """
 ANSWERED = """
     with answer as (
         select prompt_id, generator_id, text_id, words, tokens, finish_reason
-        from answers where generator_id in ($base, $tuned) and {which}
+        from answers where generator_id in ($base, $tuned) and prompt_id in (select unnest($prompts))
         qualify row_number() over (partition by prompt_id, generator_id order by generation_id) = 1
     ), scored as (
         select generator_id, prompt_id, text_id, max(reward) filter (scorer_id = $untrained) as untrained,
                max(reward) filter (scorer_id = $trained) as trained
-        from scored_answers where generator_id in ($base, $tuned) and scorer_id in ($untrained, $trained) and {which} group by all
+        from scored_answers where generator_id in ($base, $tuned) and scorer_id in ($untrained, $trained)
+          and prompt_id in (select unnest($prompts)) group by all
     ), judged as (select * from answer left join scored using (generator_id, prompt_id, text_id)),
-    asked as (select distinct prompt_id, prompt_type from pairs where dataset_id = $dataset and split = $split and {which}
-              qualify row_number() over (partition by prompt_id order by prompt_type) = 1),
+    asked as (select prompt_id, min(prompt_type) as prompt_type from pairs
+              where dataset_id = $dataset and split = $split and prompt_id in (select unnest($prompts)) group by prompt_id),
     both_answers as (
         select asked.prompt_id, asked.prompt_type, b.text_id as base_text_id, t.text_id as tuned_text_id,
                b.words as base_words, t.words as tuned_words, b.tokens as base_tokens, t.tokens as tuned_tokens,
@@ -59,21 +60,26 @@ ANSWERED = """
         left join judged b on b.prompt_id = asked.prompt_id and b.generator_id = $base
         left join judged t on t.prompt_id = asked.prompt_id and t.generator_id = $tuned
     )
-"""
-TOLD = """
     select prompt_id, p.text as prompt, prompt_type, p.language, b.text as base_answer, t.text as tuned_answer,
-           {rows}.* exclude (prompt_id, prompt_type, base_text_id, tuned_text_id)
-    from {rows} join prompts p using (prompt_id)
+           both_answers.* exclude (prompt_id, prompt_type, base_text_id, tuned_text_id)
+    from both_answers join prompts p using (prompt_id)
     left join texts b on b.text_id = base_text_id left join texts t on t.text_id = tuned_text_id
 """
-SPREAD = f"""
-    {ANSWERED.format(which="true")}, ranked as (
-        select *, row_number() over (order by difference, prompt_id) - 1 as place, count(*) over () as n
-        from both_answers where difference is not null
-    ), spread as (from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i)))
-    select prompt, base_answer, tuned_answer, base_cut, tuned_cut, base_untrained, tuned_untrained, base_trained, tuned_trained,
-           difference, prompt_id
-    from ({TOLD.format(rows="spread")}) order by difference desc, prompt_id
+SHOWN = (
+    "prompt", "base_answer", "tuned_answer", "base_cut", "tuned_cut", "base_untrained", "tuned_untrained", "base_trained", "tuned_trained",
+)  # fmt: skip
+SPREAD = """
+    with judged as (                        -- of several answers the first, as above
+        select prompt_id, arg_min(reward, generation_id) filter (generator_id = $tuned)
+                          - arg_min(reward, generation_id) filter (generator_id = $base) as difference
+        from scored_answers where scorer_id = $trained and generator_id in ($base, $tuned)
+          and prompt_id in (select prompt_id from pairs where dataset_id = $dataset and split = $split)
+        group by prompt_id
+    ), ranked as (
+        select prompt_id, row_number() over (order by difference, prompt_id) - 1 as place, count(*) over () as n
+        from judged where difference is not null
+    )
+    select prompt_id from ranked where n <= $rows or place in (select round(i * (n - 1) / ($rows - 1)) from range($rows) r(i))
 """
 
 
@@ -97,7 +103,14 @@ def scorers_of(selection: Selection) -> dict[str, object]:
 
 def answered_prompts(con: Connection, selection: Selection, rows: int = 10) -> pl.DataFrame:
     """Table 2: prompts with both answers and rewards, evenly spaced by rank of the difference, so that nothing is picked by hand."""
-    return frame(con, SPREAD, {**compared(selection), **scorers_of(selection), "rows": rows})
+    spread = frame(con, SPREAD, {**compared(selection), "trained": selection.trained_scorer, "rows": rows})["prompt_id"]
+    by_difference = answers_to(con, selection, spread.to_list()).sort("difference", "prompt_id", descending=[True, False])
+    return by_difference.select(*SHOWN, "difference", "prompt_id")
+
+
+def answers_to(con: Connection, selection: Selection, prompt_ids: list[str]) -> pl.DataFrame:
+    """Prompts with both answers, the first where a generator gave several, and the selected scorers' rewards."""
+    return frame(con, ANSWERED, {**compared(selection), **scorers_of(selection), "prompts": prompt_ids})
 
 
 def dataset(con: Connection, selection: Selection) -> pl.DataFrame:
