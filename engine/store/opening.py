@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import duckdb
 
@@ -21,6 +22,7 @@ REMADE = "run `./run.sh engine rebuild`, which makes it anew from the files"
 BUSY = ("could not set lock", "different configuration", "already attached")  # what DuckDB says then, in lower case
 ONE_AT_A_TIME = Lock()
 readers: Counter[Path] = Counter()  # connections of this process to a file
+FILES: WeakKeyDictionary[Connection, Path] = WeakKeyDictionary()  # what a connection reads, for whoever keeps what was read
 Held = dict[tuple[Hashable, ...], tuple[Connection, ExitStack]]  # connections by what they were opened for, each with how it is closed
 HELD: ContextVar[Held | None] = ContextVar("HELD", default=None)  # by this thread, inside `kept_open`
 
@@ -40,7 +42,7 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
     con = patiently(lambda: joined(file), path, deadline_seconds)
     try:
         con.execute(f"use {name_of(file)}")
-        con.execute("set variable file = ?", [str(file)])  # what it reads, for whoever keeps what was read
+        FILES[con] = file
         yield con
     finally:
         con.close()

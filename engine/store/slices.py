@@ -12,12 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
 from engine.errors import DataError, RunError
 from engine.settings.slices import FIELDS, SOURCES, Contains, OneOf, Property, Range, Slice
 from engine.store.database import Connection, frame, reading
+from engine.store.opening import FILES
 from engine.store.rundir import RunDir, write_table
 
 REWARDS_OF_PAIRS = "scored_pairs where dataset_id = $dataset and scorer_id = $scorer{i}"
@@ -69,9 +71,8 @@ SLICED = {  # {table: its key}
     **dict.fromkeys(("answers", "scored_answers", "scored_prompts"), OF_PROMPT),
 }
 SEEN = "create temp view {name} as from {database}.main.{name} semi join temp.main.slice_pairs using ({key})"
-UNSLICED = ";".join(
-    [*(f"drop view if exists temp.main.{name}" for name in SLICED), "drop table if exists temp.main.slice_pairs", "reset variable slice"]
-)
+UNSLICED = ";".join([*(f"drop view if exists temp.main.{name}" for name in SLICED), "drop table if exists temp.main.slice_pairs"])
+SHOWN: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()  # the slice that a connection sees, as JSON
 PINNED = "slice_pairs"  # of a run's folder
 NAMES = {"base": "generator of base answers", "tuned": "generator of tuned answers"}
 KEYS = {"pair": "pair_id", "prompt": "prompt_id"}
@@ -154,12 +155,13 @@ def show_slice(con: Connection, wanted: Slice | None) -> None:
     Nothing is written. What was counted before (coverage, word_counts) and maps stay whole; `whole` names what lies behind a view.
     """
     con.execute(UNSLICED)
+    SHOWN.pop(con, None)
     if wanted is None:
         return
     con.register("selected", selected(con, wanted).to_arrow())
     con.execute("create temp table slice_pairs as from selected")
     con.unregister("selected")
-    con.execute("set variable slice = ?", [wanted.as_json()])
+    SHOWN[con] = wanted.as_json()
     database = database_of(con)
     con.execute(";".join(SEEN.format(database=database, name=name, key=key) for name, key in SLICED.items()))
 
@@ -195,10 +197,8 @@ def file_of(path: Path) -> File:
 
 def seen(con: Connection) -> tuple[File | None, str | None]:
     """What a connection reads, None of one in memory or for writing; and the slice that it sees, as JSON."""
-    ((path, said),) = con.execute("select getvariable('file'), getvariable('slice')").fetchall()
-    if path is None:
-        return None, said
-    return file_of(Path(path)), said
+    path = FILES.get(con)
+    return None if path is None else file_of(path), SHOWN.get(con)
 
 
 @lru_cache(maxsize=8)
