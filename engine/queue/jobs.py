@@ -209,7 +209,9 @@ def cancel(cache: Path, run_id: str, together: bool = False) -> None:
 
 def stop(run: RunDir, asked: str) -> None:
     """asked: the run that somebody cancelled, which is this one or took this one with it."""
-    (run.path / STOP).write_text(asked)
+    (run.path / STOP).touch()
+    with suppress(OSError):  # on a full disk it stops all the same
+        (run.path / STOP).write_text(asked)
     if run.status.state is State.QUEUED:
         run.update(state=State.CANCELLED, finished_at=now())
         return
