@@ -15,7 +15,7 @@ from dashboard.parts.forms import SET_ELSEWHERE
 from dashboard.parts.retrain import GROUPS
 from dashboard.parts.study_form import fields_of, values_of
 from dashboard.queries import default_selection
-from dashboard.state.costs import counting
+from dashboard.state.costs import counting, learned_from
 from engine.planning.cost import Phase
 from engine.queue import chain
 from engine.queue.run import execute
@@ -116,7 +116,7 @@ def test_retraining_a_reward_model_queues_it_and_the_scores_of_the_answers(busy:
 def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy model has scored 6 validation pairs and none of the 12 training pairs: 24 responses.
 
-    Five of the 6 lie below the largest margin.
+    Five of the 6 lie below the largest margin: 10 of the 12, which are 2 steps of 4.
     """
     with database.reading(busy) as con:
         selection = default_selection(con)
@@ -134,7 +134,7 @@ def test_a_slice_by_rewards_is_scored_first_at_the_same_press(busy: Path, monkey
     assert any("By the share in validation (5 of 6), about 10 of the 12 training pairs are in it." in i.value for i in app.info)
     captions = [c.value for c in app.caption]
     assert any(c.startswith("first score 24 responses") for c in captions), "with a remark where the machine was busy"
-    assert "✓ at most 12 training pairs, 3 steps" in captions
+    assert "✓ about 10 training pairs, 2 steps; at most 12, 3 steps" in captions
     assert "--slice" in app.code[-1].value
     scoring, model, after = started(app, busy)
     assert (scoring.config_values["splits"], model.outline.parents) == (["train"], (scoring.id,))
@@ -164,6 +164,18 @@ def test_training_on_nothing_but_pairs_ranked_wrong_is_warned_of(
     warning = " Pairs ranked wrong are often hard or mislabelled: a model trained on them alone need not be better on all pairs."
     assert not app.exception
     assert [info.value.replace("\\", "") for info in app.info] == [rule + warning if warned else rule]
+
+
+def test_of_wrong_pairs_a_model_has_fewer_where_it_was_trained(busy: Path) -> None:
+    """The toy model has learned from train; of validation it has seen nothing."""
+    with database.reading(busy) as con:
+        selection = default_selection(con)
+    reward = next(run for run in run_dirs(busy) if run.outline.kind == "reward").config
+    wrong = Slice(dataset_id=str(selection.dataset_id), predicates=(Range(field="margin", high=0, scorer=selection.trained_scorer),))
+    planned = chain.chain(busy, RewardConfig.model_validate({**reward.model_dump(), "slice": wrong}))
+    trains = next(run for run in planned.values() if isinstance(run, TrainConfig))
+    assert learned_from(trains, planned, busy)
+    assert not learned_from(trains.model_copy(update={"train_split": "validation"}), planned, busy)
 
 
 def test_cancel_says_what_goes_with_a_model_and_takes_its_scoring_too(busy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.parts.run_settings import KINDS
 from dashboard.state import data
-from dashboard.state.costs import Tokens, cost_of, said_by, tokens_of
+from dashboard.state.costs import Expected, Tokens, cost_of, expected_cost, said_by, tokens_of
 from dashboard.state.messages import _, counted, duration, listed, marked, ours, reported
 from engine.errors import PrefscopeError
 from engine.plain import line, printable
@@ -41,8 +41,13 @@ def planned_runs(config: TrainConfig, then: Sequence[str], study: Study | None) 
         return None
 
 
-def side(config: TrainConfig, then: Sequence[str], study: Study | None, planned: Mapping[str, RunConfig]) -> bool:
-    """Draw it, and the dialog again when tokens have been counted meanwhile; whether the runs can be started."""
+def side(
+    config: TrainConfig, then: Sequence[str], study: Study | None, planned: Mapping[str, RunConfig], expected: Expected | None = None
+) -> bool:
+    """Draw it, and the dialog again when tokens have been counted meanwhile; whether the runs can be started.
+
+    expected: how many pairs will be trained on, where the plan knows only how many they are at most.
+    """
     waits = any(awaited(cache_path(), run, planned) for run in planned.values())
     counted = config.model_copy(update={"slice": None}) if waits else config  # all pairs, until it is known which are in the slice
     tokens = tokens_of(counted)
@@ -52,7 +57,7 @@ def side(config: TrainConfig, then: Sequence[str], study: Study | None, planned:
             st.rerun()
 
     found = cost_of(planned, tokens.sample)
-    panel(found, tokens)
+    panel(found, tokens, expected_cost(planned, tokens.sample, expected) if expected else None)
     if study is None:
         queued(planned)
     command(config, then, study)
@@ -72,12 +77,14 @@ def check(config: RunConfig) -> None:
             st.caption(data.literal(sentence))
 
 
-def panel(found: Cost, tokens: Tokens) -> None:
-    st.metric(_("Before it starts"), data.literal(headline(found)))
-    if found.seconds:
-        st.html(bar(found.phases))
+def panel(found: Cost, tokens: Tokens, expected: Cost | None = None) -> None:
+    """expected: of about as many pairs as are expected, where those of `found` are the most that there can be."""
+    usual = found if expected is None or expected.refusals else expected
+    st.metric(_("Before it starts"), data.literal(headline(usual)))
+    if usual.seconds:
+        st.html(bar(usual.phases))
     with st.container(gap="xxsmall"):
-        for part in together(found.phases):
+        for part in together(usual.phases):
             fact(part.label, _("unknown") if part.seconds is None else about(part.seconds))
         if found.memory_bytes:
             fact(
@@ -86,7 +93,9 @@ def panel(found: Cost, tokens: Tokens) -> None:
             )
         if found.disk_bytes:
             fact(_("disk"), wording.size(found.disk_bytes))
-    checks(found, tokens)
+        if usual is not found:
+            fact(_("if all training pairs are in the slice"), headline(found))
+    checks(found, tokens, expected)
 
 
 def headline(found: Cost) -> str:
@@ -139,11 +148,14 @@ def fact(what: str, value: str) -> None:
         st.markdown(f"**{data.literal(value)}**", width="content")
 
 
-def checks(found: Cost, tokens: Tokens) -> None:
+def checks(found: Cost, tokens: Tokens, expected: Cost | None = None) -> None:
     """What was looked at: done, pending, worth a warning, or in the way."""
-    training = next((made for made in found.runs if made.steps), None)
+    training, about_ = (next((made for made in of.runs if made.steps), None) if of else None for of in (found, expected))
     done = []
-    if training and training.items:
+    if expected and about_ and training:
+        form = _("about {n:,} training pairs, {steps:,} steps; at most {most:,}, {most_steps:,} steps")
+        done.append(form.format(n=about_.items, steps=expected.steps, most=training.items, most_steps=found.steps))
+    elif training and training.items:
         form = _("at most {n:,} training pairs, {steps:,} steps") if training.at_most else _("{n:,} training pairs, {steps:,} steps")
         done.append(form.format(n=training.items, steps=found.steps))
     if not found.waiting:
@@ -167,7 +179,7 @@ def checks(found: Cost, tokens: Tokens) -> None:
             _("{share} of the prompts are longer than allowed: their beginning is cut.")
         )  # fmt: skip
         st.warning(data.literal(text.format(share=share)))
-    for sentence in found.warnings:
+    for sentence in (*found.warnings, *(expected.refusals if expected and not found.refusals else ())):
         st.warning(data.literal(data.told(sentence)))
     for sentence in dict.fromkeys((*found.refusals, *tokens.sentences)):
         st.error(data.literal(data.told(sentence)))

@@ -11,6 +11,7 @@ from dashboard.parts import before_start, forms, study_form
 from dashboard.parts.forms import Asker
 from dashboard.queries import Selection
 from dashboard.state import data
+from dashboard.state.costs import Expected, expected_of
 from dashboard.state.data import Run
 from dashboard.state.messages import _, counted, in_sentences, listed, marked, of, ours
 from dashboard.state.slices import in_full
@@ -22,7 +23,6 @@ from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainC
 from engine.settings.slices import Slice
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
-from engine.store.slices import counts
 from engine.store.status import State
 
 Kind = Literal["reward", "policy"]
@@ -125,10 +125,11 @@ def dialog(selection: Selection) -> None:
     if config and (planned_study or not several):
         with right:
             planned = before_start.planned_runs(config, then, planned_study)
-            ready = planned is not None and before_start.side(config, then, planned_study, planned)
+            expected = expected_of(planned or {}, selection.split)
+            ready = planned is not None and before_start.side(config, then, planned_study, planned, expected)
         with before:
             say_rule(config, selection)
-            score_first(planned or {}, selection)
+            score_first(planned or {}, expected)
     with st.container(horizontal=True, horizontal_alignment="right", key="retrain_foot"):
         if st.button(_("Cancel"), key="retrain_cancel"):
             close()
@@ -252,24 +253,26 @@ def say_rule(config: TrainConfig, selection: Selection) -> None:
     st.info(data.literal(in_sentences(said)))
 
 
-def score_first(planned: Mapping[str, RunConfig], selection: Selection) -> None:
+def score_first(planned: Mapping[str, RunConfig], expected: Expected | None) -> None:
     """Where a slice asks for rewards that the training pairs do not have yet: that they are scored before, and what follows from it."""
     trains = next((config for config in planned.values() if isinstance(config, TrainConfig)), None)
     waits_for = awaited(cache_path(), trains, planned) if trains else None
-    if trains is None or waits_for is None or trains.slice is None:
+    if waits_for is None:
         return
     text = _(
         "The slice asks for rewards that the training pairs do not have yet. They are scored first, in the run “{scoring}”; then it is "
         "known which pairs are in the slice, and training on them begins. If scoring fails, nothing is trained."
     )
     said = [text.format(scoring=ours(line(waits_for)))]
-    found = data.read(counts, trains.slice)
-    here, pairs = found.get(selection.split or "", (0, 0))
-    if here:
+    if expected:
         text = _("By the share in {split} ({here:,} of {pairs:,}), about {n:,} of the {total:,} training pairs are in it.")
-        total = found[trains.train_split][1]
-        about = {"here": here, "pairs": pairs, "n": round(total * here / pairs), "total": total}
-        said.append(text.format(split=ours(line(selection.split or "")), **about))
+        if expected.fewer:
+            text = _(
+                "By the share in {split} ({here:,} of {pairs:,}), at most about {n:,} of the {total:,} training pairs are in it: the "
+                "reward model was trained on pairs among them, and ranks fewer of those wrong."
+            )
+        split = ours(line(expected.split))
+        said.append(text.format(split=split, here=expected.here, pairs=expected.of, n=expected.pairs, total=expected.total))
     st.info(data.literal(in_sentences(said)))
 
 
