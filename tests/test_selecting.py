@@ -16,6 +16,7 @@ from dashboard import queries
 from dashboard.figures import FIGURES, TABLES, Figure, Table, find, render, seen_by
 from dashboard.figures.registry import FADED, bin_width, marks, outlined
 from dashboard.figures.theme import PAGES
+from dashboard.parts import verdict
 from dashboard.parts.columns import preview
 from dashboard.parts.drawings import ROW_PIXELS
 from dashboard.parts.pair_list import BAR_PIXELS, bar
@@ -23,8 +24,10 @@ from dashboard.queries import Selection
 from dashboard.state import slices
 from dashboard.state.slices import named
 from engine.settings.slices import Contains, OneOf, Range, Slice, without_rewards
+from engine.statistics.claims import claims
 from engine.store import database
 from engine.store.database import Connection
+from engine.store.slices import show_slice
 
 pytestmark = pytest.mark.slow
 
@@ -84,6 +87,24 @@ def test_what_is_said_of_rewards_does_not_decide_who_is_right(chosen: Selection)
     assert without_rewards(sliced(chosen, wrong(chosen))) is None
     assert without_rewards(sliced(chosen, wrong(chosen), kind, inverted=True)) is None
     assert without_rewards(sliced(chosen, kind, inverted=True)) == sliced(chosen, kind, inverted=True)
+
+
+def test_a_headline_of_other_rows_than_the_slice_names_them(con: Connection, chosen: Selection) -> None:
+    """The sentences of a slice of wrong pairs are those of what else it asks for: of all pairs where that is nothing."""
+    long = Range(field="chosen_words", low=1)
+    for found, beginning in (
+        (sliced(chosen, wrong(chosen)), "Among all pairs, "),
+        (sliced(chosen, wrong(chosen), long), "Among pairs where words of the chosen response ≥ 1, "),
+        (sliced(chosen, long), ""),
+    ):
+        looked_at = replace(chosen, slice=found)
+        show_slice(con, found)
+        claim = claims(con, looked_at, "reward_model")[0]
+        show_slice(con, None)
+        headline = verdict.headline(claim, looked_at)
+        assert headline.startswith(beginning)
+        assert headline[len(beginning) + 1 :] == verdict.text(claim)[1:]
+    assert slices.clauses(sliced(chosen, Range(field="longer_by", low=10))) == "the chosen response is at least 10 words longer"
 
 
 def test_pairs_are_listed_from_the_most_wrongly_ranked(con: Connection, chosen: Selection, pairs: pl.DataFrame) -> None:

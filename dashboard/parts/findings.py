@@ -21,7 +21,7 @@ def show(selection: Selection) -> None:
         for claim in found:
             with st.container(border=True, height="stretch", gap="small"):
                 verdict.said_with(claim.sureness)
-                st.subheader(data.literal(verdict.text(claim)), anchor=False)
+                st.subheader(data.literal(verdict.headline(claim, selection)), anchor=False)
                 verdict.scope(selection, claim)
                 figure.thumbnail(figures.find(SHOWN_IN[claim.name][0]), selection, claim.name)
                 st.caption(data.literal(claim.detail_text(wording())))

@@ -32,9 +32,9 @@ def begin(page: str, question: str, title: str, most: int = 3) -> list[Claim]:
             st.caption(data.literal(question))
         if found:
             scope(selection, found[0])
-        st.title(data.literal(text(found[0]) if found else title), anchor=False)
+        st.title(data.literal(headline(found[0], selection) if found else title), anchor=False)
         for claim in found[:most]:
-            line(claim, headline=claim is found[0])
+            line(claim, is_headline=claim is found[0])
     if second := data.second():
         beside(selection, second)
     elif selection.dataset_id is not None:
@@ -74,9 +74,9 @@ def found_on(page: str, selection: Selection) -> list[Claim]:
     return data.read(claims, selection, page)
 
 
-def line(claim: Claim, headline: bool = False) -> None:
+def line(claim: Claim, is_headline: bool = False) -> None:
     """How sure one may be of a claim, and what it rests on; below the headline without repeating it."""
-    parts = ([] if headline else [text(claim)]) + [claim.detail_text(wording())]
+    parts = ([] if is_headline else [text(claim)]) + [claim.detail_text(wording())]
     said = " ".join(part for part in parts if part)
     said_with(claim.sureness, said)
 
@@ -88,6 +88,21 @@ def said_with(sure: Sureness, sentence: str = "") -> None:
 
 def text(claim: Claim) -> str:
     return claim.text(wording())
+
+
+def headline(claim: Claim, selection: Selection) -> str:
+    """The claim, with the population that it speaks of where that is not the slice that is looked at."""
+    if claim.slice == selection.slice:
+        return text(claim)
+    by = claim.estimates.get("by")
+    of_prompts = by is not None and by.counted == "prompts"
+    if claim.slice is None:
+        form = _("Among all prompts, {claim}") if of_prompts else _("Among all pairs, {claim}")
+    else:
+        form = _("Among prompts where {slice}, {claim}") if of_prompts else _("Among pairs where {slice}, {claim}")
+    begins_with_a_word = claim.template[:1].isalpha()  # not with a value: names keep their capitals
+    said = text(claim)
+    return form.format(slice=slices.clauses(claim.slice), claim=said[:1].lower() + said[1:] if begins_with_a_word else said)
 
 
 def named(found: Sequence[Claim], name: str) -> Claim | None:

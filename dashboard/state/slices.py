@@ -167,6 +167,22 @@ def named(slice: Slice | None) -> str:
     return slice.name or (_("all but {conditions}").format(conditions=conditions) if slice.inverted else conditions)
 
 
+def clauses(slice: Slice | None) -> str:
+    """Its conditions as they stand after “where”."""
+    if slice is None or slice.inverted or slice.name:
+        return named(slice)
+    return _(" and ").join(clause(predicate) for predicate in slice.predicates)
+
+
+def clause(predicate: AnyPredicate) -> str:
+    """The predicate as it stands after “where”."""
+    longer = isinstance(predicate, Range) and predicate.field == "longer_by" and not predicate.not_ and predicate.high is None
+    low = predicate.low if isinstance(predicate, Range) else None
+    if longer and low and low > 1:
+        return _("the chosen response is at least {n:g} words longer").format(n=low)
+    return said(predicate)
+
+
 def in_full(slice: Slice) -> str:
     """Its name, if it has one, and its conditions."""
     conditions = named(slice.model_copy(update={"name": ""}))
