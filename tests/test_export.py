@@ -17,6 +17,7 @@ from dashboard.report.captions import Sources
 from dashboard.report.files import Shown, Tabled
 from dashboard.report.latex import latex
 from dashboard.report.style import WIDTHS, Style
+from dashboard.state.messages import ours, speaking
 from engine.store import database
 
 pytestmark = pytest.mark.slow
@@ -110,6 +111,20 @@ def test_a_caption_says_n_interval_method_models_and_data(shown: dict[str, Shown
     curves = files.content(shown["reward_training"], "txt", Style(), KNOWN).decode()
     assert "Data: Pairs & <b>more</b> 50%." in curves  # neither the validation split nor its slice is what was trained on
     assert "slice" not in curves
+
+
+def test_a_caption_names_no_model_that_is_called_as_its_role_is() -> None:
+    """Whatever its capitals; one with another name stays, and without any the part is gone, in both languages."""
+    usual = {"trained_scorer": "Reward model", "base_scorer": "Untrained", "base_generator": "base", "tuned_generator": "DPO"}
+    assert Sources("Pairs", "dev", usual).said((*registry.POLICIES, *registry.SCORERS)) == "Data: Pairs, dev. Models: tuned: DPO."
+    assert Sources("Pairs", "dev", usual).said(registry.SCORERS) == "Data: Pairs, dev."
+    second = {"trained_scorer": "Reward model 2", "base_scorer": "untrained (seed 1)"}
+    expected = "Data: Pairs, dev. Models: reward model: Reward model 2; untrained reward model: untrained (seed 1)."
+    assert Sources("Pairs", "dev", second).said(registry.SCORERS) == expected
+    with speaking("zh"):
+        chinese = Sources("Pairs", "dev", {role: ours(name) for role, name in {**usual, "base_generator": "Base"}.items()})
+        assert chinese.said(registry.JUDGED).count("DPO") == 1
+        assert "基础" not in chinese.said(registry.JUDGED)
 
 
 def test_latex_holds_the_caption_and_nothing_of_a_name_is_a_command(shown: dict[str, Shown]) -> None:

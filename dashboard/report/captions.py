@@ -27,6 +27,13 @@ ROLES = {
     "tuned_generator": marked("tuned: {name}"),
 }
 
+SAME: dict[str, tuple[str, ...]] = {  # names that say of a model what its role says
+    "trained_scorer": ("Reward model",),
+    "base_scorer": ("untrained", "Untrained reward model"),
+    "base_generator": ("Base",),
+    "tuned_generator": ("Tuned",),
+}
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -39,15 +46,20 @@ class Sources:
     about: str = ""  # what a reader must know of the dataset
 
     def said(self, models: tuple[Role, ...], training: bool = False) -> str:
-        """Data: Starter pairs, validation. Models: trained scorer: …; base: …."""
+        """Data: Starter pairs, validation. Models: reward model: …; tuned: …. A model that is called as its role is need not be named."""
         data = (_("Data: {dataset}.") if training else _("Data: {dataset}, {split}.")).format(dataset=self.dataset, split=self.split)
-        named = [_(ROLES[role]).format(name=self.models[role]) for role in models if self.models.get(role)]
+        called = {role: self.models.get(role, "") for role in models}
+        named = [_(ROLES[role]).format(name=name) for role, name in called.items() if name and not says_its_role(role, name)]
         return in_sentences([data, _("Models: {models}.").format(models=_("; ").join(named)) if named else ""])
 
     def beside(self, models: tuple[Role, ...], below: str) -> str:
         """What stands below a figure, without the names of models that the caption names at its end."""
         named = {html.unescape(excerpt(self.models.get(role, ""), 40)) for role in models}
         return BETWEEN.join(part for part in html.unescape(below).split(BETWEEN) if part not in named)
+
+
+def says_its_role(role: Role, name: str) -> bool:
+    return name.casefold() in {ours(same).casefold() for same in SAME[role]}
 
 
 def sources(con: Connection, selection: Selection) -> Sources:

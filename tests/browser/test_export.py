@@ -32,7 +32,7 @@ def exported(page: Page, form: str, tmp_path: Path) -> Path:
 def test_a_format_and_a_width_are_chosen_and_the_file_comes(page: Page, tmp_path: Path) -> None:
     """The menu opens where it stands whole, at the foot of the window upwards.
 
-    3.3 in are 237.6 pt; the caption is the sentence that stands below the figure, with its models.
+    3.3 in are 237.6 pt; the caption is the sentence that stands below the figure, with its data.
     """
     button = page.locator(".st-key-export_margins").get_by_role("button", name="Export")
     button.evaluate("e => { e.scrollIntoView({block: 'end'}) }")
@@ -47,5 +47,5 @@ def test_a_format_and_a_width_are_chosen_and_the_file_comes(page: Page, tmp_path
     assert float(sheet.mediabox.width) == pytest.approx(3.3 * 72, abs=0.1)
     assert "margin: chosen − rejected reward" in sheet.extract_text()
     caption = exported(page, "Caption, plain text", tmp_path).read_text(encoding="utf-8")
-    assert "reward model: " in caption
+    assert "Data: kitchen, validation." in caption
     assert "median" in caption
