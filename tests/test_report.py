@@ -92,6 +92,12 @@ def test_only_what_chosen_figures_and_tables_show_was_found(filled_cache: Path) 
     assert of["words_chosen"] == []
 
 
+def test_what_was_found_can_be_left_out(filled_cache: Path) -> None:
+    without = content.read(filled_cache, replace(request(filled_cache, parts=("margins",)), findings=False))
+    assert without.findings == []
+    assert "What was found" not in document.in_html(without)
+
+
 def test_what_is_empty_is_left_out_and_named(whole: Path) -> None:
     told = json.loads((whole / "environment.json").read_text(encoding="utf-8"))["left_out"]
     captions = json.loads((whole / "captions.json").read_text(encoding="utf-8"))
@@ -258,12 +264,13 @@ def test_the_zip_holds_the_document_as_pdf_with_its_pictures_and_says_what_is_be
 def test_the_page_s_command_asks_for_what_is_ticked(parts: tuple[str, ...], formats: tuple[str, ...], style: Style) -> None:
     slice = Slice(dataset_id="d", name="it's wrong", predicates=(Range(field="margin", high=0.0, scorer="s"),))
     for chosen in (None, slice):
-        request = content.Request(Selection("d", "validation", slice=chosen), parts, formats, style)
+        request = content.Request(Selection("d", "validation", slice=chosen), parts, formats, style, findings=chosen is None)
         name, *words = report_page.arguments(request, "overview")
         options = export.asked(words)
         assert name == "report"
         assert tuple(options.part or content.preset(options.preset)) == parts
         assert export.made_of(options.format or export.USUAL) == formats
+        assert options.no_findings is (chosen is not None)
         assert (options.look, options.width, options.split) == (style.look, style.width, "validation")
         assert (parse_slice(options.slice) if options.slice else None, options.dataset) == (chosen, None if chosen else "d")
 

@@ -134,6 +134,11 @@ def style_and_formats() -> tuple[Style, tuple[str, ...]]:
     return Style(look, width), export.made_of(forms or ())
 
 
+def with_findings() -> bool:
+    """Whether the document says what was found."""
+    return st.checkbox(_("Say what was found"), True, key="report_findings", persist_state="session")
+
+
 def making(make: Callable[[pictures.Begun], object]) -> object | None:
     """Make something under a bar that names what is being made; a failure is its sentence."""
     let_go()
@@ -197,5 +202,6 @@ def arguments(request: content.Request, preset: str) -> list[str]:
         asked += ["--dataset", selection.dataset_id or ""]
     asked += ["--split", selection.split] if selection.split else []
     asked += ["--language", language()] if language() != "en" else []
+    asked += [] if request.findings else ["--no-findings"]
     asked += ["--look", style.look] if style.look != usual.look else []
     return [*asked, *(("--width", style.width) if style.width != usual.width else ())]

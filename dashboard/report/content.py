@@ -67,6 +67,7 @@ class Request:
     formats: tuple[str, ...]
     style: Style = field(default_factory=Style)
     captions: Mapping[str, str] = field(default_factory=dict)
+    findings: bool = True  # whether it says what was found
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def read(cache: Path, request: Request) -> Content:
         pairs = selected(con, selection.slice) if selection.slice else None
         undecided = selection.undecided
         show_slice(con, undecided.slice)
-        said = claims(con, undecided) if selection.dataset_id else []
+        said = claims(con, undecided) if selection.dataset_id and request.findings else []
         counted, runs, trained = numbers(con, selection), queries.provenance(con, selection), queries.settings_of_models(con, selection)
     shown = {name for name, frame in rows.items() if not frame.is_empty()}
     found = found_on_pages(claim for claim in said if not shown.isdisjoint(SHOWN_IN[claim.name]))

@@ -176,6 +176,7 @@ def asked(arguments: list[str] | None) -> argparse.Namespace:
         help="a figure or table in place of a preset's; may be repeated, in order",
     )
     parser.add_argument("--format", action="append", choices=FORMATS, help="may be repeated; all but png when absent")
+    parser.add_argument("--no-findings", action="store_true", help="leave out the sentences of what was found")
     parser.add_argument("--look", choices=LOOKS, default="sans")
     parser.add_argument("--width", choices=WIDTHS, default="page", help="of a figure: column 3.3 in, page 6.9 in, slide 10 in")
     parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the document, its captions and its figures")
@@ -197,7 +198,8 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
     if selection.dataset_id is None:
         raise StoreError(_("{cache} holds no dataset: import one or run the starter experiment first").format(cache=options.cache))
     formats = made_of(options.format or USUAL)
-    request = Request(selection, tuple(options.part or preset(options.preset)), formats, Style(options.look, options.width))
+    parts, style = tuple(options.part or preset(options.preset)), Style(options.look, options.width)
+    request = Request(selection, parts, formats, style, findings=not options.no_findings)
     files = write(options.cache, request, options.out)
     yield _("{n} files in {folder}").format(n=len(files), folder=options.out)
     left_out = json.loads((options.out / "environment.json").read_text(encoding="utf-8"))["left_out"]

@@ -12,7 +12,7 @@ selection = widgets.heading(_("Report"))
 st.write(_("A document with the figures and tables chosen here, and all that it was made from: pictures, data, captions, settings, LaTeX."))
 parts = report_page.chosen_parts()
 style, formats = report_page.style_and_formats()
-asked = Request(selection, parts, formats, style)
+asked = Request(selection, parts, formats, style, findings=report_page.with_findings())
 with st.expander(_("Captions"), key="report_captions", on_change="rerun") as opened:
     if opened.open:
         report_page.captions(asked)
