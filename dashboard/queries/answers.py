@@ -1,5 +1,7 @@
 """Answers of the base and the tuned generator: lengths, rewards, and who wins."""
 
+from dataclasses import replace
+
 import polars as pl
 
 from dashboard.queries.distributions import boxes, histogram
@@ -43,6 +45,10 @@ def judge_of(selection: Selection, judge: str) -> str | None:
 
 def answer_lengths(con: Connection, selection: Selection) -> pl.DataFrame:
     """Figure 8a: histogram of answer lengths; facet is their unit: tokens, or words when some answer's tokens were not counted."""
+    return once(con, lengths_of_answers, replace(selection, base_scorer=None, trained_scorer=None, reward_runs=()))  # whoever judges
+
+
+def lengths_of_answers(con: Connection, selection: Selection) -> pl.DataFrame:
     values = f"""
         with a as ({ANSWERS}), u as (select coalesce(bool_and(tokens is not null), true) as counted from a)
         select who as series,

@@ -88,7 +88,7 @@ MENTION = """(
 )"""
 EDGE = r"[^\p{L}\p{N}_]|\p{Han}"  # of a word; Chinese has no blanks
 SPACED = re.compile(r"[^\W\u3400-\u9fff]")  # a letter of a word that ends at an edge
-MOST_KEPT, MOST_BYTES = 64, 500_000_000  # results of queries that are kept, and of all of them together
+MOST_KEPT, MOST_BYTES = 256, 500_000_000  # results of queries that are kept, and of all of them together
 Bound = dict[str, object]
 
 

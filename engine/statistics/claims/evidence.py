@@ -13,8 +13,7 @@ from engine.statistics.estimate import Estimate
 from engine.statistics.registry import measured
 from engine.statistics.wording import Term, Value
 from engine.store.database import Connection
-from engine.store.database import frame as asked
-from engine.store.slices import whole
+from engine.store.slices import frame_once, whole
 
 NAMES = """
     select generator_id, g.name, g.kind, r.config ->> '$.loss.name' as loss
@@ -61,8 +60,11 @@ class Evidence:
         }  # fmt: skip
 
     def read(self, query: str, **values: object) -> pl.DataFrame:
-        """The result of a query in which $dataset, $split, $trained, $untrained, $base and $tuned stand for the comparison's."""
-        return asked(self.con, query, {name: value for name, value in {**self.places, **values}.items() if f"${name}" in query})
+        """The result of a query in which $dataset, $split, $trained, $untrained, $base and $tuned stand for the comparison's.
+
+        Kept for whoever asks the same, as other claims and other comparisons do of what they have in common.
+        """
+        return frame_once(self.con, query, {name: value for name, value in {**self.places, **values}.items() if f"${name}" in query})
 
     @cached_property
     def untrained(self) -> str | None:
