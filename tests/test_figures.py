@@ -19,11 +19,12 @@ from dashboard.figures.theme import COLOURS, PAGES, TITLE_CHARS, escaped, excerp
 from dashboard.queries import Selection
 from dashboard.queries.curves import units_of
 from dashboard.state.messages import speaking
-from engine.settings.config import PolicyConfig
+from engine.settings.config import PolicyConfig, RewardConfig
 from engine.settings.hyperparameters import DPO, IPO, KTO, SimPO, Weighted
 from engine.statistics.wording import percent
 from engine.store import database
 from engine.store.database import Connection
+from engine.store.status import State
 
 IDS = [f.name for f in FIGURES]
 
@@ -336,3 +337,20 @@ def test_a_hover_box_says_the_share_of_its_bar(con: Connection, chosen: Selectio
     plot = render(find("win_tie_loss"), con, chosen)
     bars = [trace for trace in plot.data if trace.type == "bar"]
     assert [said for bar in bars for _count, said in bar.customdata] == [percent(share) for bar in bars for share in bar.x]
+
+
+def test_two_measurements_are_not_joined_and_each_run_says_on_how_many_pairs(empty_cache: Path) -> None:
+    """A reward model measures twice on 200 pairs, a policy three times on 100: it alone has a line."""
+    reward, policy = RewardConfig(name="Mine", dataset="d"), PolicyConfig(name="Tuned", dataset="d")
+    for config, accuracy, n, steps in ((reward, "accuracy", 200, (0, 40)), (policy, "rewards/accuracies", 100, (0, 20, 40))):
+        run = write_run(empty_cache, config.name, config, State.DONE)
+        for step in steps:
+            run.append_metrics(step, "validation", {accuracy: 0.7, "n": n}, 10, 1.0)
+        database.ingest(empty_cache, run.path)
+    with database.reading(empty_cache) as con:
+        database.show_live(con, empty_cache)
+        plot = render(find("validation_accuracy"), con, Selection(reward_runs=("Mine",), policy_runs=("Tuned",)))
+    assert [trace.mode for trace in plot.data] == ["markers", "lines+markers"]
+    said = plot.layout.title.subtitle.text.replace("<br>", " ")
+    assert "validation: n = 200 (Mine), n = 100 (Tuned)" in said
+    assert "measured at steps 0 and 40 only" in said

@@ -143,6 +143,15 @@ def test_a_run_that_ended_before_its_first_step_is_no_default_and_stands_last(
     assert tables(app)[0]["run"][-1] == "cancelled"
 
 
+def test_all_runs_tell_when_they_began_what_they_changed_and_on_how_many_pairs_they_were_measured(
+    filled_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """21 of the 30 pairs that are measured are ranked right."""
+    table = tables(opened(filled_cache, monkeypatch, "runs.py"))[-1]
+    assert list(table)[:6] == ["run", "state", "started", "time", "settings", "result"]
+    assert "accuracy 70.0\u00a0%\u00a0[52.1,\u00a083.3] on validation, n = 30" in table["result"]
+
+
 def test_a_run_in_the_address_is_opened_with_its_log(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (run_dirs(own_cache)[0].path / "log.txt").write_text("first line\nlast *line*\n")
     app = opened(own_cache, monkeypatch, "runs.py", run=run_dirs(own_cache)[0].id)

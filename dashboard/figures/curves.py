@@ -17,6 +17,7 @@ TRAIN_REWARD = "Train a reward model: its curves appear here from the first step
 TRAIN_POLICY = "Fine-tune a policy: its curves appear here from the first step on."
 
 AXIS_CHARS = 28  # of an axis title's line, beside a panel of PANEL_HEIGHT
+FEW = 2  # measurements, at a run's start and end, that no line joins
 PANEL_HEIGHT = 200  # pixels of one of several panels
 
 
@@ -202,7 +203,10 @@ def name_sides_and_runs(plot: go.Figure, runs: list[pl.DataFrame]) -> None:
     empty="No validation yet: a run measures at its start and end, and in between when Evaluate every is set.",
 )
 def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
-    """Filled dots are reward models, open diamonds policies, whose accuracy is that of their implicit reward."""
+    """Filled dots are reward models, open diamonds policies, whose accuracy is that of their implicit reward.
+
+    Points of a run that measured FEW times are not joined: a line between them would show growth that nobody measured.
+    """
     plot, (x, title) = go.Figure(), axis_of(frame, "pairs")
     several = frame["split"].n_unique() > 1
     for rows in frame.partition_by("run_id", "split", maintain_order=True):
@@ -213,9 +217,9 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
             x=rows[x].to_list(),
             y=rows["value"].to_list(),
             error_y={**bars(rows["accuracy"]), "thickness": 1, "width": 3},
-            mode="lines+markers",
+            mode="lines+markers" if len(rows) > FEW else "markers",
             line=style,
-            marker={"symbol": "circle" if rows["metric"][0] == "accuracy" else "diamond-open", "size": 8},
+            marker={"color": style["color"], "symbol": "circle" if rows["metric"][0] == "accuracy" else "diamond-open", "size": 8},
             name=name,
             legendgroup=name,
             showlegend=True,
@@ -225,16 +229,31 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
     plot.add_hline(y=0.5, line={"color": COLOURS["untrained"], "dash": "dot", "width": 1})
     plot.update_xaxes(title_text=title, rangemode="tozero")
     plot.update_yaxes(title_text=_("accuracy"), tickformat=".0%")
-    counted = frame.drop_nulls("n").group_by("split", maintain_order=True).agg(pl.col("n").unique().sort())
-    sizes = [filled("{split}: n = {n}", split=split, n=listed(number(n, 0) for n in several_n)) for split, several_n in counted.iter_rows()]
     read_together(plot)
     kinds = _("◇ policies: accuracy of the implicit reward") if (frame["metric"] != "accuracy").any() else ""
-    return caption(plot, *map(escaped_split, sizes), intervals(frame["accuracy"]), banded(frame), kinds, _("dotted: guessing"))
+    return caption(plot, *sizes(frame), measured_at(frame), intervals(frame["accuracy"]), banded(frame), kinds, _("dotted: guessing"))
+
+
+def sizes(frame: pl.DataFrame) -> list[str]:
+    """On how many pairs of each split each run measured."""
+    counted = frame.drop_nulls("n").partition_by("split", maintain_order=True)
+    return [f"{excerpt(rows['split'][0], 20)}: {by_whom(rows, 'n', 'n = {numbers}')}" for rows in counted]
+
+
+def measured_at(frame: pl.DataFrame) -> str:
+    """At which steps the runs measured whose points are too few for a line."""
+    few = frame.filter(pl.len().over("run_id", "split") <= FEW)
+    return "" if few.is_empty() else by_whom(few, "step", _("measured at steps {numbers} only"))
+
+
+def by_whom(frame: pl.DataFrame, column: str, sentence: str) -> str:
+    """A column's numbers in a sentence, and where they are not the same of every run, which runs they are of."""
+    runs: dict[str, list[str]] = {}
+    for rows in by_run(frame):
+        numbers = _(" and ").join(number(value, 0) for value in rows[column].unique().sort())
+        runs.setdefault(numbers, []).append(excerpt(rows["run"][0], 20))
+    return listed(f"{sentence.format(numbers=numbers)}{'' if len(runs) == 1 else f' ({listed(names)})'}" for numbers, names in runs.items())
 
 
 def intervals(estimates: pl.Series) -> str:
     return by(*known) if len(known := estimates.drop_nulls()) else ""
-
-
-def escaped_split(sentence: str) -> str:
-    return excerpt(sentence, 60)

@@ -19,7 +19,7 @@ from dashboard.queries.curves import settings_key
 from dashboard.queries.run_table import run_measures
 from dashboard.state import address, data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, counted, duration, estimated, marked, ours, reported
+from dashboard.state.messages import _, counted, duration, estimated, marked, ours, reported, wording
 from engine.plain import line
 from engine.settings.config import CONFIGS, TrainConfig
 from engine.statistics.estimate import Estimate
@@ -33,6 +33,8 @@ QUESTIONS = {
 }
 SHOWN, HIDDEN = ":material/visibility:", ":material/visibility_off:"
 TAIL_LINES = 40
+MOST_ROWS = 12  # of a table; more are scrolled
+TWO_LINES = 57  # pixels of a row in which Streamlit breaks long cells: more than 4 rem
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,9 @@ def ids(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(row.run.id for row in rows)
 
 
-def shown(table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: list[Row], key: str) -> list[Row]:
+def shown(
+    table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: list[Row], key: str, pixels: int = drawings.ROW_PIXELS
+) -> list[Row]:
     """Draw a table of runs; the chosen rows. A run stays chosen when it moves to another row."""
     order, before = ids(rows), st.session_state.get(f"{key}_order")
     if before not in (None, order) and key in st.session_state:
@@ -167,9 +171,9 @@ def shown(table: Mapping[str, list[Any]], headings: Mapping[str, Any], rows: lis
         st.session_state[key] = {"selection": {"rows": [place for place, run_id in enumerate(order) if run_id in chosen]}}
     st.session_state[f"{key}_order"] = order
     event = st.dataframe(
-        pl.DataFrame(table, strict=False, infer_schema_length=None), hide_index=True, row_height=drawings.ROW_PIXELS,
-        column_config=dict(headings),
+        pl.DataFrame(table, strict=False, infer_schema_length=None), hide_index=True, row_height=pixels, column_config=dict(headings),
         placeholder="–", on_select="rerun", selection_mode="multi-row", key=key,
+        height="content" if len(rows) <= MOST_ROWS else MOST_ROWS * pixels,
     )  # fmt: skip
     return [rows[place] for place in event["selection"]["rows"] if place < len(rows)]
 
@@ -186,36 +190,39 @@ def everything(known: list[Run], selection: Selection) -> None:
     table: dict[str, list[Any]] = {
         "run": [row.run.name for row in rows],
         "state": [row.state for row in rows],
-        "result": [result(row) for row in rows],
+        "started": [widgets.local(row.run.status.started_at) if row.run.status.started_at else None for row in rows],
         "time": [None if row.seconds is None else duration(row.seconds) for row in rows],
+        "settings": [unusual(row.run.kind, row.settings) for row in rows],
+        "result": [result(row) for row in rows],
         "kind": [_(KINDS.get(row.run.kind, row.run.kind)) for row in rows],
         "dataset": [ours(line(names.get(row.run.outline.dataset, row.run.outline.dataset))) for row in rows],
-        "settings": [unusual(row.run.kind, row.settings) for row in rows],
     }
     headings = {
         "run": st.column_config.TextColumn(_("Run")),
         "state": state_column(rows),
-        "kind": st.column_config.TextColumn(_("Kind")),
-        "dataset": st.column_config.TextColumn(_("Dataset")),
-        "result": st.column_config.TextColumn(_("Result"), width=270),
-        "time": st.column_config.TextColumn(_("Time"), alignment="right", width=96),
-        "settings": st.column_config.TextColumn(_("Changed settings"), width="large"),
+        "started": st.column_config.DatetimeColumn(_("Started"), format="YYYY-MM-DD HH:mm", width=126),
+        "time": st.column_config.TextColumn(_("Took"), alignment="right", width=84),
+        "settings": st.column_config.TextColumn(_("Changed settings"), width=310),
+        "result": st.column_config.TextColumn(_("Result"), width=184),
+        "kind": st.column_config.TextColumn(_("Kind"), width=108),
+        "dataset": st.column_config.TextColumn(_("Dataset"), width=80),
     }
     st.caption(
         data.literal(_("{runs}. Choose a row to open it, two to compare them.").format(runs=counted(len(rows), "runs")))
         if rows
         else _("No run yet.")
     )
-    chosen = shown(table, headings, rows, "runs_all") if rows else []
+    chosen = shown(table, headings, rows, "runs_all", TWO_LINES) if rows else []
     asked = address.asked("run")
     opened(chosen or [row for row in rows if row.run.id in asked], selection)
 
 
 def result(row: Row) -> str | None:
-    """What came out: the accuracy and on which split, how much was answered or scored, or why it stopped."""
+    """What came out: the accuracy, on which split and on how many of its pairs, how much was answered or scored, or why it stopped."""
     status = row.run.status
     if row.accuracy:
-        return _("accuracy {accuracy} on {split}").format(accuracy=estimated(row.accuracy), split=ours(row.split or ""))
+        said = _("accuracy {accuracy} on {split}, n = {n}")
+        return wording().fill(said, {"accuracy": estimated(row.accuracy), "split": ours(row.split or ""), "n": row.accuracy.n})
     if status.error:
         return line(data.why(status))
     done = {"generate": (_("{items} answered"), "prompts"), "score": (_("{items} scored"), "different responses")}.get(row.run.kind)
