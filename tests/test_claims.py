@@ -305,7 +305,7 @@ def test_a_judge_that_learned_from_the_same_pairs_is_said_to(
     answered(con, wins(151))
     for run, config in (("rm", reward_config), ("dpo", {"loss": {"name": "dpo"}} | policy_config)):
         con.execute("update runs set dataset_id = ?, config = ? where run_id = ?", [DATASET, json.dumps(config), run])
-    assert ("same_pairs" in said(con, "dpo_vs_base")) == shared
+    assert ("same_pairs" in said(con, "dpo_vs_base"), "preference_same_pairs" in said(con, "overview")) == (shared, shared)
 
 
 def test_a_type_of_prompt_on_which_the_policy_does_worse_is_named(con: Connection) -> None:

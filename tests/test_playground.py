@@ -116,6 +116,7 @@ def test_scores_have_the_same_decimals_and_the_difference_its_place_among_the_ma
     rewards = [[0.0, 0.86], [0.0001, -0.0005]]
     app.session_state["played"].scores = [{**scores[0], "rewards": both, "trained": both[0] == 0} for both in rewards]
     app.run()
+    assert "Differences are taken before rounding." not in said(app)
     assert app.dataframe[0].value.iloc[:, 1:].values.tolist() == [["0.0000", "0.8600", "+0.8600"], ["0.0001", "−0.0005", "−0.0006"]]
 
 

@@ -6,7 +6,21 @@ import pytest
 
 from engine.statistics.estimate import Estimate
 from engine.statistics.intervals import wilson
-from engine.statistics.wording import ENGLISH, Term, Value, Wording, counted, duration, estimated, in_unit, interval, number, percent, size
+from engine.statistics.wording import (
+    ENGLISH,
+    Term,
+    Value,
+    Wording,
+    adds_up,
+    counted,
+    duration,
+    estimated,
+    in_unit,
+    interval,
+    number,
+    percent,
+    size,
+)
 
 INF = math.inf
 
@@ -20,6 +34,13 @@ def test_a_minus_is_a_minus_and_a_difference_has_its_sign() -> None:
 def test_shares_round_half_away_from_zero() -> None:
     """151.5 of 200 is 75.75 %, which a float holds as 75.749…; 58.5 of 100 is 58.5 %; −12.5 rounds to −13."""
     assert (percent(151.5 / 200), percent(0.585, 0), number(-12.5, 0)) == ("75.8\u00a0%", "59\u00a0%", "−13")
+
+
+def test_a_difference_that_was_taken_before_rounding_need_not_be_that_of_the_written_numbers() -> None:
+    """−2.236 − (−1.672) is −0.564; what is written says −0.57."""
+    assert not adds_up(number(-1.672), number(-2.236), number(-0.564, signed=True))
+    assert adds_up(number(-1.67), number(-2.24), number(-0.57, signed=True))
+    assert adds_up(number(30_000), number(31_000.5), number(1_000.5, signed=True))
 
 
 def test_thousands_are_divided_as_the_language_does() -> None:

@@ -1,6 +1,6 @@
 """Answers side by side, alone or beside a list of prompts: one component of ours, which sets text from outside as text only."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from dashboard.parts.differences import ALIKE, Piece, differences, passages, unm
 from dashboard.state import address
 from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
-from engine.statistics.wording import number, percent
+from engine.statistics.wording import adds_up, number, percent
 from engine.store.flags import flags
 
 MARKS = "marks"  # in the address: whether two answers are marked; else only those that share most words, where the others stand out
@@ -172,7 +172,7 @@ def drawn_row(row: Row) -> dict[str, Any]:
 def drawn(detail: Detail) -> dict[str, Any]:
     """A detail as the component takes it: numbers in words, texts in pieces."""
     names = {"user": _("User"), "assistant": _("Assistant")}
-    told = len(detail.turns) > 1
+    told, scores = len(detail.turns) > 1, [drawn_score(score) for score in detail.scores]
     return {
         "id": detail.id,
         "turns": [{"role": names.get(role, line(role)) if told else "", "text": text} for role, text in detail.turns],
@@ -184,7 +184,8 @@ def drawn(detail: Detail) -> dict[str, Any]:
             "bar": _("each row its own scale"),
             "about_bar": _(ABOUT_BAR),
         },
-        "scores": [drawn_score(score) for score in detail.scores],
+        "scores": scores,
+        "rounding": rounding((score["base"], score["tuned"], score["difference"]) for score in scores),
         "sides": drawn_sides(detail.answers),
         "folds": [{"title": list(fold.title), "sides": drawn_sides(fold.answers)} for fold in detail.folds],
         "about": line(detail.about),
@@ -195,6 +196,11 @@ def drawn(detail: Detail) -> dict[str, Any]:
 def drawn_score(score: Score) -> dict[str, Any]:
     rewards = {"base": number(score.base), "tuned": number(score.tuned), "difference": number(score.tuned - score.base, signed=True)}
     return {"scorer": ours(line(score.scorer)), **rewards, "share": score.share}
+
+
+def rounding(written: Iterable[tuple[str, str, str]]) -> str:
+    """What a table says under two numbers and their difference where one, as it is written, is not the others’."""
+    return "" if all(adds_up(*row) for row in written) else _("Differences are taken before rounding.")
 
 
 def drawn_sides(answers: Sequence[Answer]) -> dict[str, Any]:

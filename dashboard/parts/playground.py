@@ -304,8 +304,11 @@ def show_scores(played: Played) -> None:
         }
         for found in played.scores
     ]
-    right = {name: st.column_config.Column(alignment="right") for name in list(rows[0])[1:]}
+    names = list(rows[0])[1:]
+    right = {name: st.column_config.Column(alignment="right") for name in names}
     st.dataframe(rows, hide_index=True, column_config=right, key="play_scores")
+    if len(names) == 3 and (note := answers.rounding((row[names[0]], row[names[1]], row[names[2]]) for row in rows)):
+        st.caption(note)
     st.caption(_("A reward model's reward has no unit and no zero: only differences under the same reward model mean something."))
     if any(any(found["truncated"]) for found in played.scores):
         st.caption(_("A text was cut to the reward model's maximum of tokens before it was scored."))

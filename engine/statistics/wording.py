@@ -51,6 +51,15 @@ def number(value: float | None, digits: int = 2, *, signed: bool = False, thousa
     return sign + f"{abs(near):,f}".replace(",", thousands)
 
 
+def adds_up(first: str, second: str, difference: str) -> bool:
+    """Whether second − first, as they are written, is the difference as it is: taken before rounding, it may be 1 off in its last digit."""
+    written = [text.replace("−", "-").replace(THIN, "") for text in (first, second, difference)]
+    if UNKNOWN in written:
+        return True
+    low, high, between = map(Decimal, written)
+    return high - low == between
+
+
 def percent(share: float | None, digits: int = 1) -> str:
     """81.0 %; with no digits 81 %."""
     return UNKNOWN if share is None or not isfinite(share) else f"{number(100 * share, digits)}{BLANK}%"

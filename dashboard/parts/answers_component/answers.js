@@ -359,7 +359,7 @@ class View {
     return made("div", "turn", role ? made("div", "soft", role) : null, last ? theirs("h2", long, text) : theirs("p", "", text))
   }
 
-  scores({ scores, heads }) {
+  scores({ scores, heads, rounding }) {
     const cells = [["", heads.scorer], ["name base", heads.base], ["name tuned", heads.tuned], ["", heads.difference], ["scale", heads.bar]]
     const head = made("tr", "", ...cells.map(([name, text]) => made("th", name, text)))
     head.lastChild.title = heads.about_bar
@@ -369,7 +369,8 @@ class View {
         made("td", number ? "" : "main", score.difference), made("td", "scale", bar(score.share)),
       ),
     )
-    return made("div", "scores", made("table", "", made("thead", "", head), made("tbody", "", ...body)))
+    const table = made("div", "scores", made("table", "", made("thead", "", head), made("tbody", "", ...body)))
+    return made("div", "", table, rounding ? made("p", "rounding soft", rounding) : null)
   }
 
   // Whether two answers are marked: where they differ, or, when they share few words, where they do not.

@@ -1,7 +1,9 @@
 """The headline: what training changed, in one sentence, and in lines what a rule and the untrained network get."""
 
+from dataclasses import replace
+
 from engine.statistics.claims import answers, length_bias
-from engine.statistics.claims.claim import Claim, Sentence, Side, Sureness, claim, side
+from engine.statistics.claims.claim import Claim, Sentence, Side, Sureness, claim, phrase, side
 from engine.statistics.claims.cuts import unless_cut
 from engine.statistics.claims.evidence import Evidence, one
 from engine.statistics.wording import Value
@@ -35,6 +37,8 @@ UNTRAINED = Sentence(
     "Too little data to say what the untrained model ranks right: {by:counted}.",
 )
 
+SAME_SPLIT = phrase("Its preference is not independent evidence: {tuned} learned from the same training split.")
+
 
 @claim("headline", page=PAGE, of=("accuracy", "length_rule", "win_rate", "reward_difference"))
 def headline(evidence: Evidence) -> Claim | None:
@@ -61,6 +65,13 @@ def preferred(evidence: Evidence) -> Claim | None:
     if won is None or difference is None:
         return None
     return unless_cut(PREFERS.claim(won, difference=difference, **evidence.names), evidence.answers, "win_rate")
+
+
+@claim("preference_same_pairs", page=PAGE, outcome=False)
+def preference_same_pairs(evidence: Evidence) -> Claim | None:
+    """What the reward model’s preference is worth where it and the policy learned from the same pairs."""
+    same = answers.same_pairs(evidence)
+    return replace(same, template=SAME_SPLIT) if same else None
 
 
 @claim("longer_alone", page=PAGE, of=("length_rule",))
