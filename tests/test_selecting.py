@@ -23,6 +23,7 @@ from dashboard.parts.pair_list import BAR_PIXELS, bar
 from dashboard.queries import Selection
 from dashboard.state import slices
 from dashboard.state.slices import named
+from engine.data.records import words
 from engine.settings.slices import Contains, OneOf, Range, Slice, without_rewards
 from engine.statistics.claims import claims
 from engine.store import database
@@ -317,6 +318,20 @@ def test_a_word_and_points_of_the_map_become_conditions(con: Connection, chosen:
     assert isinstance(pairs, OneOf)
     assert pairs.field == "pair_id"
     assert {mark["pair_id"] for mark in points if slices.holds(mark, (pairs,))} == set(pairs.values)
+
+
+def test_a_condition_on_the_length_of_a_response_says_which_lengths_there_are(
+    filled_cache: Path, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Words are counted here as the engine counts them, from the texts of the pairs."""
+    with database.reading(filled_cache) as con:
+        counted = sorted(words(text) for text in queries.sliced_pairs(con, chosen)["rejected"])
+    app = opened(filled_cache, monkeypatch, "reward_model.py")
+    app.selectbox(key="new_field").select("rejected_words").run()
+    assert f"On validation from {counted[0]} to {counted[-1]}." in "".join(caption.value for caption in app.caption)
+    app.number_input(key="new_low").set_value(float(counted[-1]))
+    app.button(key="new_add").click().run()
+    assert json.loads(app.query_params["slice"])["predicates"] == [Range(field="rejected_words", low=counted[-1]).as_values()]
 
 
 def test_a_condition_typed_in_the_chip_counts_at_the_first_press(

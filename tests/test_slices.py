@@ -35,7 +35,7 @@ from engine.store import database, opening
 from engine.store.database import Connection
 from engine.store.opening import kept_open
 from engine.store.seeing import seeing
-from engine.store.slices import frame_once, once, rows, show_slice
+from engine.store.slices import frame_once, once, rows, show_slice, span
 
 PAIRS = [
     ("train", "a", "p1", "safety", "x.jsonl", "good work", "bad", 2.0, 0.0),
@@ -154,6 +154,15 @@ def test_a_predicate_selects_what_it_says(shared: Connection, predicate: Predica
     """By the table above. Unmeasured rows are in neither."""
     turned = predicate.model_copy(update={"not_": True})
     assert (pairs_of(shared, predicate), pairs_of(shared, turned)) == (held, contrary)
+
+
+def test_the_span_of_a_field_is_that_of_the_split(shared: Connection) -> None:
+    """Rejected on train: "bad" and "no never ever"; margins there 2 and −2, on validation 0, where d is not scored."""
+    assert span(shared, Range(field="rejected_words"), "d", "train") == (1, 3)
+    assert span(shared, Range(field="margin", scorer="s"), "d", "train") == (-2, 2)
+    assert span(shared, Range(field="margin", scorer="s"), "d", "validation") == (0, 0)
+    assert span(shared, Range(field="tuned_tokens", **BOTH), "d", "train") == (4, 8)
+    assert span(shared, Range(field="margin", scorer="nobody"), "d", "train") is None
 
 
 def test_lengths_are_compared_in_words_where_some_tokens_were_not_counted(con: Connection) -> None:

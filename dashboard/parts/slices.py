@@ -17,6 +17,7 @@ from engine.settings.slices import FIELDS, AnyPredicate, Contains, OneOf, Range,
 from engine.statistics.wording import number, percent
 from engine.store import saved_slices
 from engine.store.rundir import cache_path
+from engine.store.slices import span
 
 
 def line(selection: Selection, csv: bool = True) -> None:
@@ -181,11 +182,14 @@ def condition(selection: Selection) -> None:
         "difference": selection.tuned_generator and selection.base_generator and selection.trained_scorer,
         "tuned_longer_by": selection.tuned_generator and selection.base_generator,
     }
-    offered = [f for f in ("margin", "longer_by", "prompt_type", "difference", "tuned_longer_by") if about.get(f, True)]
+    lengths = ("longer_by", "chosen_words", "rejected_words")
+    offered = [f for f in ("margin", *lengths, "prompt_type", "difference", "tuned_longer_by") if about.get(f, True)]
     names = {**{f: _(FIELDS[f].label) for f in offered}, "text": _("text")}
     field = st.selectbox(_("Add a condition"), list(names), None, format_func=names.__getitem__, key="new_field", placeholder=_("Choose"))
     if field is None:
         return
+    if field not in ("text", "prompt_type"):
+        st.caption(data.literal(values_of(selection, field)))
     with st.form(f"new_{field}", clear_on_submit=True, border=False):  # what is typed counts at the press, also before the field is left
         if field == "text":
             st.text_input(_("In prompt or response"), key="new_text")
@@ -198,6 +202,16 @@ def condition(selection: Selection) -> None:
         st.form_submit_button(_("Add"), key="new_add", on_click=add, args=(selection, field))
     if error := st.session_state.pop("new_error", None):
         st.error(data.literal(reported(error)))
+
+
+def values_of(selection: Selection, field: str) -> str:
+    """Between which values a condition can part the pairs of the split; nothing where none was measured."""
+    about = slices.predicate(field, selection, None)
+    found = data.read(span, about, selection.dataset_id, selection.split) if isinstance(about, Range) else None
+    if found is None:
+        return ""
+    low, high = map(slices.shortened, found)
+    return _("On {split} from {low} to {high}.").format(split=ours(line_of(selection.split or "")), low=low, high=high)
 
 
 def add(selection: Selection, field: str) -> None:

@@ -143,9 +143,14 @@ def holds(mark: Mark, predicates: Iterable[AnyPredicate]) -> bool:
     return True
 
 
+def shortened(number: float) -> str:
+    """An end of a range: 0, −1.538."""
+    return f"{number:.4g}".replace("-", "−")
+
+
 def said(predicate: AnyPredicate) -> str:
     """The predicate in the viewer's words: margin < 0."""
-    template, values = predicate.said(lambda number: f"{number:.4g}".replace("-", "−"))
+    template, values = predicate.said(shortened)
     if "values" in values and isinstance(predicate, OneOf):
         values["values"] = alternatives(predicate)
     return _(template).format(**{**values, "field": _(values.get("field", ""))})

@@ -119,6 +119,16 @@ def condition_of(predicate: Range | OneOf | Contains, i: int) -> tuple[str, Boun
     return f"{key} in (select {key} from (from {relation}) where {no}({holds}))", bound
 
 
+def span(con: Connection, about: Range, dataset_id: str | None, split: str | None) -> tuple[float, float] | None:
+    """The lowest and the highest value on a split of what a range is about; None where nothing was measured."""
+    relation, key = FOUND_IN[about.field].format(i=0), KEYS[FIELDS[about.field].of]
+    here = f"{key} in (select {key} from pairs where dataset_id = $dataset and split = $split)"
+    bound = {f"{who}0": getattr(about, who) for who in FIELDS[about.field].needs}
+    query = f"select min({about.field}) as low, max({about.field}) as high from (from {relation}) where {here}"
+    low, high = frame(con, query, {"dataset": dataset_id, "split": split, **bound}).row(0)
+    return None if low is None else (low, high)
+
+
 def range_of(predicate: Range, i: int) -> tuple[str, Bound]:
     ends = {"low": (">=", predicate.low), "high": ("<", predicate.high)}
     given = {name: (sign, value) for name, (sign, value) in ends.items() if value is not None}
