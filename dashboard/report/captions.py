@@ -97,7 +97,7 @@ def of_table(table: Table, rows: pl.DataFrame, known: Sources, below: str = "") 
     """The caption of a table, with how its intervals were made. below: what else is to be said of its rows."""
     rewards = any(REWARD in HEADINGS.get(name, ()) for name in read_by_people(rows))
     about = known.said(table.models), sentence(known.rows), sentence(below)
-    cut = _("Texts end after {n} characters with an ellipsis; whole they stand in the table’s CSV.").format(n=TEXT_CHARS)
+    cut = _("Texts of more than {n} characters end in an ellipsis; they stand whole in the table’s CSV.").format(n=TEXT_CHARS)
     return in_sentences((_(table.title), *computed(rows), _(REWARD) if rewards else "", cut if shortened(rows) else "", *about))
 
 
