@@ -421,6 +421,20 @@ def test_time_from_unlike_runs_is_a_guess_and_without_any_unknown(own_toy_cache:
     assert len(nothing.unknown) == 2
 
 
+def test_answers_of_another_length_are_guessed_in_proportion(own_toy_cache: Path) -> None:
+    """6 prompts took 12 s: with answers that may be three times as long, 36 s."""
+    base, tuned = by_kind(own_toy_cache)["generate"]
+    for run in (base, tuned):
+        set_times(run, 12)
+    longer = again(base, max_new_tokens=3 * base.config_values["max_new_tokens"])
+    (phase,) = cost.cost(own_toy_cache, {"id": longer}).phases
+    assert phase.seconds == pytest.approx(36)
+    assert not phase.measured
+    (phase,) = cost.cost(own_toy_cache, {"id": again(base)}).phases
+    assert phase.seconds == pytest.approx(12)
+    assert phase.measured
+
+
 def test_memory_is_what_was_measured_where_the_batches_are_the_same(own_toy_cache: Path) -> None:
     reward = by_kind(own_toy_cache)["reward"][0]
     reward.update(peak_bytes=7_000_000_000)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from math import ceil, floor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from test_pages import opened
 from tiny import Unrecorded
 
-from dashboard.parts.before_start import together
+from dashboard.parts.before_start import about, together
 from dashboard.parts.forms import SET_ELSEWHERE
 from dashboard.parts.retrain import GROUPS
 from dashboard.parts.study_form import fields_of, values_of
@@ -258,6 +259,11 @@ def test_a_study_can_vary_plain_settings_and_those_of_the_loss() -> None:
 
 def test_values_are_numbers_truth_values_or_words() -> None:
     assert values_of("4, 16,3e-5, true, simpo,") == [4, 16, 3e-5, True, "simpo"]
+
+
+def test_a_bound_is_not_rounded_over_what_it_bounds() -> None:
+    """2 min 46 s are about 3 min, but more than 2 and at most 3; 4 min 20 s are about 4 and at most 5."""
+    assert [about(166), about(166, floor), about(166, ceil), about(260, ceil)] == [f"{n} min" for n in (3, 2, 3, 5)]
 
 
 def test_phases_of_one_kind_stand_together_and_one_that_is_unknown_makes_all_unknown() -> None:

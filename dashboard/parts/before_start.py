@@ -1,7 +1,8 @@
 """What stands beside the settings of a run to come: its time, memory and disk, what is in its way, and the same as a command."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 
 import streamlit as st
 
@@ -101,8 +102,11 @@ def panel(found: Cost, tokens: Tokens, expected: Cost | None = None) -> None:
 def headline(found: Cost) -> str:
     if found.seconds is None:
         return _("time not known yet")
-    form = _("at most {time}") if any(made.at_most for made in found.runs) else _("about {time}")
-    return (_("more than {time}") if found.unknown else form).format(time=about(found.seconds))
+    if found.unknown:
+        return _("more than {time}").format(time=about(found.seconds, floor))
+    if any(made.at_most for made in found.runs):
+        return _("at most {time}").format(time=about(found.seconds, ceil))
+    return _("about {time}").format(time=about(found.seconds))
 
 
 @dataclass(frozen=True)
@@ -212,9 +216,9 @@ def bar(phases: Sequence[Phase]) -> str:
     return f'<div style="display:flex;gap:2px;height:10px" aria-hidden="true">{"".join(parts)}</div>'
 
 
-def about(seconds: float) -> str:
-    """As exact as an estimate is: 43 s, 7 min, 1 h 05 min."""
-    if seconds < 100:
+def about(seconds: float, rounded: Callable[[float], int] = round) -> str:
+    """As exact as an estimate is: 43 s, 7 min, 1 h 05 min. rounded: to whole minutes; down, what it takes more than."""
+    if seconds < 120:
         return duration(seconds)
-    minutes = round(seconds / 60)
+    minutes = rounded(seconds / 60)
     return _("{n} min").format(n=minutes) if minutes < 60 else duration(60 * minutes)

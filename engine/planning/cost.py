@@ -12,6 +12,7 @@ from typing import Literal
 
 from engine.machine.device_plan import expected_device, expected_processes
 from engine.planning.estimates import (
+    answers_guessed,
     base_model,
     finished_on,
     like,
@@ -24,7 +25,7 @@ from engine.planning.estimates import (
 )
 from engine.planning.preflight import Preflight, gb, preflight
 from engine.planning.workload import Sample
-from engine.settings.config import RunConfig, TrainConfig
+from engine.settings.config import GenerateConfig, RunConfig, TrainConfig
 from engine.store.rundir import RunDir, run_dirs
 from engine.store.status import ENDED
 
@@ -110,7 +111,10 @@ def phases_of(cache: Path, made: Preflight, config: RunConfig, planned: Mapping[
         return
     number, table = work_of(config, made.items or 0)
     phase = Phase(made.name, DOING[table], made.items, made.unit, None)
-    yield paced(phase, number, seconds_each(cache, config, planned))
+    each = seconds_each(cache, config, planned)
+    if not each and isinstance(config, GenerateConfig):
+        phase, each = replace(phase, measured=False), answers_guessed(cache, config, planned)
+    yield paced(phase, number, each)
 
 
 def paced(phase: Phase, number: float | None, each: list[float]) -> Phase:

@@ -5,7 +5,7 @@ The constants were measured with SmolLM2-135M on a CPU; the estimates there were
 """
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ SLACK = 1.5  # measured bytes of activations over counted ones: temporaries, att
 COUNTED = {"bf16": (38, 8), "fp32": (52, 16)}  # bytes a layer keeps of one token for each unit of its width, and of its inner width
 CHECKPOINTED = 24  # measured bytes kept of one token for each unit of a layer's width under gradient checkpointing
 LOGIT = 14  # bytes of one logit while its chunk exists: bf16, fp32, log-softmax and gradient
+ALIKE = ("kind", "model", "precision", "gradient_checkpointing", "processes", "max_new_tokens")  # settings that set the speed
 PASSING = (10, 3)  # numbers one layer has of one token in a forward pass without gradients: of its width, of its inner width
 
 
@@ -145,6 +146,16 @@ def seconds_each(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig
     return [each for each in found if each]
 
 
+def answers_guessed(cache: Path, config: GenerateConfig, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> list[float]:
+    """Seconds for each prompt, from runs that agree in all but the longest answer: as if answers took all tokens that they may."""
+    found = []
+    for run in like(cache, config, planned, tuple(name for name in ALIKE if name != "max_new_tokens")):
+        most = run.config_values.get("max_new_tokens", GenerateConfig.model_fields["max_new_tokens"].default)
+        if each := seconds_a_row(run, "generations"):
+            found.append(each * config.max_new_tokens / most)
+    return found
+
+
 def reward_precision(cache: Path, values: Mapping[str, Any], device: str, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> str:
     """The precision that a run's rewards are computed in: its own, or that of the first reward model it scores with."""
     for name in values.get("reward_models", ())[:1]:
@@ -174,12 +185,13 @@ def usual(each: list[float]) -> float | None:
     return statistics.median_low(each) if each else None
 
 
-def like(cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = MappingProxyType({})) -> Iterator[RunDir]:
+def like(
+    cache: Path, config: RunConfig, planned: Mapping[str, RunConfig] = MappingProxyType({}), same: Collection[str] = ALIKE
+) -> Iterator[RunDir]:
     """Finished runs on the same kind of device whose configuration agrees in what sets the speed.
 
-    planned: {run id: configuration} of runs to come, whose models this one uses.
+    planned: {run id: configuration} of runs to come, whose models this one uses. same: the settings that agree.
     """
-    same = ("kind", "model", "precision", "gradient_checkpointing", "processes", "max_new_tokens")
     wanted, device = config.model_dump(mode="json"), expected_device(config.device)
     network = base_model(cache, wanted, planned)
     fields = {name: field for name, field in type(config).model_fields.items() if name in same}
