@@ -12,10 +12,11 @@ from filled import DATASET, write_run
 from streamlit.testing.v1 import AppTest
 
 from dashboard import queries
+from dashboard.state.data import literal
 from engine.data.results import import_results
-from engine.settings.config import PolicyConfig, RewardConfig
+from engine.settings.config import GenerateConfig, PolicyConfig, RewardConfig
 from engine.store import database, opening
-from engine.store.rundir import RunDir, run_dirs, take_lock, write_json
+from engine.store.rundir import STOP, RunDir, run_dirs, take_lock, write_json
 from engine.store.status import State
 
 pytestmark = pytest.mark.slow
@@ -69,7 +70,7 @@ def test_where_no_model_was_trained_a_button_of_the_page_opens_the_drawer(
 ) -> None:
     app = opened(cache, monkeypatch, f"{page}.py")
     button = app.button(key=f"train_{kind}")
-    assert button.label == ("Train a reward model on toy …" if kind == "reward" else "Fine-tune a policy on toy …")
+    assert button.label.endswith("Train a reward model on toy …" if kind == "reward" else "Fine-tune a policy on toy …")
     assert app.button(key="retrain").label == "Train …"
     button.click().run()
     assert not app.exception
@@ -96,6 +97,53 @@ def test_a_page_without_answers_names_the_step_that_leads_to_them(
     assert ("train_policy" in keys, "train_reward" in keys) == (offered, True)
     assert "A reward model is needed to judge the answers" in said(app)
     assert ("under way: my policy." in said(app), "Let both answer" in said(app)) == (state is State.QUEUED, state is State.DONE)
+
+
+def test_what_a_comparison_lacks_is_to_be_made_in_numbered_steps(cache: Path, dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three buttons train something; the first step alone stands out."""
+    app = opened(cache, monkeypatch, "dpo_vs_base.py")
+    buttons = {button.key: button for button in app.button if button.key in ("retrain", "train_reward", "train_policy")}
+    steps = "1. Train a reward model on toy …", "2. Fine-tune a policy on toy …"
+    assert tuple(buttons[f"train_{kind}"].label for kind in ("reward", "policy")) == tuple(map(literal, steps))
+    assert [key for key, button in buttons.items() if button.proto.type == "primary"] == ["train_reward"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_prompts_that_nobody_answers_lead_to_those_that_are_or_will_be(
+    waits: bool, filled_cache: Path, cache: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if waits:
+        device = take_lock(cache / "locks" / "cpu.lock")
+        answers = GenerateConfig(name="my answers", dataset=dataset, device="cpu", split="validation")
+        write_run(cache, "20260103-000000-answers", answers, State.QUEUED)
+        write_run(cache, "20260102-000000-policy", PolicyConfig(name="my policy", dataset=dataset, device="cpu"), State.DONE)
+    app = opened(cache if waits else filled_cache, monkeypatch, "dpo_vs_base.py", split="train")
+    if waits:
+        assert device is not None
+        os.close(device)
+    sentence = "Their answers will be to the prompts of validation" if waits else "The prompts of validation are answered by both."
+    assert sentence in said(app)
+    app.button(key="look_elsewhere").click().run()
+    assert app.query_params["split"] == "validation"
+
+
+def test_a_run_that_is_being_cancelled_says_so_everywhere_and_what_waits_for_it_that_it_will_not_start(
+    cache: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = write_run(cache, "20260102-000000-policy", PolicyConfig(name="my policy", dataset=dataset, device="cpu"), State.RUNNING)
+    waiting = GenerateConfig(name="my answers", dataset=dataset, device="cpu", policy=policy.id, parents=(policy.id,))
+    write_run(cache, "20260103-000000-answers", waiting, State.QUEUED)
+    locks = [take_lock(place) for place in (policy.path / "lock", cache / "locks" / "cpu.lock")]
+    (policy.path / STOP).write_text(policy.id)
+    app = opened(cache, monkeypatch, "dpo_vs_base.py")
+    assert "These runs are under way" not in said(app)
+    assert "being cancelled: my answers." in said(app)
+    assert app.get("progress")[0].proto.text.replace("\\", "").startswith("my policy: cancelling …")
+    runs = next(table.value for table in opened(cache, monkeypatch, "runs.py").dataframe if "state" in table.value)
+    for lock in locks:
+        assert lock is not None
+        os.close(lock)
+    assert dict(zip(runs["run"], runs["state"], strict=True)) == {"my policy": "cancelling …", "my answers": "will not start"}
 
 
 def test_pairs_that_no_reward_model_scored_lead_to_those_that_one_has(filled_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

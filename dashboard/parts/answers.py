@@ -224,9 +224,9 @@ def said_of_common(share: float) -> tuple[str, str]:
     if not share:
         nothing = _("No longer passage stands in both answers: nothing is marked.")
         return nothing, nothing
-    plain = _("Longer passages that stand in both answers hold {share} of their words: differences are not marked.")
+    plain = _("The two have too little in common to mark differences.")
     marked = _("Marked are the longer passages that stand in both answers: {share} of their words.")
-    return plain.format(share=percent(share, 0)), marked.format(share=percent(share, 0))
+    return plain, marked.format(share=percent(share, 0))
 
 
 def drawn_answer(answer: Answer, pieces: list[Piece]) -> dict[str, Any]:

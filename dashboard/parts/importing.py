@@ -5,7 +5,7 @@ earlier one is changed or another page is opened.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -234,7 +234,7 @@ def pairs(draft: Draft) -> None:
             made = call(
                 ["import", "--json", *named, *(f"--option={key}={value}" for key, value in options.items()), "--", *draft.sources()]
             )
-            finish(made, made["dataset_id"], max(made["splits"], key=made["splits"].get))
+            finish(made, made["dataset_id"], held_out(made["splits"]))
 
 
 def splits(draft: Draft) -> float:
@@ -311,8 +311,13 @@ def call(arguments: list[str]) -> dict[str, Any]:
     return made
 
 
+def held_out(splits: Mapping[str, int]) -> str:
+    """The split that pages judge on: one that is not trained on, where there is one; else that with the most pairs."""
+    return next((split for split in ("validation", "test") if split in splits), max(splits, key=lambda split: splits[split]))
+
+
 def finish(made: dict[str, Any], dataset_id: str | None, split: str | None = None) -> None:
-    """Open the dataset, of what was imported the split with the most pairs, where what became of the import is said."""
+    """Open the dataset, where what became of the import is said. split: to be looked at; else that on which most was measured."""
     forget()
     st.session_state["imported"] = made
     if dataset_id:

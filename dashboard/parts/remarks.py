@@ -52,20 +52,21 @@ def unscored(runs: list[Run], selection: Selection) -> None:
     named = {"split": ours(selection.split or ""), "other": ours(elsewhere.split or "")}
     with st.container(border=True, gap="xsmall", key="nothing"):
         st.markdown(data.literal(_("No reward model has scored the pairs of {split}; those of {other} are scored.").format(**named)))
-        look = _("Look at {other}").format(**named)
-        st.button(
-            data.literal(look),
-            key="look_elsewhere",
-            type="primary",
-            on_click=chips.open_dataset,
-            args=(selection.dataset_id, elsewhere.split),
-        )
+        look_at(selection, elsewhere.split)
+
+
+def look_at(selection: Selection, split: str | None) -> None:
+    """The button that leads to another split of the dataset."""
+    label = data.literal(_("Look at {other}").format(other=ours(split or "")))
+    st.button(label, key="look_elsewhere", type="primary", on_click=chips.open_dataset, args=(selection.dataset_id, split))
 
 
 def unanswered(runs: list[Run], selection: Selection) -> None:
-    """That two sets of answers are needed, and the next step to them, or the runs that make them."""
+    """That two sets of answers are needed, and the next step to them, or the runs that make them; a split that has them, or will."""
     coming, missing = to_come(runs, selection, "policy", "generate"), list[retrain.Kind]()
     said = [_("Two sets of answers to this split's prompts are needed, of a base model and of a policy tuned from it."), these(coming)]
+    elsewhere = answered_elsewhere(coming, selection)
+    other = ours(elsewhere or "")
     if lacks(runs, selection, "policy"):
         missing.append("policy")
         text = _(
@@ -73,9 +74,21 @@ def unanswered(runs: list[Run], selection: Selection) -> None:
             "prompts, and the reward model, if there is one, scores both."
         )
         said.append(text)
+    elif elsewhere and coming:
+        said.append(_("Their answers will be to the prompts of {other}: they are looked at there.").format(other=other))
+    elif elsewhere:
+        said.append(_("The prompts of {other} are answered by both.").format(other=other))
     elif not coming:
         said.append(_("Let both answer on the page Runs, or import their answers on the page Data."))
-    to_judge(runs, selection, said, missing)
+    to_judge(runs, selection, said, missing, elsewhere)
+
+
+def answered_elsewhere(coming: list[Run], selection: Selection) -> str | None:
+    """Another split of the dataset whose prompts are answered by two that can be compared, or will be by runs to come."""
+    found = data.read(queries.default_selection, selection.dataset_id)
+    asked = [str(run.dir.config_values.get("split")) for run in coming if run.kind == "generate"]
+    splits = [found.split] if found.base_generator and found.tuned_generator else asked
+    return None if selection.split in splits else next(iter(splits), None)
 
 
 def unjudged(runs: list[Run], selection: Selection) -> None:
@@ -87,12 +100,12 @@ def unjudged(runs: list[Run], selection: Selection) -> None:
     to_judge(runs, selection, said, [])
 
 
-def to_judge(runs: list[Run], selection: Selection, said: list[str], missing: list[retrain.Kind]) -> None:
-    """The same, and that a reward model is needed too, where the dataset has none."""
+def to_judge(runs: list[Run], selection: Selection, said: list[str], missing: list[retrain.Kind], elsewhere: str | None = None) -> None:
+    """The same, and that a reward model is needed too, first, where the dataset has none."""
     if judgeless(runs, selection):
         said.append(_("A reward model is needed to judge the answers, and none was trained on this dataset yet: train one here."))
-        missing.append("reward")
-    nothing(in_sentences(said), runs, selection, *missing)
+        missing.insert(0, "reward")
+    nothing(in_sentences(said), runs, selection, *missing, elsewhere=elsewhere)
 
 
 def judgeless(runs: list[Run], selection: Selection) -> bool:
@@ -106,21 +119,26 @@ def lacks(runs: list[Run], selection: Selection, kind: retrain.Kind) -> bool:
 
 
 def to_come(runs: list[Run], selection: Selection, *kinds: str) -> list[Run]:
-    """The runs of these kinds on the dataset that wait or are going on, oldest first."""
-    return [r for r in reversed(runs) if not r.ended and r.kind in kinds and r.outline.dataset == selection.dataset_id]
+    """The runs of these kinds on the dataset that wait or are going on and are not being cancelled, oldest first."""
+    return [r for r in reversed(runs) if r.to_come and r.kind in kinds and r.outline.dataset == selection.dataset_id]
 
 
 def these(runs: list[Run]) -> str:
     return _("These runs are under way: {names}.").format(names=listed(run.name for run in runs)) if runs else ""
 
 
-def nothing(sentence: str, runs: list[Run], selection: Selection, *kinds: retrain.Kind) -> None:
-    """What is not there yet, the buttons that train it where training is what is missing, and what is under way."""
+def nothing(sentence: str, runs: list[Run], selection: Selection, *kinds: retrain.Kind, elsewhere: str | None = None) -> None:
+    """What is not there yet, the buttons that train it where training is what is missing, in their order, and what is under way.
+
+    elsewhere: a split that has it, or will have it.
+    """
     with st.container(border=True, gap="xsmall", key="nothing"):
         st.markdown(data.literal(sentence))
         with st.container(horizontal=True):
-            for kind in kinds:
-                retrain.where_missing(kind, runs, selection)
+            if elsewhere:
+                look_at(selection, elsewhere)
+            for number, kind in enumerate(kinds, 1):
+                retrain.where_missing(kind, runs, selection, step=number if len(kinds) > 1 else None)
         under_way(runs)
 
 
@@ -128,12 +146,19 @@ def under_way(runs: list[Run]) -> None:
     """The run that is going on, and in one line what came of those of the dataset that is looked at."""
     dataset = data.selection().dataset_id
     going = [run for run in runs if run.status.state in (State.RUNNING, State.FINALISING)]
-    own = [run.status.state for run in runs if dataset in (None, run.outline.dataset)]
+    barred = [run.name for run in reversed(runs) if run.barred]
+    own = [run.status.state for run in runs if dataset in (None, run.outline.dataset) and not run.barred]
     counts = {state: own.count(state) for state in State}
     for run in going:
         st.progress(
             min(1.0, run.status.step / run.status.steps) if run.status.steps else 0.0,
             data.literal(_("{name}: {progress}").format(name=run.name, progress=widgets.progress_text(run))),
+        )
+    if barred:
+        st.caption(
+            data.literal(
+                _("Will not start, since what they wait for has stopped or is being cancelled: {names}.").format(names=listed(barred))
+            )
         )
     sentence = _("{runs} done, {waiting} waiting, {stopped} failed, {cancelled} cancelled.")
     said = sentence.format(

@@ -57,11 +57,14 @@ def offer(selection: Selection, page: str) -> None:
     """The button that opens the dialog for what a page is about, and the dialog while it is open."""
     if selection.dataset_id is None:
         return
-    if was_done(data.runs(), selection, *KINDS):
+    runs = data.runs()
+    if was_done(runs, selection, *KINDS):
         label, help = _("Retrain …"), _("Train again with other settings.")
     else:
         label, help = _("Train …"), _("Train a reward model or a policy on this dataset.")
-    if st.button(data.literal(label), key="retrain", type="primary", shortcut="T", help=data.literal(help)):
+    steps_below = page == "dpo_vs_base" and not all(was_done(runs, selection, kind) for kind in KINDS)
+    type: Literal["primary", "secondary"] = "secondary" if steps_below else "primary"
+    if st.button(data.literal(label), key="retrain", type=type, shortcut="T", help=data.literal(help)):
         begin("policy" if page == "dpo_vs_base" else "reward")
     if st.session_state.get(OPEN):
 
@@ -80,12 +83,14 @@ def was_done(runs: list[Run], selection: Selection, *kinds: str) -> bool:
     return any(run.kind in kinds and run.status.state is State.DONE for run in own)
 
 
-def where_missing(kind: Kind, runs: list[Run], selection: Selection) -> None:
-    """The button that opens the dialog, where a page lacks a model of this kind or begins runs."""
+def where_missing(kind: Kind, runs: list[Run], selection: Selection, step: int | None = None) -> None:
+    """The button that opens the dialog, where a page lacks a model of this kind or begins runs. step: its number, of several."""
     words = {"reward": _("Train a reward model on {dataset} …"), "policy": _("Fine-tune a policy on {dataset} …")}
     name = ours(line(data.read(queries.dataset, selection)["name"][0]))
-    type: Literal["primary", "secondary"] = "secondary" if was_done(runs, selection, kind) else "primary"
-    if st.button(data.literal(words[kind].format(dataset=name)), key=f"train_{kind}", type=type):
+    said = words[kind].format(dataset=name)
+    later = was_done(runs, selection, kind) or step not in (None, 1)
+    label = _("{n}. {step}").format(n=step, step=said) if step else said
+    if st.button(data.literal(label), key=f"train_{kind}", type="secondary" if later else "primary"):
         begin(kind)
         st.rerun()  # the whole page, also from a part that is drawn again by itself
 

@@ -60,7 +60,7 @@ class Row:
     @property
     def state(self) -> str:
         status = self.run.status
-        if status.state is State.RUNNING and status.steps and not self.run.dir.stopping:
+        if status.state is State.RUNNING and status.steps and not self.run.stopping:
             return _("{stage} {step} / {steps}").format(stage=reported(status.stage), step=status.step, steps=status.steps)
         return self.run.state
 

@@ -212,7 +212,11 @@ def run_card(run: Run) -> None:
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
                 st.text(run.name)
                 state = run.status.state
-                help = _("It ends at its next step, and keeps what it has done.") if run.dir.stopping else _(STATES.get(state, "")) or None
+                help = _(STATES.get(state, "")) or None
+                if run.stopping:
+                    help = _("It ends at its next step, and keeps what it has done.")
+                elif run.barred:
+                    help = _("A run that it waits for has stopped or is being cancelled.")
                 st.badge(data.literal(run.state), color=STATE_COLOURS.get(state, "gray"), help=data.literal(help))
                 st.caption(data.literal(about(run)), width="content", help=data.literal(_("Run {id}").format(id=run.id)))
             actions(run)
@@ -269,13 +273,13 @@ def progress(run: Run) -> None:
 def progress_text(run: Run) -> str:
     status = run.status
     parts = [
-        reported(status.stage),
+        run.state if run.stopping else reported(status.stage),
         _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=_(status.unit)),
     ]
-    if not run.ended and status.rate:
+    if run.to_come and status.rate:
         rate, each = (status.rate, _("second")) if status.rate >= 1 else (60 * status.rate, _("minute"))
         parts.append(_("{rate} {unit} a {each}").format(rate=number(rate, 0 if rate >= 10 else 1), unit=_(status.unit), each=each))
-    if not run.ended and status.eta_seconds is not None:
+    if run.to_come and status.eta_seconds is not None:
         parts.append(_("{time} left").format(time=duration(status.eta_seconds)))
     return listed(p for p in parts if p)
 

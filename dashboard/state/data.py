@@ -22,7 +22,7 @@ from engine.statistics.comparison import Comparison
 from engine.store import database
 from engine.store.rundir import RunDir, cache_path, run_dirs
 from engine.store.seeing import seeing
-from engine.store.status import ENDED, Reason, State, Status
+from engine.store.status import ENDED, GOING_ON, STOPPED, Reason, State, Status
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-")  # how one begins
 Result = TypeVar("Result")
@@ -36,6 +36,7 @@ class Run:
     dir: RunDir
     status: Status
     outline: Outline
+    barred: bool = False  # it waits for a run that has stopped, or is being cancelled: it will not start
 
     @property
     def id(self) -> str:
@@ -55,8 +56,18 @@ class Run:
 
     @property
     def state(self) -> str:
-        """Where it is in its life, in a word: its state, or that it was asked to stop."""
-        return _("cancelling …") if self.dir.stopping else _(self.status.state)
+        """Where it is in its life, in a word: its state, that it was asked to stop, or that it will not start."""
+        return _("cancelling …") if self.stopping else _("will not start") if self.barred else _(self.status.state)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is going on and was asked to stop."""
+        return self.dir.stopping
+
+    @property
+    def to_come(self) -> bool:
+        """Whether it is queued or going on, and nobody has cancelled it or what it waits for."""
+        return not (self.ended or self.barred or self.stopping)
 
     @property
     def is_result(self) -> bool:
@@ -135,13 +146,19 @@ def second() -> Second | None:
 
 def runs() -> list[Run]:
     """Every run that can be read, newest first."""
-    found = []
-    for folder in reversed(run_dirs(cache_path())):
+    found: list[Run] = []
+    stopped = set[str]()  # and what waits for those: a run is younger than what it waits for
+    for folder in run_dirs(cache_path()):
         try:
-            found.append(Run(folder, folder.status, folder.outline))
+            status, outline = folder.status, folder.outline
         except PrefscopeError as error:
             refuse(error)
-    return found
+            continue
+        barred = status.state is State.QUEUED and not stopped.isdisjoint(outline.parents)
+        if barred or status.state in STOPPED or (status.state in GOING_ON and folder.stopping):
+            stopped.add(folder.id)
+        found.append(Run(folder, status, outline, barred))
+    return found[::-1]
 
 
 def theme() -> str:
