@@ -146,3 +146,14 @@ def test_on_a_narrow_screen_the_slice_is_the_first_of_the_chips(browser: Browser
     first, second = (box["x"] for box in chips if box)
     assert 0 <= first < second
     narrow.context.close()
+
+
+def test_on_a_narrow_screen_a_link_to_a_prompt_leads_to_it(browser: Browser, dashboard: Served) -> None:
+    """The last pair's prompt is read, at the top of the window instead of below the page's answer and its filters."""
+    narrow = opened(browser, f"{dashboard.url}/prompts?prompt={pairs()[-1].prompt_id}", 390)
+    heading = narrow.locator("article h2")
+    expect(heading).to_have_text("Tell me a short story.")
+    box = heading.bounding_box()
+    assert box is not None
+    assert 100 < box["y"] < 250  # with its tools, below Streamlit's own line over the page
+    narrow.context.close()

@@ -122,6 +122,7 @@ class View {
     const kept = !turned && !this.list.opened && this.rowOf(this.marked) // back in the list, the row stays marked
     if (!this.waiting && !kept) this.mark(this.sent ?? this.list.prompt, turned) // an answer to an earlier press says nothing of the last one
     this.read(this.marked)
+    if (first && this.list.opened && this.narrow()) this.place.scrollIntoView({ block: "start" }) // a link to a prompt leads to it
   }
 
   // The frame that stays: list with pages at the left, the article at the right.
