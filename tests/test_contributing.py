@@ -9,7 +9,8 @@ from typing import get_args
 
 import pytest
 
-from dashboard.figures import FIGURES
+from dashboard.figures import FIGURES, TABLES
+from dashboard.figures.findings import SHOWN_IN
 from docs.screenshots import PAGES
 from engine.data.formats import FORMATS
 from engine.kinds.losses import POLICY_LOSSES
@@ -89,6 +90,14 @@ def test_statistics_are_where_the_table_says() -> None:
 def test_claims_are_where_the_table_says() -> None:
     place = Path(paths("claim")[0]).parent.as_posix()
     assert {Path(file_of(stating.state)).parent.as_posix() for stating in CLAIMS.values()} == {place}
+
+
+def test_every_claim_names_figures_and_tables_that_show_it() -> None:
+    """A card of the Overview shows the first of them, which is a figure then."""
+    drawn = {figure.name for figure in FIGURES}
+    assert SHOWN_IN.keys() == CLAIMS.keys()
+    assert {name for names in SHOWN_IN.values() for name in names} <= drawn | {table.name for table in TABLES}
+    assert {SHOWN_IN[name][0] for name, claim in CLAIMS.items() if claim.finding} <= drawn
 
 
 def test_kinds_of_run_are_where_the_table_says() -> None:

@@ -17,7 +17,6 @@ from choreographer.browsers import Chromium
 from pypdf import PdfReader
 
 from dashboard import figures, queries
-from dashboard.figures.findings import SHOWN_IN
 from dashboard.figures.registry import LEFT_OUT
 from dashboard.parts import report_page
 from dashboard.queries import Selection, default_selection
@@ -29,7 +28,6 @@ from dashboard.report.tabular import csv_text
 from dashboard.report.written import shares, shortened, written
 from engine.settings.slices import OneOf, Range, Slice, parse_slice
 from engine.statistics.claims import Sureness
-from engine.statistics.claims.claim import CLAIMS
 from engine.statistics.estimate import Estimate, column
 from engine.store import database
 
@@ -75,12 +73,6 @@ def test_the_document_says_how_its_models_were_trained_and_groups_what_was_found
     ]
     assert len(sentences) == len(set(sentences)) > 3
     assert {detail.partition(") ")[0].removeprefix("(") for _sentence, detail in sentences} <= set(Sureness)
-
-
-def test_every_claim_names_figures_and_tables_that_show_it() -> None:
-    assert SHOWN_IN.keys() == CLAIMS.keys()
-    assert {name for names in SHOWN_IN.values() for name in names} <= content.registered().keys()
-    assert {SHOWN_IN[name][0] for name, claim in CLAIMS.items() if claim.finding} <= {figure.name for figure in figures.FIGURES}
 
 
 def test_only_what_chosen_figures_and_tables_show_was_found(filled_cache: Path) -> None:

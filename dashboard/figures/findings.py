@@ -5,6 +5,7 @@ SHOWN_IN: dict[str, tuple[str, ...]] = {  # by the name of the claim
     "headline": ("far_from_guessing",),
     "preference": ("far_from_guessing",),
     "longer_alone": ("far_from_guessing",),
+    "preference_same_pairs": ("far_from_guessing",),
     "untrained_accuracy": ("far_from_guessing",),
     "untrained_answers": ("far_from_guessing",),
     "kept": ("lengths",),
