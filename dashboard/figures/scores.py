@@ -116,7 +116,7 @@ def margins(frame: pl.DataFrame) -> go.Figure:
         hovertemplate=_("median %{x:.2f}")
     )  # fmt: skip
     plot.add_vline(x=0, line={"color": INK, "width": 2})
-    for side, said, end, shift in (("wrong", _("ranked wrong"), "right", -8), ("right", _("ranked right"), "left", 8)):
+    for side, said, end, shift in (("wrong", _("ranked wrong"), "right", -4), ("right", _("ranked right"), "left", 4)):
         plot.add_annotation(
             text=f"{said}<br>{number(first[side], 0)} · {percent(first[side] / first['n'])}", x=0, y=1, yref="y domain",
             yanchor="top", xanchor=end, xshift=shift, align=end,

@@ -19,9 +19,9 @@ with st.grid(min_column_width=900, gap="medium"):
     with st.container():
         pair_list.show(selection)
 
+verdict.section(_("Where is it right?"), verdict.named(verdict.found_on(PAGE, selection), "weakest_group"))
 with st.grid(3, min_column_width=300, gap="medium"):
     with st.container():
-        verdict.section(_("Where is it right?"), verdict.named(verdict.found_on(PAGE, selection), "weakest_group"))
         figure.show(figures.find("accuracy_of_groups"), selection, second)
     for who in ("base", "trained"):
         with st.container():
