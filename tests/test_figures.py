@@ -353,4 +353,4 @@ def test_two_measurements_are_not_joined_and_each_run_says_on_how_many_pairs(emp
     assert [trace.mode for trace in plot.data] == ["markers", "lines+markers"]
     said = plot.layout.title.subtitle.text.replace("<br>", " ")
     assert "validation: n = 200 (Mine), n = 100 (Tuned)" in said
-    assert "measured at steps 0 and 40 only" in said
+    assert "measured at steps 0, 40 only (Mine)" in said

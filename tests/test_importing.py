@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.parts import importing
 from dashboard.state.data import keep_upload
 from engine.data.datasets_io import dataset_ids, load_pairs, splits_in
 from engine.errors import DataError, RunError
@@ -246,3 +247,15 @@ def test_an_upload_keeps_the_last_part_of_its_name(empty_cache: Path, monkeypatc
 def test_an_argument_no_process_can_be_given_is_a_sentence(empty_cache: Path, argument: str) -> None:
     with pytest.raises(RunError, match="the engine cannot be called: "):
         engine_call(["import", argument], empty_cache)
+
+
+@pytest.mark.parametrize(
+    ("splits", "opened"),
+    [
+        ({"train": 9, "validation": 1}, "validation"),
+        ({"train_prefs": 9, "test_prefs": 2, "test_gen": 1}, "test_prefs"),
+        ({"train": 9, "train_2": 10}, "train_2"),
+    ],
+)
+def test_an_import_opens_what_is_not_trained_on_where_there_is_any(splits: dict[str, int], opened: str) -> None:
+    assert importing.held_out(splits) == opened

@@ -127,6 +127,18 @@ def test_prompts_that_nobody_answers_lead_to_those_that_are_or_will_be(
     assert app.query_params["split"] == "validation"
 
 
+def test_answers_to_come_to_the_prompts_that_are_looked_at_lead_nowhere_else(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of validation are answered already."""
+    device = take_lock(own_cache / "locks" / "cpu.lock")
+    answers = GenerateConfig(name="my answers", dataset=DATASET, device="cpu", split="train")
+    write_run(own_cache, "20260103-000000-answers", answers, State.QUEUED)
+    app = opened(own_cache, monkeypatch, "dpo_vs_base.py", split="train")
+    assert device is not None
+    os.close(device)
+    assert "under way: my answers." in said(app)
+    assert "look_elsewhere" not in [button.key for button in app.button]
+
+
 def test_a_run_that_is_being_cancelled_says_so_everywhere_and_what_waits_for_it_that_it_will_not_start(
     cache: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,8 +54,8 @@ def test_the_split_that_is_looked_at_goes_before_the_first_one(own_cache: Path) 
     assert [measures(own_cache, split)[REWARD]["share"] for split in ("another", "validation", "absent")] == pytest.approx([0.9, 0.7, 0.9])
 
 
-def test_a_scored_text_that_answers_a_prompt_twice_is_one(tmp_path: Path) -> None:
-    """80 steps: each response that differs from the others of its prompt is scored once, so that 320 answers may be fewer."""
+def test_a_run_of_scores_says_that_it_counts_different_responses(tmp_path: Path) -> None:
+    """80 steps: a text that answers a prompt twice is scored once, so that they are fewer than the answers."""
     config = ScoreConfig(name="a", dataset=DATASET, reward_models=(REWARD,), splits=("validation",))
     assert result(row(tmp_path, "a", config)) == "80\u00a0different responses scored"
 

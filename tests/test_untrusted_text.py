@@ -54,7 +54,7 @@ def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
 MADE = {  # Markdown and HTML of several parts, each of which goes through `literal` or is a number, where they are made
     "forms.py": ("question.label", "question.help"),
     "retrain.py": ("heading(asker, _(TITLES[title]), telling, here, part)",),
-    "before_start.py": ("bar(found.phases)",),
+    "before_start.py": ("bar(usual.phases)",),
 }
 
 

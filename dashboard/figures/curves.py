@@ -236,23 +236,25 @@ def validation_accuracy(frame: pl.DataFrame) -> go.Figure:
 
 def sizes(frame: pl.DataFrame) -> list[str]:
     """On how many pairs of each split each run measured."""
-    counted = frame.drop_nulls("n").partition_by("split", maintain_order=True)
-    return [f"{excerpt(rows['split'][0], 20)}: {by_whom(rows, 'n', 'n = {numbers}')}" for rows in counted]
+    splits = frame.partition_by("split", maintain_order=True)
+    counted = [(rows.drop_nulls("n"), rows["run_id"].n_unique()) for rows in splits]
+    return [f"{excerpt(rows['split'][0], 20)}: {by_whom(rows, 'n', 'n = {numbers}', runs)}" for rows, runs in counted if len(rows)]
 
 
 def measured_at(frame: pl.DataFrame) -> str:
     """At which steps the runs measured whose points are too few for a line."""
     few = frame.filter(pl.len().over("run_id", "split") <= FEW)
-    return "" if few.is_empty() else by_whom(few, "step", _("measured at steps {numbers} only"))
+    return "" if few.is_empty() else by_whom(few, "step", _("measured at steps {numbers} only"), frame["run_id"].n_unique())
 
 
-def by_whom(frame: pl.DataFrame, column: str, sentence: str) -> str:
-    """A column's numbers in a sentence, and where they are not the same of every run, which runs they are of."""
+def by_whom(frame: pl.DataFrame, column: str, sentence: str, shown: int) -> str:
+    """A column's numbers in a sentence, and where they are not those of all runs that are shown, which runs they are of."""
     runs: dict[str, list[str]] = {}
     for rows in by_run(frame):
-        numbers = _(" and ").join(number(value, 0) for value in rows[column].unique().sort())
+        numbers = listed(number(value, 0) for value in rows[column].unique().sort())
         runs.setdefault(numbers, []).append(excerpt(rows["run"][0], 20))
-    return listed(f"{sentence.format(numbers=numbers)}{'' if len(runs) == 1 else f' ({listed(names)})'}" for numbers, names in runs.items())
+    of_all = [len(names) for names in runs.values()] == [shown]
+    return listed(f"{sentence.format(numbers=numbers)}{'' if of_all else f' ({listed(names)})'}" for numbers, names in runs.items())
 
 
 def intervals(estimates: pl.Series) -> str:

@@ -21,7 +21,7 @@ SHOWN_IN: dict[str, tuple[str, ...]] = {  # by the name of the claim
     "length_correlation": ("margin_by_length",),
     "preferred": ("win_tie_loss", *REWARDS_OF_ANSWERS),
     "untrained_preference": ("win_tie_loss", "generators_under_scorers", "answers_base_scorer"),
-    "same_pairs": ("win_tie_loss", "far_from_guessing", *REWARDS_OF_ANSWERS, "win_rate_by_group", "win_rate_by_length", "gain_by_length"),
+    "same_pairs": ("win_tie_loss", *REWARDS_OF_ANSWERS, "win_rate_by_group", "win_rate_by_length", "gain_by_length"),
     "reward_difference": REWARDS_OF_ANSWERS,
     "cut_answers": ("answer_lengths", "win_tie_loss", "win_rate_by_length", "answered_prompts"),
     "win_rate_shorter": ("win_rate_by_length",),

@@ -70,9 +70,7 @@ def excerpt(text: object, chars: int = 30) -> str:
 
 def paragraph(text: str, width: int = 60, lines: int = 4) -> str:
     """A few escaped lines for a hover box."""
-    shown = wrapped(text[: 4 * width * lines], width, lines)  # a map has thousands of texts, and what follows is not seen
-    if len(shown) <= lines:
-        shown = wrapped(text, width, lines)
+    shown = wrapped(text, width, lines)
     return "<br>".join(map(on_line, shown[:lines])) + ("…" if len(shown) > lines else "")
 
 

@@ -58,7 +58,10 @@ def side(
             st.rerun()
 
     found = cost_of(planned, tokens.sample)
-    panel(found, tokens, expected_cost(planned, tokens.sample, expected) if expected else None)
+    if expected:
+        panel(found, tokens, expected_cost(planned, tokens.sample, expected), bounded=expected.fewer)
+    else:
+        panel(found, tokens)
     if study is None:
         queued(planned)
     command(config, then, study)
@@ -78,10 +81,13 @@ def check(config: RunConfig) -> None:
             st.caption(data.literal(sentence))
 
 
-def panel(found: Cost, tokens: Tokens, expected: Cost | None = None) -> None:
-    """expected: of about as many pairs as are expected, where those of `found` are the most that there can be."""
+def panel(found: Cost, tokens: Tokens, expected: Cost | None = None, bounded: bool = False) -> None:
+    """expected: of about as many pairs as are expected, where those of `found` are the most that there can be.
+
+    bounded: fewer are more likely.
+    """
     usual = found if expected is None or expected.refusals else expected
-    st.metric(_("Before it starts"), data.literal(headline(usual)))
+    st.metric(_("Before it starts"), data.literal(headline(usual, bounded)))
     if usual.seconds:
         st.html(bar(usual.phases))
     with st.container(gap="xxsmall"):
@@ -96,15 +102,15 @@ def panel(found: Cost, tokens: Tokens, expected: Cost | None = None) -> None:
             fact(_("disk"), wording.size(found.disk_bytes))
         if usual is not found:
             fact(_("if all training pairs are in the slice"), headline(found))
-    checks(found, tokens, expected)
+    checks(found, tokens, expected, bounded)
 
 
-def headline(found: Cost) -> str:
+def headline(found: Cost, bounded: bool = False) -> str:
     if found.seconds is None:
         return _("time not known yet")
     if found.unknown:
         return _("more than {time}").format(time=about(found.seconds, floor))
-    if any(made.at_most for made in found.runs):
+    if bounded or any(made.at_most for made in found.runs):
         return _("at most {time}").format(time=about(found.seconds, ceil))
     return _("about {time}").format(time=about(found.seconds))
 
@@ -152,12 +158,14 @@ def fact(what: str, value: str) -> None:
         st.markdown(f"**{data.literal(value)}**", width="content")
 
 
-def checks(found: Cost, tokens: Tokens, expected: Cost | None = None) -> None:
+def checks(found: Cost, tokens: Tokens, expected: Cost | None = None, bounded: bool = False) -> None:
     """What was looked at: done, pending, worth a warning, or in the way."""
     training, about_ = (next((made for made in of.runs if made.steps), None) if of else None for of in (found, expected))
     done = []
     if expected and about_ and training:
         form = _("about {n:,} training pairs, {steps:,} steps; at most {most:,}, {most_steps:,} steps")
+        if bounded:
+            form = _("at most about {n:,} training pairs, {steps:,} steps; never more than {most:,}, {most_steps:,} steps")
         done.append(form.format(n=about_.items, steps=expected.steps, most=training.items, most_steps=found.steps))
     elif training and training.items:
         form = _("at most {n:,} training pairs, {steps:,} steps") if training.at_most else _("{n:,} training pairs, {steps:,} steps")

@@ -22,6 +22,7 @@ from dashboard.state import data
 from dashboard.state.messages import _, counted, listed, ours, reported
 from engine.commands.imports import sources_of
 from engine.data.datasets_io import dataset_ids
+from engine.data.intake import is_training
 from engine.data.preview import MOST, Check, Sample, check, from_json, joined, sample
 from engine.data.results import check_results
 from engine.data.sources import needs_library, split_of
@@ -312,8 +313,8 @@ def call(arguments: list[str]) -> dict[str, Any]:
 
 
 def held_out(splits: Mapping[str, int]) -> str:
-    """The split that pages judge on: one that is not trained on, where there is one; else that with the most pairs."""
-    return next((split for split in ("validation", "test") if split in splits), max(splits, key=lambda split: splits[split]))
+    """The split that pages judge on: validation, or the largest that is not trained on, or the largest."""
+    return min(splits, key=lambda split: (is_training(split), split != "validation", -splits[split]))
 
 
 def finish(made: dict[str, Any], dataset_id: str | None, split: str | None = None) -> None:

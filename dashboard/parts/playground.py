@@ -187,7 +187,7 @@ def beside_run(runs: list[Run]) -> None:
     going = [run for run in runs if run.status.state in GOING_ON]
     if not going:
         return
-    run, waiting = going[0], sum(run.status.state is State.QUEUED for run in runs)
+    run, waiting = going[0], sum(run.to_come and run.status.state is State.QUEUED for run in runs)
     parts = [_("{name} is going on: {progress}.").format(name=run.name, progress=widgets.progress_text(run))]
     if waiting:
         parts.append(_("Behind it in the queue: {runs}.").format(runs=counted(waiting, "runs")))
@@ -308,7 +308,7 @@ def show_scores(played: Played) -> None:
     right = {name: st.column_config.Column(alignment="right") for name in names}
     st.dataframe(rows, hide_index=True, column_config=right, key="play_scores")
     if len(names) == 3 and (note := answers.rounding((row[names[0]], row[names[1]], row[names[2]]) for row in rows)):
-        st.caption(note)
+        st.caption(data.literal(note))
     st.caption(_("A reward model's reward has no unit and no zero: only differences under the same reward model mean something."))
     if any(any(found["truncated"]) for found in played.scores):
         st.caption(_("A text was cut to the reward model's maximum of tokens before it was scored."))

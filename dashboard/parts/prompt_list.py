@@ -18,6 +18,7 @@ from dashboard.state.messages import _, marked, ours, wording
 from engine.plain import line
 from engine.settings.slices import Range
 from engine.statistics.wording import number
+from engine.store.opening import kept_open
 
 SIZE = 200  # rows of a page
 KEY = "prompts"
@@ -145,6 +146,7 @@ def keep(name: str, key: str, default: str | None) -> None:
 
 
 @st.fragment
+@kept_open()
 def browse(selection: Selection, asked: Asked, rows: pl.DataFrame) -> None:
     """The list and one prompt beside it."""
     ids = rows["prompt_id"].to_list()

@@ -7,7 +7,7 @@ from dashboard.parts import chips, retrain, widgets
 from dashboard.queries import Selection
 from dashboard.state import data
 from dashboard.state.data import Run
-from dashboard.state.messages import _, counted, in_sentences, listed, ours, reported
+from dashboard.state.messages import _, counted, in_sentences, listed, ours
 from engine.statistics.wording import number
 from engine.store.status import State
 
@@ -34,10 +34,9 @@ def missing(runs: list[Run], selection: Selection, of_answers: bool) -> None:
         counts = {name: number(row[name], 0) for name in ("scored", "expected")}
         st.info(data.literal(sentence.format(scorer=ours(row["scorer"]), what=what, **counts)))
     nobody = selection.trained_scorer is None and not of_answers
-    scoring = [run.status for run in runs if run.kind in ("score", "ensemble") and run.status.state is State.RUNNING]
-    for status in scoring if nobody or not rows.is_empty() else ():
-        text = _("{stage}: {scored} of {expected} different responses")
-        st.info(data.literal(text.format(stage=reported(status.stage), scored=number(status.step, 0), expected=number(status.steps, 0))))
+    scoring = [run for run in runs if run.kind in ("score", "ensemble") and run.status.state is State.RUNNING]
+    for run in scoring if nobody or not rows.is_empty() else ():
+        st.info(data.literal(widgets.progress_text(run)))
     if nobody and rows.is_empty() and not scoring:
         unscored(runs, selection)
 
@@ -57,8 +56,10 @@ def unscored(runs: list[Run], selection: Selection) -> None:
 
 def look_at(selection: Selection, split: str | None) -> None:
     """The button that leads to another split of the dataset."""
-    label = data.literal(_("Look at {other}").format(other=ours(split or "")))
-    st.button(label, key="look_elsewhere", type="primary", on_click=chips.open_dataset, args=(selection.dataset_id, split))
+    label = _("Look at {other}").format(other=ours(split or ""))
+    st.button(
+        data.literal(label), key="look_elsewhere", type="primary", on_click=chips.open_dataset, args=(selection.dataset_id, split)
+    )  # fmt: skip
 
 
 def unanswered(runs: list[Run], selection: Selection) -> None:
@@ -74,7 +75,7 @@ def unanswered(runs: list[Run], selection: Selection) -> None:
             "prompts, and the reward model, if there is one, scores both."
         )
         said.append(text)
-    elif elsewhere and coming:
+    elif elsewhere and splits_to_come(coming):
         said.append(_("Their answers will be to the prompts of {other}: they are looked at there.").format(other=other))
     elif elsewhere:
         said.append(_("The prompts of {other} are answered by both.").format(other=other))
@@ -84,11 +85,16 @@ def unanswered(runs: list[Run], selection: Selection) -> None:
 
 
 def answered_elsewhere(coming: list[Run], selection: Selection) -> str | None:
-    """Another split of the dataset whose prompts are answered by two that can be compared, or will be by runs to come."""
+    """Another split of the dataset whose prompts runs to come will answer, or without such runs one that two have answered."""
     found = data.read(queries.default_selection, selection.dataset_id)
-    asked = [str(run.dir.config_values.get("split")) for run in coming if run.kind == "generate"]
-    splits = [found.split] if found.base_generator and found.tuned_generator else asked
+    answered = [found.split] if found.split and found.base_generator and found.tuned_generator else []
+    splits = splits_to_come(coming) or answered
     return None if selection.split in splits else next(iter(splits), None)
+
+
+def splits_to_come(coming: list[Run]) -> list[str]:
+    """The splits whose prompts runs to come will answer."""
+    return [str(run.dir.config_values.get("split")) for run in coming if run.kind == "generate"]
 
 
 def unjudged(runs: list[Run], selection: Selection) -> None:

@@ -49,18 +49,19 @@ def ticked_anew() -> None:
 
 def gallery(selection: Selection, wanted: tuple[str, ...]) -> None:
     """A small picture of every figure, the ticked ones first, each with its tick and number in the report; an empty one is left out."""
-    known = content.registered()
-    found = {name: data.read(known[name].query, figures.seen_by(known[name], selection), key=name) for name in wanted}
-    labels = figures.numbered(known[name] for name, rows in found.items() if not rows.is_empty())
+    known, present = content.registered(), list[figures.Figure | figures.Table]()
     with st.grid(min_column_width=240, gap="medium"):
         for name in dict.fromkeys([*wanted, *known]):
             part = known[name]
+            rows = data.read(part.query, figures.seen_by(part, selection), key=name) if name in wanted else None
+            if rows is not None and not rows.is_empty():
+                present.append(part)
             with st.container(border=True):
                 st.session_state.setdefault(f"report_tick_{name}", name in wanted)  # a preset sets it too
-                st.checkbox(data.literal(titled(part, labels)), key=f"report_tick_{name}", persist_state="session")
-                if name not in wanted:
+                label = titled(part, figures.numbered(present))
+                st.checkbox(data.literal(label), key=f"report_tick_{name}", persist_state="session")
+                if rows is None:
                     continue
-                rows = found[name]
                 if rows.is_empty():
                     st.caption(data.literal(in_sentences((_("Nothing to show yet: it is left out."), _(part.empty)))))
                 elif isinstance(part, figures.Figure):
@@ -75,7 +76,7 @@ def beginning(name: str, rows: pl.DataFrame) -> None:
     shown = pl.DataFrame(table.rows[:FIRST_ROWS], schema=table.head, orient="row")
     narrow = {heading: st.column_config.TextColumn(width=CELL_PIXELS) for heading in table.head}
     st.dataframe(shown, hide_index=True, row_height=ROW_PIXELS, column_config=narrow, key=f"small_table_{name}")
-    st.caption(data.literal(counted(len(rows), "rows")))
+    st.caption(data.literal(counted(len(table.rows), "rows")))
 
 
 def titled(part: figures.Figure | figures.Table, labels: dict[str, str]) -> str:

@@ -21,6 +21,7 @@ from engine.planning.references import awaited, existing
 from engine.queue import chain, study
 from engine.settings.config import PolicyConfig, RewardConfig, RunConfig, TrainConfig
 from engine.settings.slices import Slice
+from engine.store.opening import kept_open
 from engine.store.rundir import cache_path, find_run
 from engine.store.saved_slices import saved
 from engine.store.status import State
@@ -110,6 +111,7 @@ def close() -> None:
     st.session_state[OPEN] = False
 
 
+@kept_open()
 def dialog(selection: Selection) -> None:
     picked = st.segmented_control(
         _("What to train"), list(KINDS), format_func=of(KINDS), key="retrain_kind", required=True, label_visibility="collapsed"

@@ -97,12 +97,13 @@ def headline(claim: Claim, selection: Selection) -> str:
     by = claim.estimates.get("by")
     of_prompts = by is not None and by.counted == "prompts"
     if claim.slice is None:
-        form = _("Among all prompts, {claim}") if of_prompts else _("Among all pairs, {claim}")
+        form, among = _("Among all prompts, {claim}") if of_prompts else _("Among all pairs, {claim}"), ""
     else:
         form = _("Among prompts where {slice}, {claim}") if of_prompts else _("Among pairs where {slice}, {claim}")
+        among = slices.clauses(claim.slice)
     begins_with_a_word = claim.template[:1].isalpha()  # not with a value: names keep their capitals
     said = text(claim)
-    return form.format(slice=slices.clauses(claim.slice), claim=said[:1].lower() + said[1:] if begins_with_a_word else said)
+    return form.format(slice=among, claim=said[:1].lower() + said[1:] if begins_with_a_word else said)
 
 
 def named(found: Sequence[Claim], name: str) -> Claim | None:

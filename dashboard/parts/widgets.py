@@ -274,7 +274,7 @@ def progress_text(run: Run) -> str:
     status = run.status
     parts = [
         run.state if run.stopping else reported(status.stage),
-        _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=_(status.unit)),
+        _("{step:,} of {steps:,} {unit}").format(step=status.step, steps=status.steps, unit=_(status.unit)) if status.steps else "",
     ]
     if run.to_come and status.rate:
         rate, each = (status.rate, _("second")) if status.rate >= 1 else (60 * status.rate, _("minute"))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Content:
     runs: pl.DataFrame
     pairs: pl.DataFrame | None = None  # those of the slice
 
-    @property
+    @cached_property
     def labels(self) -> dict[str, str]:
         """What its figures and tables are called, by name."""
         return registry.numbered(registered()[part.name] for part, _caption in self.parts)

@@ -108,14 +108,14 @@ def html_rows(group: list[list[str]], kinds: list[str], common: list[bool]) -> s
     return f"<tbody>{''.join(f'<tr>{row}</tr>' for row in (''.join(first), *rest))}</tbody>"
 
 
-def readme(content: Content) -> str:
-    """Which files hold what the document calls Figure 1, Table 1 …"""
-    names = (f"{content.labels[part.name]}: {part.stem}\n    {_(registered()[part.name].title)}" for part, _caption in content.parts)
-    about = (
-        _("Pictures are in figures/, numbers in data/, tables as LaTeX in tables/, each under the name that stands here after its number."),
-        _("Numbers follow the order of this report. Names are the same in every report, so that papers which include a file find it."),
-    )
-    return "\n".join([content.title, "", *about, "", *names, ""])
+def readme(content: Content, folder: Path) -> str:
+    """Which files of the folder hold what the document calls Figure 1, Table 1 …"""
+    about = _("Numbers follow the order of this report. Names are the same in every report, so that papers which include a file find it.")
+    lines = [content.title, "", about]
+    for part, _caption in content.parts:
+        lines += ["", f"{content.labels[part.name]}: {_(registered()[part.name].title)}"]
+        lines += [f"    {path.relative_to(folder)}" for path in sorted(folder.glob(f"*/{part.stem}.*"))]
+    return "\n".join([*lines, ""])
 
 
 def in_latex(content: Content, style: Style) -> dict[str, str]:

@@ -71,7 +71,6 @@ def fill(folder: Path, content: Content, request: Request, begun: Begun) -> None
         (folder / name).mkdir()
     styled = in_style(content, request) if {*pictures.PICTURES, "json"} & {*request.formats} else {}
     write_pictures(folder, styled, request, begun)
-    write_text(folder / "README.txt", document.readme(content))
     write_json(folder / "captions.json", {part.stem: caption for part, caption in content.parts})
     write_origin(folder, content)
     if "csv" in request.formats:
@@ -90,6 +89,7 @@ def fill(folder: Path, content: Content, request: Request, begun: Begun) -> None
         write_text(folder / "report.json", document.in_json(content, request.style))
         (folder / "report.pdf").write_bytes(document.typeset(folder))
         (folder / "report.json").unlink()
+    write_text(folder / "README.txt", document.readme(content, folder))
 
 
 def in_style(content: Content, request: Request) -> dict[str, go.Figure]:

@@ -101,7 +101,11 @@ def learned_from(config: TrainConfig, planned: Mapping[str, RunConfig], cache: P
     """Whether a model that scores the training pairs first was trained on pairs of their split."""
     before = [planned.get(name) or (run.config if (run := existing(cache, name)) else None) for name in config.parents]
     judges = [existing(cache, name) for scoring in before if isinstance(scoring, ScoreConfig) for name in scoring.reward_models]
-    return any((run.outline.dataset, run.config_values.get("train_split")) == (config.dataset, config.train_split) for run in judges if run)
+    return any(
+        (run.outline.dataset, run.config_values.get("train_split", "train")) == (config.dataset, config.train_split)
+        for run in judges
+        if run
+    )
 
 
 def expected_cost(planned: Mapping[str, RunConfig], sample: Sample | None, expected: Expected) -> Cost:

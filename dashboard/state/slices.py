@@ -172,10 +172,8 @@ def named(slice: Slice | None) -> str:
     return slice.name or (_("all but {conditions}").format(conditions=conditions) if slice.inverted else conditions)
 
 
-def clauses(slice: Slice | None) -> str:
-    """Its conditions as they stand after “where”."""
-    if slice is None or slice.inverted or slice.name:
-        return named(slice)
+def clauses(slice: Slice) -> str:
+    """The conditions of a slice that has no name and is not inverted, as they stand after “where”."""
     return _(" and ").join(clause(predicate) for predicate in slice.predicates)
 
 

@@ -8,7 +8,7 @@ from dashboard.parts import figure as figure_part
 from dashboard.state import data
 from dashboard.state.messages import _
 
-selection = widgets.heading(_("Overview"), needs_data=False, page="overview", question=_("What did training change?"))
+selection = widgets.heading(_("Overview"), needs_data=False, page="overview", question=_("What did training change?"), most=4)
 runs = data.runs()
 if data.alive(runs) and (selection.trained_scorer or selection.dataset_id is None):  # without a scorer the remark says it
     widgets.live(remarks.under_way)

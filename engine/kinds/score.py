@@ -175,15 +175,17 @@ def score_under(progress: Progress, settings: RewardConfig, run_id: str, trained
     known = scored_already(progress, run_id, scorer.id)
     distinct = {(a.key, group_of(a, settings)): a for a in answers}  # without groups in the prompt an answer that stands in two is one
     missing = [a for a in distinct.values() if a.key not in known]
+    done = len(distinct) - len(missing)
     if not missing:
+        progress.stage(f"scoring with “{name}”", len(distinct), "different responses", first=done)
         return
     network = networks.load_reward_model(progress.cache, source, tokenizer)
     if not trained:
         networks.untrain_head(network, settings.seed)
     encoded = [chat.encode(a.turns, a.response, group_of(a, settings)) for a in missing]
-    progress.stage(f"scoring with “{name}”", len(missing), "different responses")
+    progress.stage(f"scoring with “{name}”", len(distinct), "different responses", first=done)
     net = networks.RewardModel(network).to(device).eval()
-    rewards = rewards_of(net, encoded, settings, device, progress.advance)
+    rewards = rewards_of(net, encoded, settings, device, lambda n, _of: progress.advance(done + n, len(distinct)))
     progress.add("rewards", reward_rows(scorer, missing, encoded, rewards))
     cut = sum(e.truncated for e in encoded)
     if cut:

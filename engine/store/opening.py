@@ -53,8 +53,11 @@ def attached(path: Path, deadline_seconds: float) -> Iterator[Connection]:
 def kept_open() -> Iterator[None]:
     """What this thread reads with `seeing` inside the block is opened once and stays open until the block ends, or until `let_go`.
 
-    Writers wait meanwhile, so it is for short work that reads many times: the drawing of a page.
+    Writers wait meanwhile, so it is for short work that reads many times: the drawing of a page, or of a part by itself.
     """
+    if HELD.get() is not None:  # the page does that
+        yield
+        return
     token = HELD.set({})
     try:
         yield
