@@ -104,6 +104,7 @@ def test_what_a_comparison_lacks_is_to_be_made_in_numbered_steps(cache: Path, da
     app = opened(cache, monkeypatch, "dpo_vs_base.py")
     buttons = {button.key: button for button in app.button if button.key in ("retrain", "train_reward", "train_policy")}
     steps = "1. Train a reward model on toy …", "2. Fine-tune a policy on toy …"
+    assert "train one here. No policy was trained on this dataset yet. Fine-tune one" in said(app), "in the order of the buttons"
     assert tuple(buttons[f"train_{kind}"].label for kind in ("reward", "policy")) == tuple(map(literal, steps))
     assert [key for key, button in buttons.items() if button.proto.type == "primary"] == ["train_reward"]
 

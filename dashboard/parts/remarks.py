@@ -109,7 +109,8 @@ def unjudged(runs: list[Run], selection: Selection) -> None:
 def to_judge(runs: list[Run], selection: Selection, said: list[str], missing: list[retrain.Kind], elsewhere: str | None = None) -> None:
     """The same, and that a reward model is needed too, first, where the dataset has none."""
     if judgeless(runs, selection):
-        said.append(_("A reward model is needed to judge the answers, and none was trained on this dataset yet: train one here."))
+        judge = _("A reward model is needed to judge the answers, and none was trained on this dataset yet: train one here.")
+        said.insert(2, judge)  # before the steps that come after it
         missing.insert(0, "reward")
     nothing(in_sentences(said), runs, selection, *missing, elsewhere=elsewhere)
 
